@@ -1,0 +1,3 @@
+.PHONY: rehearse
+rehearse:
+	go run ./tests/rehearsal/cmd/rehearse -stack=$(STACK) -steps=$(STEPS) -export=$(EXPORT)

@@ -1,0 +1,268 @@
+package infra
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/container"
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/projects"
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/serviceaccount"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+const gkeClusterType = "openhands:gcp:GkeCluster"
+
+// Maintenance is the weekly window in which GKE may upgrade control plane and nodes. GKE wants at least 48 hours in any 32 days.
+type Maintenance struct {
+	Days      []string // MO, TU, WE, TH, FR, SA, SU
+	StartHour int      // 0 to 23, UTC
+	Hours     int      // length of the window on each day, 4 to 24
+}
+
+// ConnectGateway is access to the control plane through the fleet's Connect gateway, which IAM authorizes.
+type ConnectGateway struct {
+	Members       []string // IAM members that may read and change the cluster's workloads, e.g. group:platform@example.com
+	ProjectNumber pulumi.StringInput
+}
+
+// PublicEndpoint is access to the control plane from listed address ranges.
+type PublicEndpoint struct {
+	AuthorizedRanges []netip.Prefix
+}
+
+// GkeClusterArgs are the arguments of NewGkeCluster. At least one of ConnectGateway and PublicEndpoint is needed.
+type GkeClusterArgs struct {
+	Project        string
+	Location       string // a zone for a zonal cluster, a region for a regional one
+	MinVersion     string // lowest Kubernetes version of the control plane, e.g. 1.36
+	ReleaseChannel string // RAPID, REGULAR or STABLE
+	Maintenance    Maintenance
+
+	ConnectGateway *ConnectGateway
+	PublicEndpoint *PublicEndpoint
+
+	AppPool       AppPool
+	SandboxPool   SandboxPool
+	NodeAccountID string // id of the nodes' service account: 6 to 30 characters, unique in the project
+	NodeTag       string // network tag of the nodes
+	Protect       bool   // refuse to delete the cluster
+	Labels        pulumi.StringMapInput
+
+	ControlPlaneCIDR  netip.Prefix // a /28 outside of all other ranges
+	Network           pulumi.StringInput
+	Subnetwork        pulumi.StringInput
+	PodsRangeName     pulumi.StringInput
+	ServicesRangeName pulumi.StringInput
+}
+
+// GkeCluster is a private, VPC-native GKE cluster with a pool for the application and a gVisor pool for its sandboxes.
+type GkeCluster struct {
+	pulumi.ResourceState
+
+	Name         pulumi.StringOutput `pulumi:"name"`
+	Location     pulumi.StringOutput `pulumi:"location"`
+	WorkloadPool pulumi.StringOutput `pulumi:"workloadPool"` // known once the cluster, and with it the pool, exists
+
+	// NodeMember is the nodes' service account as an IAM member. It does not wait for the cluster.
+	NodeMember pulumi.StringOutput `pulumi:"nodeMember"`
+
+	// Kubeconfig is a secret. It holds no credential: who uses it needs gke-gcloud-auth-plugin and a Google identity. A token in its place would
+	// be another one at every run, and make every preview dirty.
+	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
+
+	// CredentialsCommand makes kubectl use the cluster.
+	CredentialsCommand pulumi.StringOutput `pulumi:"credentialsCommand"`
+}
+
+func (args *GkeClusterArgs) validate(name string) error {
+	check := checkArgs("gke cluster", name)
+	for field, value := range map[string]string{
+		"project": args.Project, "location": args.Location, "minVersion": args.MinVersion, "releaseChannel": args.ReleaseChannel, "nodeAccountId": args.NodeAccountID, "nodeTag": args.NodeTag,
+	} {
+		check.require(value != "", "%s is required", field)
+	}
+	for field, value := range map[string]pulumi.StringInput{
+		"network": args.Network, "subnetwork": args.Subnetwork, "podsRangeName": args.PodsRangeName, "servicesRangeName": args.ServicesRangeName,
+	} {
+		check.require(value != nil, "%s is required", field)
+	}
+	// Without it the API refuses a private cluster, but only at its creation: no preview says so.
+	check.require(args.ControlPlaneCIDR.IsValid() && args.ControlPlaneCIDR.Bits() == 28, "controlPlaneCidr is %s: a /28", args.ControlPlaneCIDR)
+	check.require(args.ConnectGateway != nil || args.PublicEndpoint != nil, "no way to reach the control plane: set connectGateway or publicEndpoint")
+	check.require(args.ConnectGateway == nil || args.ConnectGateway.ProjectNumber != nil, "connectGateway.projectNumber is required")
+	if args.PublicEndpoint != nil {
+		check.require(len(args.PublicEndpoint.AuthorizedRanges) > 0, "publicEndpoint needs at least one authorized range")
+		for _, r := range args.PublicEndpoint.AuthorizedRanges {
+			check.require(r.Bits() > 0, "publicEndpoint must not be open to %s", r)
+		}
+	}
+	check.require(len(args.Maintenance.Days) > 0 && args.Maintenance.Hours >= 4, "maintenance needs at least one day and 4 hours")
+	args.AppPool.validate(check)
+	args.SandboxPool.validate(check)
+	return check.err()
+}
+
+// NewGkeCluster creates the cluster, its node pools and the nodes' own service account, and registers the cluster in the project's fleet where
+// the Connect gateway is wanted.
+func NewGkeCluster(ctx *pulumi.Context, name string, args *GkeClusterArgs, opts ...pulumi.ResourceOption) (*GkeCluster, error) {
+	if err := args.validate(name); err != nil {
+		return nil, err
+	}
+	c := &GkeCluster{}
+	if err := ctx.RegisterComponentResource(gkeClusterType, name, c, opts...); err != nil {
+		return nil, fmt.Errorf("gke cluster %q: %w", name, err)
+	}
+	nodes, err := c.newNodeAccount(ctx, name, args)
+	if err != nil {
+		return nil, fmt.Errorf("gke cluster %q: %w", name, err)
+	}
+	cluster, err := c.newCluster(ctx, name, args, nodes)
+	if err != nil {
+		return nil, fmt.Errorf("gke cluster %q: create: %w", name, err)
+	}
+	if err := c.newNodePool(ctx, name+"-app", args, cluster, nodes, args.AppPool.pool()); err != nil {
+		return nil, fmt.Errorf("gke cluster %q: create the app pool: %w", name, err)
+	}
+	if err := c.newNodePool(ctx, name+"-sandbox", args, cluster, nodes, args.SandboxPool.pool()); err != nil {
+		return nil, fmt.Errorf("gke cluster %q: create the sandbox pool: %w", name, err)
+	}
+
+	c.Name, c.Location = cluster.Name, cluster.Location
+	c.WorkloadPool = cluster.WorkloadIdentityConfig.WorkloadPool().Elem()
+	c.NodeMember = nodes.Member
+	if err := c.newAccess(ctx, name, args, cluster); err != nil {
+		return nil, fmt.Errorf("gke cluster %q: access: %w", name, err)
+	}
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"name":               c.Name,
+		"location":           c.Location,
+		"workloadPool":       c.WorkloadPool,
+		"nodeMember":         c.NodeMember,
+		"kubeconfig":         c.Kubeconfig,
+		"credentialsCommand": c.CredentialsCommand,
+	})
+}
+
+// newNodeAccount creates the identity of the nodes. The default one, which GKE would take, is an editor of the whole project.
+func (c *GkeCluster) newNodeAccount(ctx *pulumi.Context, name string, args *GkeClusterArgs) (*serviceaccount.Account, error) {
+	account, err := serviceaccount.NewAccount(ctx, name+"-nodes", &serviceaccount.AccountArgs{
+		AccountId:   pulumi.String(args.NodeAccountID),
+		DisplayName: pulumi.String("OpenHands GKE nodes"),
+	}, child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("create the nodes' service account: %w", err)
+	}
+	// Writing logs and metrics, no more: https://cloud.google.com/kubernetes-engine/docs/how-to/hardening-your-cluster#use_least_privilege_sa
+	_, err = projects.NewIAMMember(ctx, name+"-nodes-role", &projects.IAMMemberArgs{
+		Project: pulumi.String(args.Project),
+		Role:    pulumi.String("roles/container.defaultNodeServiceAccount"),
+		Member:  account.Member,
+	}, child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("grant the nodes' role: %w", err)
+	}
+	return account, nil
+}
+
+func (c *GkeCluster) newCluster(ctx *pulumi.Context, name string, args *GkeClusterArgs, nodes *serviceaccount.Account) (*container.Cluster, error) {
+	opts := append(protectIf(args.Protect),
+		// Two clusters cannot share the control plane's range.
+		pulumi.DeleteBeforeReplace(true),
+		// The node configuration is the throwaway pool's, which is gone after creation; what is read back belongs to other pools.
+		pulumi.IgnoreChanges([]string{"nodeConfig"}),
+	)
+	return container.NewCluster(ctx, name+"-cluster", &container.ClusterArgs{
+		Location:           pulumi.String(args.Location),
+		DeletionProtection: pulumi.Bool(args.Protect), // the provider's default is true
+		MinMasterVersion:   pulumi.String(args.MinVersion),
+		ReleaseChannel:     &container.ClusterReleaseChannelArgs{Channel: pulumi.String(args.ReleaseChannel)},
+		MaintenancePolicy:  args.Maintenance.policy(),
+		ResourceLabels:     args.Labels,
+
+		// Network. Dataplane V2 enforces NetworkPolicies by itself: the networkPolicy block must stay unset, the API refuses both.
+		Network:          args.Network,
+		Subnetwork:       args.Subnetwork,
+		NetworkingMode:   pulumi.String("VPC_NATIVE"),
+		DatapathProvider: pulumi.String("ADVANCED_DATAPATH"),
+		GatewayApiConfig: &container.ClusterGatewayApiConfigArgs{Channel: pulumi.String("CHANNEL_STANDARD")},
+		IpAllocationPolicy: &container.ClusterIpAllocationPolicyArgs{
+			ClusterSecondaryRangeName:  args.PodsRangeName,
+			ServicesSecondaryRangeName: args.ServicesRangeName,
+		},
+		PrivateClusterConfig: &container.ClusterPrivateClusterConfigArgs{
+			EnablePrivateNodes:    pulumi.Bool(true),
+			EnablePrivateEndpoint: pulumi.Bool(args.PublicEndpoint == nil),
+			MasterIpv4CidrBlock:   pulumi.String(args.ControlPlaneCIDR.String()),
+		},
+		MasterAuthorizedNetworksConfig: args.authorizedNetworks(),
+
+		// Security.
+		EnableShieldedNodes:    pulumi.Bool(true),
+		WorkloadIdentityConfig: &container.ClusterWorkloadIdentityConfigArgs{WorkloadPool: pulumi.String(args.Project + ".svc.id.goog")},
+		SecurityPostureConfig: &container.ClusterSecurityPostureConfigArgs{
+			Mode:              pulumi.String("BASIC"),
+			VulnerabilityMode: pulumi.String("VULNERABILITY_DISABLED"), // images are scanned where they are stored
+		},
+
+		// Operations.
+		AddonsConfig: &container.ClusterAddonsConfigArgs{
+			DnsCacheConfig:                   &container.ClusterAddonsConfigDnsCacheConfigArgs{Enabled: pulumi.Bool(true)},
+			GcePersistentDiskCsiDriverConfig: &container.ClusterAddonsConfigGcePersistentDiskCsiDriverConfigArgs{Enabled: pulumi.Bool(true)},
+			HttpLoadBalancing:                &container.ClusterAddonsConfigHttpLoadBalancingArgs{Disabled: pulumi.Bool(false)}, // the Gateway needs it
+		},
+		VerticalPodAutoscaling: &container.ClusterVerticalPodAutoscalingArgs{Enabled: pulumi.Bool(true)},
+		CostManagementConfig:   &container.ClusterCostManagementConfigArgs{Enabled: pulumi.Bool(true)},
+		LoggingConfig:          &container.ClusterLoggingConfigArgs{EnableComponents: pulumi.ToStringArray([]string{"SYSTEM_COMPONENTS", "WORKLOADS"})},
+		MonitoringConfig: &container.ClusterMonitoringConfigArgs{
+			// Listed, because an omitted list is filled in by GKE and then differs by release. These are the components whose series alerts read.
+			EnableComponents:  pulumi.ToStringArray([]string{"SYSTEM_COMPONENTS", "STORAGE", "POD", "DEPLOYMENT", "STATEFULSET", "DAEMONSET", "HPA", "CADVISOR", "KUBELET"}),
+			ManagedPrometheus: &container.ClusterMonitoringConfigManagedPrometheusArgs{Enabled: pulumi.Bool(true)},
+		},
+
+		// A cluster cannot be created without a pool. The one that is removed again gets small disks (in a region it exists three times, and
+		// counts against the SSD quota) and the nodes' own identity.
+		RemoveDefaultNodePool: pulumi.Bool(true),
+		InitialNodeCount:      pulumi.Int(1),
+		NodeConfig: &container.ClusterNodeConfigArgs{
+			DiskType:               pulumi.String("pd-standard"),
+			DiskSizeGb:             pulumi.Int(30),
+			ServiceAccount:         nodes.Email,
+			OauthScopes:            pulumi.ToStringArray([]string{cloudPlatformScope}),
+			ShieldedInstanceConfig: &container.ClusterNodeConfigShieldedInstanceConfigArgs{EnableSecureBoot: pulumi.Bool(true), EnableIntegrityMonitoring: pulumi.Bool(true)},
+			WorkloadMetadataConfig: &container.ClusterNodeConfigWorkloadMetadataConfigArgs{Mode: pulumi.String("GKE_METADATA")},
+		},
+	}, child(c, opts...)...)
+}
+
+// authorizedNetworks lists who reaches the control plane's addresses. It is set without a public endpoint too: the API requires it, and an empty
+// list admits nobody from outside the VPC.
+func (args *GkeClusterArgs) authorizedNetworks() *container.ClusterMasterAuthorizedNetworksConfigArgs {
+	config := &container.ClusterMasterAuthorizedNetworksConfigArgs{
+		// Left out, GKE decides whether any address of Google Cloud, a stranger's machine included, may connect.
+		GcpPublicCidrsAccessEnabled: pulumi.Bool(false),
+	}
+	if args.PublicEndpoint != nil {
+		var blocks container.ClusterMasterAuthorizedNetworksConfigCidrBlockArray
+		for _, r := range args.PublicEndpoint.AuthorizedRanges {
+			blocks = append(blocks, &container.ClusterMasterAuthorizedNetworksConfigCidrBlockArgs{CidrBlock: pulumi.String(r.String())})
+		}
+		config.CidrBlocks = blocks
+	}
+	return config
+}
+
+// policy writes the window as a recurrence that began on some day in the past; only its time of day matters.
+func (m Maintenance) policy() *container.ClusterMaintenancePolicyArgs {
+	endDay, endHour := 1, m.StartHour+m.Hours
+	if endHour >= 24 {
+		endDay, endHour = 2, endHour-24
+	}
+	return &container.ClusterMaintenancePolicyArgs{
+		RecurringWindow: &container.ClusterMaintenancePolicyRecurringWindowArgs{
+			StartTime:  pulumi.Sprintf("2026-01-01T%02d:00:00Z", m.StartHour),
+			EndTime:    pulumi.Sprintf("2026-01-%02dT%02d:00:00Z", endDay, endHour),
+			Recurrence: pulumi.String("FREQ=WEEKLY;BYDAY=" + strings.Join(m.Days, ",")),
+		},
+	}
+}

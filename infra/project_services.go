@@ -1,0 +1,77 @@
+package infra
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/organizations"
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/projects"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+const projectServicesType = "openhands:gcp:ProjectServices"
+
+// resourceManagerAPI answers what the project's number is.
+const resourceManagerAPI = "cloudresourcemanager.googleapis.com"
+
+// requiredAPIs are the Google APIs that an installation uses, each with what needs it.
+var requiredAPIs = map[string]string{
+	resourceManagerAPI:                   "project number, project-level IAM",
+	"artifactregistry.googleapis.com":    "Registry",
+	"compute.googleapis.com":             "Network, nodes",
+	"connectgateway.googleapis.com":      "access to the control plane by IAM",
+	"container.googleapis.com":           "GkeCluster",
+	"containerfilesystem.googleapis.com": "image streaming",
+	"containersecurity.googleapis.com":   "security posture",
+	"gkeconnect.googleapis.com":          "access to the control plane by IAM",
+	"gkehub.googleapis.com":              "fleet membership",
+	"iam.googleapis.com":                 "service accounts",
+	"iamcredentials.googleapis.com":      "Workload Identity",
+	"logging.googleapis.com":             "logs of nodes, pods, NAT and firewall",
+	"monitoring.googleapis.com":          "metrics, managed Prometheus",
+	"servicenetworking.googleapis.com":   "private services access for Cloud SQL",
+	"sqladmin.googleapis.com":            "CloudSqlPostgres",
+	"storage.googleapis.com":             "StorageBucket",
+}
+
+// ProjectServices enables the Google APIs that the other components use. Every other component depends on it.
+type ProjectServices struct {
+	pulumi.ResourceState
+
+	// ProjectNumber is the project's number, which some addresses have in place of its id.
+	ProjectNumber pulumi.StringOutput `pulumi:"projectNumber"`
+}
+
+// NewProjectServices enables the APIs in the provider's project. They stay enabled when the stack is destroyed: other things in the project
+// may use them by then, and disabling an API deletes what it manages.
+func NewProjectServices(ctx *pulumi.Context, name string, opts ...pulumi.ResourceOption) (*ProjectServices, error) {
+	c := &ProjectServices{}
+	if err := ctx.RegisterComponentResource(projectServicesType, name, c, opts...); err != nil {
+		return nil, fmt.Errorf("project services %q: %w", name, err)
+	}
+	for _, api := range slices.Sorted(maps.Keys(requiredAPIs)) {
+		service, err := projects.NewService(ctx, name+"-"+api, &projects.ServiceArgs{
+			Service:          pulumi.String(api),
+			DisableOnDestroy: pulumi.Bool(false), // the provider's default is true
+		}, child(c)...)
+		if err != nil {
+			return nil, fmt.Errorf("project services %q: enable %s: %w", name, api, err)
+		}
+		if api == resourceManagerAPI {
+			c.ProjectNumber = projectNumber(ctx, c, service)
+		}
+	}
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"projectNumber": c.ProjectNumber})
+}
+
+// projectNumber looks the number up once the Resource Manager API answers. The argument comes out of the service's id (<project>/<service>), which
+// no preview knows before the API is enabled: so the first preview of a fresh project does not run into an API that is still off.
+func projectNumber(ctx *pulumi.Context, parent pulumi.Resource, resourceManager *projects.Service) pulumi.StringOutput {
+	project := resourceManager.ID().ToStringOutput().ApplyT(func(id string) *string {
+		project, _, _ := strings.Cut(id, "/")
+		return &project
+	}).(pulumi.StringPtrOutput)
+	return organizations.LookupProjectOutput(ctx, organizations.LookupProjectOutputArgs{ProjectId: project}, pulumi.Parent(parent)).Number()
+}

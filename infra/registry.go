@@ -1,0 +1,115 @@
+package infra
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/artifactregistry"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+const registryType = "openhands:gcp:Registry"
+
+const secondsPerDay = 24 * 60 * 60
+
+// RegistryArgs are the arguments of NewRegistry.
+type RegistryArgs struct {
+	Location string // region, e.g. us-central1
+
+	// RepositoryPrefix begins the ids of both repositories, which are part of every image's name: <prefix>-images, <prefix>-ghcr.
+	RepositoryPrefix string
+
+	KeepNewest              int  // versions of every image that clean-up never deletes, at least 1
+	DeleteUntaggedAfterDays int  // days until a version that no tag names is deleted, at least 1
+	ImmutableTags           bool // a tag, once pushed, names the same image for ever
+
+	// Reader is the IAM member that pulls images: the nodes' service account.
+	Reader pulumi.StringInput
+}
+
+// Registry holds the installation's own images, and mirrors those of ghcr.io so that nodes pull them from Artifact Registry.
+type Registry struct {
+	pulumi.ResourceState
+
+	// ImagePrefix and GHCRPrefix go in front of an image's name, without a slash at the end: <ImagePrefix>/my-image:1.0 and
+	// <GHCRPrefix>/openhands/openhands:0.62.0 for ghcr.io/openhands/openhands:0.62.0.
+	ImagePrefix pulumi.StringOutput `pulumi:"imagePrefix"`
+	GHCRPrefix  pulumi.StringOutput `pulumi:"ghcrPrefix"`
+}
+
+// NewRegistry creates both repositories and lets the reader pull from these two alone.
+func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...pulumi.ResourceOption) (*Registry, error) {
+	check := checkArgs("registry", name)
+	check.require(args.Location != "", "location is required")
+	check.require(args.RepositoryPrefix != "", "repositoryPrefix is required")
+	check.require(args.KeepNewest >= 1, "keepNewest is %d: at least 1", args.KeepNewest)
+	check.require(args.DeleteUntaggedAfterDays >= 1, "deleteUntaggedAfterDays is %d: at least 1", args.DeleteUntaggedAfterDays)
+	check.require(args.Reader != nil, "reader is required")
+	if err := check.err(); err != nil {
+		return nil, err
+	}
+
+	c := &Registry{}
+	if err := ctx.RegisterComponentResource(registryType, name, c, opts...); err != nil {
+		return nil, fmt.Errorf("registry %q: %w", name, err)
+	}
+	var err error
+	c.ImagePrefix, err = c.newRepository(ctx, name+"-images", args, &artifactregistry.RepositoryArgs{
+		RepositoryId: pulumi.String(args.RepositoryPrefix + "-images"),
+		Description:  pulumi.String("Images built for this installation"),
+		DockerConfig: &artifactregistry.RepositoryDockerConfigArgs{ImmutableTags: pulumi.Bool(args.ImmutableTags)},
+		// A keep policy wins over a delete policy.
+		CleanupPolicies: artifactregistry.RepositoryCleanupPolicyArray{
+			&artifactregistry.RepositoryCleanupPolicyArgs{
+				Id:                 pulumi.String("keep-newest"),
+				Action:             pulumi.String("KEEP"),
+				MostRecentVersions: &artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs{KeepCount: pulumi.Int(args.KeepNewest)},
+			},
+			&artifactregistry.RepositoryCleanupPolicyArgs{
+				Id:     pulumi.String("delete-untagged"),
+				Action: pulumi.String("DELETE"),
+				Condition: &artifactregistry.RepositoryCleanupPolicyConditionArgs{
+					TagState:  pulumi.String("UNTAGGED"),
+					OlderThan: pulumi.Sprintf("%ds", args.DeleteUntaggedAfterDays*secondsPerDay),
+				},
+			},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registry %q: own images: %w", name, err)
+	}
+	c.GHCRPrefix, err = c.newRepository(ctx, name+"-ghcr", args, &artifactregistry.RepositoryArgs{
+		RepositoryId: pulumi.String(args.RepositoryPrefix + "-ghcr"),
+		Description:  pulumi.String("Pull-through mirror of ghcr.io"),
+		Mode:         pulumi.String("REMOTE_REPOSITORY"),
+		RemoteRepositoryConfig: &artifactregistry.RepositoryRemoteRepositoryConfigArgs{
+			Description: pulumi.String("ghcr.io"),
+			DockerRepository: &artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryArgs{
+				CustomRepository: &artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryCustomRepositoryArgs{Uri: pulumi.String("https://ghcr.io")},
+			},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("registry %q: mirror: %w", name, err)
+	}
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"imagePrefix": c.ImagePrefix, "ghcrPrefix": c.GHCRPrefix})
+}
+
+// newRepository creates one Docker repository with its reader, and returns the prefix of its images.
+func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *RegistryArgs, repositoryArgs *artifactregistry.RepositoryArgs) (pulumi.StringOutput, error) {
+	repositoryArgs.Format = pulumi.String("DOCKER")
+	repositoryArgs.Location = pulumi.String(args.Location)
+	repository, err := artifactregistry.NewRepository(ctx, name, repositoryArgs, child(c)...)
+	if err != nil {
+		return pulumi.StringOutput{}, err
+	}
+	_, err = artifactregistry.NewRepositoryIamMember(ctx, name+"-reader", &artifactregistry.RepositoryIamMemberArgs{
+		Repository: repository.Name,
+		Location:   repository.Location,
+		Role:       pulumi.String("roles/artifactregistry.reader"),
+		Member:     args.Reader,
+	}, child(c)...)
+	if err != nil {
+		return pulumi.StringOutput{}, fmt.Errorf("grant the reader: %w", err)
+	}
+	return pulumi.Sprintf("%s-docker.pkg.dev/%s/%s", repository.Location, repository.Project, repository.RepositoryId), nil
+}

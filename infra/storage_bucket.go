@@ -1,0 +1,83 @@
+package infra
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/storage"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+const storageBucketType = "openhands:gcp:StorageBucket"
+
+// StorageBucketArgs are the arguments of NewStorageBucket.
+type StorageBucketArgs struct {
+	Location       string // region or multi-region, e.g. us-central1
+	SoftDeleteDays int    // days in which a deleted object can be restored: 0 (off) or 7 to 90
+	OldVersionDays int    // days until an overwritten or deleted version is removed, at least 1
+	Protect        bool   // refuse to delete the bucket; off, deleting it deletes its objects too
+
+	// Writer is the IAM member that reads and writes the objects, e.g. serviceAccount:app@my-project.iam.gserviceaccount.com.
+	Writer pulumi.StringInput
+}
+
+// StorageBucket is a private Cloud Storage bucket for one writer.
+type StorageBucket struct {
+	pulumi.ResourceState
+
+	Name pulumi.StringOutput `pulumi:"name"`
+}
+
+// NewStorageBucket creates the bucket with uniform access, no public access and versioning, and lets the writer use its objects, nothing else.
+func NewStorageBucket(ctx *pulumi.Context, name string, args *StorageBucketArgs, opts ...pulumi.ResourceOption) (*StorageBucket, error) {
+	check := checkArgs("storage bucket", name)
+	check.require(args.Location != "", "location is required")
+	check.require(args.SoftDeleteDays == 0 || (args.SoftDeleteDays >= 7 && args.SoftDeleteDays <= 90), "softDeleteDays is %d: 0 or 7 to 90", args.SoftDeleteDays)
+	check.require(args.OldVersionDays >= 1, "oldVersionDays is %d: at least 1", args.OldVersionDays)
+	check.require(args.Writer != nil, "writer is required")
+	if err := check.err(); err != nil {
+		return nil, err
+	}
+
+	c := &StorageBucket{}
+	if err := ctx.RegisterComponentResource(storageBucketType, name, c, opts...); err != nil {
+		return nil, fmt.Errorf("storage bucket %q: %w", name, err)
+	}
+	bucket, err := storage.NewBucket(ctx, name+"-files", &storage.BucketArgs{
+		Location:                 pulumi.String(args.Location),
+		UniformBucketLevelAccess: pulumi.Bool(true),
+		PublicAccessPrevention:   pulumi.String("enforced"),
+		ForceDestroy:             pulumi.Bool(!args.Protect),
+		Versioning:               &storage.BucketVersioningArgs{Enabled: pulumi.Bool(true)},
+		SoftDeletePolicy:         &storage.BucketSoftDeletePolicyArgs{RetentionDurationSeconds: pulumi.Int(args.SoftDeleteDays * secondsPerDay)},
+		LifecycleRules: storage.BucketLifecycleRuleArray{
+			&storage.BucketLifecycleRuleArgs{
+				Action: &storage.BucketLifecycleRuleActionArgs{Type: pulumi.String("Delete")},
+				Condition: &storage.BucketLifecycleRuleConditionArgs{
+					DaysSinceNoncurrentTime: pulumi.Int(args.OldVersionDays),
+					WithState:               pulumi.String("ARCHIVED"),
+					// Without it the provider sends age 0, and every version is deleted at once.
+					NoAge: pulumi.Bool(true),
+				},
+			},
+			&storage.BucketLifecycleRuleArgs{
+				Action:    &storage.BucketLifecycleRuleActionArgs{Type: pulumi.String("AbortIncompleteMultipartUpload")},
+				Condition: &storage.BucketLifecycleRuleConditionArgs{Age: pulumi.Int(7)},
+			},
+		},
+	}, child(c, protectIf(args.Protect)...)...)
+	if err != nil {
+		return nil, fmt.Errorf("storage bucket %q: create: %w", name, err)
+	}
+	// objectUser: create, read, overwrite and delete objects. Not admin: OpenHands never reads or changes the bucket itself.
+	_, err = storage.NewBucketIAMMember(ctx, name+"-writer", &storage.BucketIAMMemberArgs{
+		Bucket: bucket.Name,
+		Role:   pulumi.String("roles/storage.objectUser"),
+		Member: args.Writer,
+	}, child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("storage bucket %q: grant the writer: %w", name, err)
+	}
+
+	c.Name = bucket.Name
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"name": c.Name})
+}

@@ -1,0 +1,220 @@
+// Command openhands is the Pulumi program that puts OpenHands on Google Cloud. It reads like the architecture: configuration, providers,
+// components from the ground up, exports.
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp"
+	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra"
+	"openhands-gcp/stacks"
+)
+
+// What the network, the cluster and the application must agree on.
+const (
+	name         = "openhands" // instance name of every component
+	nodeTag      = "openhands-node"
+	appPort      = 3000
+	appNamespace = "openhands"
+	appKSA       = "openhands"
+	databaseName = "openhands"
+	databaseUser = "openhands"
+)
+
+func main() {
+	source := &stacks.Source{}
+	pulumi.Run(deploy(source), captureConfig(source))
+}
+
+// captureConfig copies the stack's whole configuration: a Pulumi context gives values by name only, and unknown keys must not pass unseen.
+func captureConfig(source *stacks.Source) pulumi.RunOption {
+	return func(info *pulumi.RunInfo) {
+		*source = stacks.Source{Stack: info.Stack, Values: maps.Clone(info.Config), SecretKeys: slices.Clone(info.ConfigSecretKeys)}
+	}
+}
+
+// deploy returns the program for one stack.
+func deploy(source *stacks.Source) pulumi.RunFunc {
+	return func(ctx *pulumi.Context) error {
+		config, err := stacks.Load(*source)
+		if err != nil {
+			return err
+		}
+		for _, warning := range config.Warnings() {
+			if err := ctx.Log.Warn(warning, nil); err != nil {
+				return err
+			}
+		}
+		providers, err := newProviders(ctx, config)
+		if err != nil {
+			return err
+		}
+
+		services, err := infra.NewProjectServices(ctx, name, providers)
+		if err != nil {
+			return err
+		}
+		ready := pulumi.DependsOn([]pulumi.Resource{services})
+
+		network, err := infra.NewNetwork(ctx, name, networkArgs(config), providers, ready)
+		if err != nil {
+			return err
+		}
+		cluster, err := infra.NewGkeCluster(ctx, name, clusterArgs(config, services, network), providers, ready)
+		if err != nil {
+			return err
+		}
+		registry, err := infra.NewRegistry(ctx, name, &infra.RegistryArgs{
+			Location:                config.Region,
+			RepositoryPrefix:        config.RepositoryPrefix(),
+			KeepNewest:              config.Registry.KeepNewest,
+			DeleteUntaggedAfterDays: config.Registry.DeleteUntaggedAfterDays,
+			ImmutableTags:           config.Registry.ImmutableTags,
+			Reader:                  cluster.NodeMember,
+		}, providers, ready)
+		if err != nil {
+			return err
+		}
+		identity, err := infra.NewWorkloadIdentity(ctx, name, &infra.WorkloadIdentityArgs{
+			AccountID:          config.AppAccountID(),
+			DisplayName:        "OpenHands application",
+			Namespace:          appNamespace,
+			ServiceAccountName: appKSA,
+			WorkloadPool:       cluster.WorkloadPool,
+		}, providers, ready)
+		if err != nil {
+			return err
+		}
+		database, err := infra.NewCloudSqlPostgres(ctx, name, databaseArgs(config, network), providers, ready)
+		if err != nil {
+			return err
+		}
+		bucket, err := infra.NewStorageBucket(ctx, name, &infra.StorageBucketArgs{
+			Location:       config.BucketLocation(),
+			SoftDeleteDays: config.Bucket.SoftDeleteDays,
+			OldVersionDays: config.Bucket.OldVersionDays,
+			Protect:        config.Protect(config.Bucket.DeletionProtection),
+			Writer:         identity.Member,
+		}, providers, ready)
+		if err != nil {
+			return err
+		}
+
+		ctx.Export("clusterName", cluster.Name)
+		ctx.Export("clusterLocation", cluster.Location)
+		ctx.Export("credentialsCommand", cluster.CredentialsCommand)
+		ctx.Export("kubeconfig", cluster.Kubeconfig)
+		ctx.Export("databaseInstance", database.InstanceName)
+		ctx.Export("databaseHost", database.Host)
+		ctx.Export("databaseName", database.Database)
+		ctx.Export("databaseUser", database.User)
+		ctx.Export("databasePassword", database.Password)
+		ctx.Export("bucketName", bucket.Name)
+		ctx.Export("imagePrefix", registry.ImagePrefix)
+		ctx.Export("ghcrPrefix", registry.GHCRPrefix)
+		ctx.Export("appServiceAccount", identity.Email)
+		return nil
+	}
+}
+
+// newProviders builds the explicit providers that all components inherit. Default providers are disabled in Pulumi.yaml: they would take whatever
+// project and credentials they find.
+func newProviders(ctx *pulumi.Context, config *stacks.Config) (pulumi.ResourceOption, error) {
+	args := &gcp.ProviderArgs{
+		Project:       pulumi.String(config.Project),
+		Region:        pulumi.String(config.Region),
+		DefaultLabels: pulumi.ToStringMap(config.AllLabels()),
+	}
+	if config.Zone != "" {
+		args.Zone = pulumi.String(config.Zone)
+	}
+	google, err := gcp.NewProvider(ctx, "gcp", args)
+	if err != nil {
+		return nil, fmt.Errorf("provider gcp: %w", err)
+	}
+	generator, err := random.NewProvider(ctx, "random", &random.ProviderArgs{})
+	if err != nil {
+		return nil, fmt.Errorf("provider random: %w", err)
+	}
+	return pulumi.Providers(google, generator), nil
+}
+
+func networkArgs(config *stacks.Config) *infra.NetworkArgs {
+	ranges := config.Ranges()
+	return &infra.NetworkArgs{
+		Region:          config.Region,
+		NodesCIDR:       ranges.Nodes,
+		PodsCIDR:        ranges.Pods,
+		ServicesCIDR:    ranges.Services,
+		PeeringCIDR:     ranges.Peering,
+		FlowLogSampling: config.Network.FlowLogSampling,
+		NodeTag:         nodeTag,
+		AppPort:         appPort,
+	}
+}
+
+func clusterArgs(config *stacks.Config, services *infra.ProjectServices, network *infra.Network) *infra.GkeClusterArgs {
+	c := config.Cluster
+	return &infra.GkeClusterArgs{
+		Project:           config.Project,
+		Location:          config.ClusterLocation(),
+		MinVersion:        c.MinVersion,
+		ReleaseChannel:    c.ReleaseChannel,
+		Maintenance:       infra.Maintenance(c.Maintenance),
+		ConnectGateway:    connectGateway(c.Access, services),
+		PublicEndpoint:    publicEndpoint(config),
+		AppPool:           infra.AppPool(c.AppPool),
+		SandboxPool:       infra.SandboxPool{MachineType: config.Sandboxes.Pool.MachineType, MaxNodes: config.SandboxNodes(), Spot: config.Sandboxes.Pool.Spot},
+		NodeAccountID:     config.NodeAccountID(),
+		NodeTag:           nodeTag,
+		Protect:           config.Protect(c.DeletionProtection),
+		Labels:            pulumi.ToStringMap(config.AllLabels()),
+		ControlPlaneCIDR:  config.Ranges().ControlPlane,
+		Network:           network.NetworkID,
+		Subnetwork:        network.SubnetworkID,
+		PodsRangeName:     network.PodsRangeName,
+		ServicesRangeName: network.ServicesRangeName,
+	}
+}
+
+func connectGateway(access stacks.Access, services *infra.ProjectServices) *infra.ConnectGateway {
+	if !access.ConnectGateway.Enabled {
+		return nil
+	}
+	return &infra.ConnectGateway{Members: access.ConnectGateway.Members, ProjectNumber: services.ProjectNumber}
+}
+
+func publicEndpoint(config *stacks.Config) *infra.PublicEndpoint {
+	if config.Cluster.Access.PublicEndpoint == nil {
+		return nil
+	}
+	return &infra.PublicEndpoint{AuthorizedRanges: config.AuthorizedRanges()}
+}
+
+func databaseArgs(config *stacks.Config, network *infra.Network) *infra.CloudSqlPostgresArgs {
+	d := config.Database
+	return &infra.CloudSqlPostgresArgs{
+		Region:           config.Region,
+		Version:          d.Version,
+		Tier:             d.Tier,
+		Database:         databaseName,
+		User:             databaseUser,
+		HighAvailability: d.HighAvailability,
+		MaxConnections:   d.MaxConnections,
+		DiskSizeGB:       d.DiskSizeGB,
+		DiskLimitGB:      d.DiskLimitGB,
+		RetainedBackups:  d.Backups.Retained,
+		BackupStartTime:  d.Backups.StartTime,
+		PointInTimeDays:  d.Backups.PointInTimeDays,
+		MaintenanceDay:   d.Maintenance.Day,
+		MaintenanceHour:  d.Maintenance.Hour,
+		Protect:          config.Protect(d.DeletionProtection),
+		Labels:           pulumi.ToStringMap(config.AllLabels()),
+		PrivateNetwork:   network.PrivateServicesNetworkID,
+	}
+}

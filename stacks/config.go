@@ -1,0 +1,139 @@
+package stacks
+
+// Config is the whole configuration of a stack, after the profile's defaults were applied. The JSON names are the keys of the stack file; from
+// this type come the check for unknown keys and wrong types, and the table of keys in docs/configuration.md.
+type Config struct {
+	Project string `json:"gcp:project" jsonschema_description:"Project that everything is created in."`
+	Region  string `json:"gcp:region" jsonschema_description:"Region of the network, the database and the registry, and of the cluster where the profile has a regional one."`
+	Zone    string `json:"gcp:zone" jsonschema_description:"Zone of the cluster where the profile has a zonal one (dev)."`
+
+	Profile  Profile           `json:"openhands:profile" jsonschema:"enum=dev,enum=prod" jsonschema_description:"The set of defaults. It is never guessed from the stack's name."`
+	Labels   map[string]string `json:"openhands:labels" jsonschema_description:"Labels for everything that can carry them, beside app, stack and managed-by."`
+	Teardown bool              `json:"openhands:teardown" jsonschema_description:"Lifts all protection, for the way out: pulumi up with it, then pulumi destroy."`
+
+	Network   Network   `json:"openhands:network"`
+	Cluster   Cluster   `json:"openhands:cluster"`
+	Sandboxes Sandboxes `json:"openhands:sandboxes"`
+	Database  Database  `json:"openhands:database"`
+	Bucket    Bucket    `json:"openhands:bucket"`
+	Registry  Registry  `json:"openhands:registry"`
+
+	// Stack is the name of the stack, as Pulumi knows it.
+	Stack string `json:"-"`
+}
+
+// Profile names a set of defaults.
+type Profile string
+
+// The profiles.
+const (
+	Dev  Profile = "dev"
+	Prod Profile = "prod"
+)
+
+// Network is the configuration of the VPC.
+type Network struct {
+	NodesCIDR        string  `json:"nodesCidr" jsonschema_description:"Range of the nodes' addresses. Four of them are Google's."`
+	PodsCIDR         string  `json:"podsCidr" jsonschema_description:"Range of the pods' addresses. Every node takes a /24 of it."`
+	ServicesCIDR     string  `json:"servicesCidr" jsonschema_description:"Range of the Kubernetes Services' addresses."`
+	ControlPlaneCIDR string  `json:"controlPlaneCidr" jsonschema_description:"Range of the cluster's control plane, a /28."`
+	PeeringCIDR      string  `json:"peeringCidr" jsonschema_description:"Range in which Google places Cloud SQL, a /24 or larger."`
+	FlowLogSampling  float64 `json:"flowLogSampling" jsonschema:"minimum=0,maximum=1" jsonschema_description:"Share of the network flows that are logged. 0 turns flow logs off."`
+}
+
+// Cluster is the configuration of the GKE cluster.
+type Cluster struct {
+	MinVersion         string      `json:"minVersion" jsonschema_description:"Lowest Kubernetes version of the control plane, e.g. 1.36. The release channel keeps it up to date."`
+	ReleaseChannel     string      `json:"releaseChannel" jsonschema:"enum=RAPID,enum=REGULAR,enum=STABLE" jsonschema_description:"How soon GKE brings new versions."`
+	Access             Access      `json:"access"`
+	Maintenance        Maintenance `json:"maintenance"`
+	AppPool            AppPool     `json:"appPool"`
+	DeletionProtection bool        `json:"deletionProtection" jsonschema_description:"Refuse to delete the cluster. prod cannot turn it off."`
+}
+
+// Access says how people and programs reach the cluster's control plane.
+type Access struct {
+	ConnectGateway ConnectGateway  `json:"connectGateway"`
+	PublicEndpoint *PublicEndpoint `json:"publicEndpoint,omitempty"`
+}
+
+// ConnectGateway is access through the fleet, authorized by IAM, from any address.
+type ConnectGateway struct {
+	Enabled bool     `json:"enabled" jsonschema_description:"Register the cluster in the project's fleet and reach it through the Connect gateway."`
+	Members []string `json:"members" jsonschema_description:"IAM members that may work with the cluster's objects through the gateway, e.g. group:platform@example.com. Project owners need no entry."`
+}
+
+// PublicEndpoint is access to a public address of the control plane from listed ranges.
+type PublicEndpoint struct {
+	AuthorizedRanges []string `json:"authorizedRanges" jsonschema_description:"Address ranges that may connect, e.g. 203.0.113.7/32. Without the key publicEndpoint the control plane has no public address."`
+}
+
+// Maintenance is the weekly window of the cluster's upgrades.
+type Maintenance struct {
+	Days      []string `json:"days" jsonschema_description:"Days on which GKE may upgrade: MO, TU, WE, TH, FR, SA, SU."`
+	StartHour int      `json:"startHour" jsonschema:"minimum=0,maximum=23" jsonschema_description:"Hour at which the window opens, UTC."`
+	Hours     int      `json:"hours" jsonschema:"minimum=4,maximum=24" jsonschema_description:"Length of the window. All windows of 32 days must add up to 48 hours."`
+}
+
+// AppPool is the size of the node pool of the application.
+type AppPool struct {
+	MachineType string `json:"machineType" jsonschema_description:"Machine type of the nodes."`
+	MinNodes    int    `json:"minNodes" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Fewest nodes, in the whole cluster."`
+	MaxNodes    int    `json:"maxNodes" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most nodes, in the whole cluster."`
+}
+
+// Sandboxes is the number and size of the sandboxes, and the node pool that carries them.
+type Sandboxes struct {
+	Max           int         `json:"max" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most sandboxes at a time, in the whole installation."`
+	CPURequest    float64     `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox is sure of."`
+	MemoryRequest float64     `json:"memoryRequestGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory that a sandbox is sure of, in GiB."`
+	Pool          SandboxPool `json:"pool"`
+}
+
+// SandboxPool is the node pool of the sandboxes. It shrinks to nothing while there are none.
+type SandboxPool struct {
+	MachineType string `json:"machineType" jsonschema_description:"Machine type of the nodes."`
+	MaxNodes    int    `json:"maxNodes,omitempty" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most nodes, in the whole cluster. Derived from max and the size of a sandbox unless set."`
+	Spot        bool   `json:"spot" jsonschema_description:"Use spot nodes, which are cheaper and which Google may take back within seconds."`
+}
+
+// Database is the configuration of Cloud SQL.
+type Database struct {
+	Version            string              `json:"version" jsonschema_description:"PostgreSQL version as Cloud SQL writes it, e.g. POSTGRES_15."`
+	Tier               string              `json:"tier" jsonschema_description:"Machine type: db-f1-micro, db-g1-small, or db-custom-<vCPUs>-<MiB>."`
+	HighAvailability   bool                `json:"highAvailability" jsonschema_description:"Keep a standby in a second zone."`
+	MaxConnections     int                 `json:"maxConnections" jsonschema:"minimum=14,maximum=262143" jsonschema_description:"PostgreSQL's max_connections."`
+	DiskSizeGB         int                 `json:"diskSizeGb" jsonschema:"minimum=10,maximum=65536" jsonschema_description:"Disk size at creation. It grows by itself; a later change of this number does nothing."`
+	DiskLimitGB        int                 `json:"diskLimitGb" jsonschema:"minimum=0,maximum=65536" jsonschema_description:"Size at which the disk stops growing. 0 for none."`
+	Backups            Backups             `json:"backups"`
+	Maintenance        DatabaseMaintenance `json:"maintenance"`
+	DeletionProtection bool                `json:"deletionProtection" jsonschema_description:"Refuse to delete the database, in Pulumi and in the API. prod cannot turn it off."`
+}
+
+// Backups says what of the database can be restored.
+type Backups struct {
+	Retained        int    `json:"retained" jsonschema:"minimum=1,maximum=365" jsonschema_description:"Daily backups that are kept."`
+	StartTime       string `json:"startTime" jsonschema_description:"Start of the daily backup, HH:MM, UTC."`
+	PointInTimeDays int    `json:"pointInTimeDays" jsonschema:"minimum=0,maximum=7" jsonschema_description:"Days back to which any moment can be restored. 0 turns it off."`
+}
+
+// DatabaseMaintenance is the weekly hour of the database's maintenance.
+type DatabaseMaintenance struct {
+	Day  int `json:"day" jsonschema:"minimum=1,maximum=7" jsonschema_description:"1 (Monday) to 7 (Sunday)."`
+	Hour int `json:"hour" jsonschema:"minimum=0,maximum=23" jsonschema_description:"Hour, UTC."`
+}
+
+// Bucket is the configuration of the file store.
+type Bucket struct {
+	Location           string `json:"location,omitempty" jsonschema_description:"Region or multi-region. The stack's region unless set."`
+	SoftDeleteDays     int    `json:"softDeleteDays" jsonschema:"minimum=0,maximum=90" jsonschema_description:"Days in which a deleted object can be restored: 0 (off) or 7 to 90."`
+	OldVersionDays     int    `json:"oldVersionDays" jsonschema:"minimum=1,maximum=3650" jsonschema_description:"Days until an overwritten version of an object is removed."`
+	DeletionProtection bool   `json:"deletionProtection" jsonschema_description:"Refuse to delete the bucket. Off, deleting it deletes its objects. prod cannot turn it off."`
+}
+
+// Registry is the configuration of the repository of own images.
+type Registry struct {
+	KeepNewest              int  `json:"keepNewest" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Versions of every image that clean-up never deletes."`
+	DeleteUntaggedAfterDays int  `json:"deleteUntaggedAfterDays" jsonschema:"minimum=1,maximum=3650" jsonschema_description:"Days until a version that no tag names is deleted."`
+	ImmutableTags           bool `json:"immutableTags" jsonschema_description:"A tag, once pushed, names the same image for ever."`
+}

@@ -1,0 +1,69 @@
+package stacks
+
+import "maps"
+
+// zonal says whether the profile has a zonal cluster.
+func (c *Config) zonal() bool { return c.Profile == Dev }
+
+// zones is the number of zones that the cluster spreads over: GKE chooses three in a region.
+func (c *Config) zones() int {
+	if c.zonal() {
+		return 1
+	}
+	return 3
+}
+
+// ClusterLocation is the zone of a zonal cluster, or the region of a regional one.
+func (c *Config) ClusterLocation() string {
+	if c.zonal() {
+		return c.Zone
+	}
+	return c.Region
+}
+
+// BucketLocation is the configured location, or the stack's region.
+func (c *Config) BucketLocation() string {
+	if c.Bucket.Location != "" {
+		return c.Bucket.Location
+	}
+	return c.Region
+}
+
+// Protect says whether something that is to be protected is protected now.
+func (c *Config) Protect(wanted bool) bool { return wanted && !c.Teardown }
+
+// Names that other systems need to know, and that are therefore not generated. They hold the stack's name, so that two stacks fit in a project.
+
+// NodeAccountID is the id of the nodes' service account.
+func (c *Config) NodeAccountID() string { return c.prefix() + "-nodes" }
+
+// AppAccountID is the id of the application's service account.
+func (c *Config) AppAccountID() string { return c.prefix() + "-app" }
+
+// RepositoryPrefix begins the ids of the registry's repositories.
+func (c *Config) RepositoryPrefix() string { return c.prefix() }
+
+func (c *Config) prefix() string { return "openhands-" + c.Stack }
+
+// AllLabels are the configured labels and the program's own.
+func (c *Config) AllLabels() map[string]string {
+	labels := maps.Clone(c.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, c.ownLabels())
+	return labels
+}
+
+func (c *Config) ownLabels() map[string]string {
+	return map[string]string{"app": "openhands", "stack": c.Stack, "managed-by": "pulumi"}
+}
+
+// Warnings are what a person should know before going on, though nothing is wrong.
+func (c *Config) Warnings() []string {
+	var warnings []string
+	if c.Teardown {
+		warnings = append(warnings, "openhands:teardown is on: after this `up`, nothing of stack "+c.Stack+" is protected, and `pulumi destroy` deletes its database, its files and its cluster. To keep the stack, run `pulumi config rm openhands:teardown`.")
+	}
+	return warnings
+}

@@ -1,0 +1,257 @@
+package stacks
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/invopop/jsonschema"
+	validator "github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// Source is the configuration of a stack as the Pulumi engine hands it to the program: every key with its namespace, objects as JSON. A Pulumi
+// context cannot list its keys, so the program takes this from pulumi.RunInfo.
+type Source struct {
+	Stack      string
+	Values     map[string]string // as pulumi.RunInfo.Config
+	SecretKeys []string          // as pulumi.RunInfo.ConfigSecretKeys
+}
+
+// Problem is one thing that is wrong in a stack's configuration.
+type Problem struct {
+	Path    string // key and path inside of it, e.g. openhands:network.podsCidr
+	Message string // what is wrong, and what to write instead
+}
+
+// Error is all that is wrong in a stack's configuration.
+type Error struct {
+	Stack    string
+	Problems []Problem
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	noun := "problems"
+	if len(e.Problems) == 1 {
+		noun = "problem"
+	}
+	fmt.Fprintf(&b, "stack %s: %d %s in the configuration; nothing was changed", e.Stack, len(e.Problems), noun)
+	for _, p := range e.Problems {
+		fmt.Fprintf(&b, "\n  %s: %s", p.Path, p.Message)
+	}
+	return b.String()
+}
+
+// Load reads the configuration of a stack. The error is an *Error that lists every problem.
+func Load(source Source) (*Config, error) {
+	document, problems := parse(source)
+	problems = append(problems, checkSchema(document)...)
+	if len(problems) > 0 {
+		return nil, newError(source.Stack, problems)
+	}
+	profile, _ := document["openhands:profile"].(string) // the schema requires it
+	config := Defaults(Profile(profile))
+	config.Stack = source.Stack
+	raw, err := json.Marshal(document)
+	if err != nil {
+		return nil, fmt.Errorf("stack %s: %w", source.Stack, err)
+	}
+	// Into the defaults: what the stack file does not name keeps the profile's value.
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return nil, fmt.Errorf("stack %s: %w", source.Stack, err)
+	}
+	if problems := config.validate(); len(problems) > 0 {
+		return nil, newError(source.Stack, problems)
+	}
+	return &config, nil
+}
+
+func newError(stack string, problems []Problem) *Error {
+	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
+	return &Error{Stack: stack, Problems: problems}
+}
+
+// engineNamespace holds settings of Pulumi itself, such as pulumi:disable-default-providers.
+const engineNamespace = "pulumi:"
+
+// parse turns the engine's strings into values of the types that the schema expects.
+func parse(source Source) (map[string]any, []Problem) {
+	document := map[string]any{}
+	var problems []Problem
+	for _, key := range slices.Sorted(maps.Keys(source.Values)) {
+		if strings.HasPrefix(key, engineNamespace) {
+			continue
+		}
+		value := source.Values[key]
+		switch property, _ := Schema().Properties.Get(key); {
+		case property != nil && (property.Type == "object" || property.Type == "array"):
+			var parsed any
+			if err := json.Unmarshal([]byte(value), &parsed); err != nil {
+				problems = append(problems, Problem{key, fmt.Sprintf("is %q, expected an object: write its keys below it, indented", abbreviate(value))})
+				continue
+			}
+			document[key] = parsed
+		case property != nil && property.Type == "boolean" && (value == "true" || value == "false"):
+			document[key] = value == "true"
+		default:
+			document[key] = value
+		}
+	}
+	for _, key := range source.SecretKeys {
+		if _, read := Schema().Properties.Get(key); read {
+			problems = append(problems, Problem{key, "is encrypted, but it is not a secret, and its values become visible properties of resources: write it in clear"})
+		}
+	}
+	return document, problems
+}
+
+// checkSchema reports unknown and missing keys, wrong types, and values outside of their limits.
+func checkSchema(document map[string]any) []Problem {
+	err := compiled().Validate(document)
+	if err == nil {
+		return nil
+	}
+	failure, ok := err.(*validator.ValidationError)
+	if !ok {
+		return []Problem{{"configuration", err.Error()}}
+	}
+	var problems []Problem
+	var walk func(e *validator.ValidationError)
+	walk = func(e *validator.ValidationError) {
+		for _, cause := range e.Causes {
+			walk(cause)
+		}
+		if len(e.Causes) == 0 {
+			problems = append(problems, explain(e)...)
+		}
+	}
+	walk(failure)
+	return problems
+}
+
+func explain(e *validator.ValidationError) []Problem {
+	path := strings.Join(e.InstanceLocation, ".")
+	at := func(key string) string {
+		if path == "" {
+			return key
+		}
+		return path + "." + key
+	}
+	switch k := e.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		known := keysAt(e.InstanceLocation)
+		var problems []Problem
+		for _, key := range k.Properties {
+			problems = append(problems, Problem{at(key), unknownKey(key, known)})
+		}
+		return problems
+	case *kind.Required:
+		var problems []Problem
+		for _, key := range k.Missing {
+			problems = append(problems, Problem{at(key), "is missing: " + describeMissing(key)})
+		}
+		return problems
+	case *kind.Type:
+		message := fmt.Sprintf("is a %s, expected %s", k.Got, strings.Join(k.Want, " or "))
+		if k.Got == "string" {
+			message += ": in YAML, write it without quotes"
+		}
+		return []Problem{{path, message}}
+	case *kind.Enum:
+		return []Problem{{path, fmt.Sprintf("is %v: write one of %s", k.Got, list(k.Want))}}
+	default:
+		return []Problem{{path, k.LocalizedString(message.NewPrinter(language.English))}}
+	}
+}
+
+func describeMissing(key string) string {
+	switch key {
+	case "openhands:profile":
+		return "run `pulumi config set openhands:profile dev` (or prod)"
+	case "gcp:project":
+		return "run `pulumi config set gcp:project <your project's id>`"
+	case "gcp:region":
+		return "run `pulumi config set gcp:region us-central1`, or another region"
+	}
+	return "set it"
+}
+
+// unknownKey names the key that was probably meant. Pulumi and the providers ignore unknown keys, so a typing error would change nothing, silently.
+func unknownKey(key string, known []string) string {
+	best, distance := "", len(key)/2+1
+	for _, candidate := range known {
+		if d := levenshtein.Distance(strings.ToLower(key), strings.ToLower(candidate), nil); d < distance {
+			best, distance = candidate, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("unknown key: did you mean %s?", best)
+	}
+	return "unknown key: remove it, or write one of " + strings.Join(known, ", ")
+}
+
+// keysAt lists the keys that the schema has at a place.
+func keysAt(location []string) []string {
+	schema := Schema()
+	for _, step := range location {
+		next, ok := schema.Properties.Get(step)
+		if !ok {
+			return nil
+		}
+		schema = next
+	}
+	var keys []string
+	for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		keys = append(keys, pair.Key)
+	}
+	return keys
+}
+
+func list(values []any) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = fmt.Sprint(v)
+	}
+	return strings.Join(words, ", ")
+}
+
+func abbreviate(value string) string {
+	if len(value) > 40 {
+		return value[:40] + "..."
+	}
+	return value
+}
+
+// Schema is the JSON Schema of Config, derived from the type. Everything but the profile and the place has a default.
+func Schema() *jsonschema.Schema { return configSchema }
+
+var configSchema = func() *jsonschema.Schema {
+	reflector := jsonschema.Reflector{DoNotReference: true, Anonymous: true, RequiredFromJSONSchemaTags: true}
+	schema := reflector.Reflect(&Config{})
+	schema.Required = []string{"gcp:project", "gcp:region", "openhands:profile"}
+	return schema
+}()
+
+// compiled is the same schema in the form of the validator.
+var compiled = func() func() *validator.Schema {
+	raw, err := json.Marshal(configSchema)
+	if err != nil {
+		panic(fmt.Sprintf("schema of the configuration: %v", err)) // a mistake in the type, found by every test
+	}
+	document, err := validator.UnmarshalJSON(strings.NewReader(string(raw)))
+	if err != nil {
+		panic(fmt.Sprintf("schema of the configuration: %v", err))
+	}
+	compiler := validator.NewCompiler()
+	if err := compiler.AddResource("config.json", document); err != nil {
+		panic(fmt.Sprintf("schema of the configuration: %v", err))
+	}
+	schema := compiler.MustCompile("config.json")
+	return func() *validator.Schema { return schema }
+}()

@@ -1,0 +1,61 @@
+package stacks
+
+// Defaults returns every default of a profile. A stack file overrides single values.
+func Defaults(profile Profile) Config {
+	if profile == Prod {
+		return prodDefaults()
+	}
+	return devDefaults()
+}
+
+func devDefaults() Config {
+	return Config{
+		Profile: Dev,
+		Network: Network{
+			NodesCIDR:        "10.0.0.0/22",
+			PodsCIDR:         "10.16.0.0/16",
+			ServicesCIDR:     "10.32.0.0/20",
+			ControlPlaneCIDR: "172.16.0.0/28",
+			PeeringCIDR:      "10.64.0.0/20",
+			FlowLogSampling:  0.1,
+		},
+		Cluster: Cluster{
+			MinVersion:     minimumVersion,
+			ReleaseChannel: "REGULAR",
+			Access:         Access{ConnectGateway: ConnectGateway{Enabled: true}},
+			Maintenance:    Maintenance{Days: []string{"SA", "SU"}, StartHour: 2, Hours: 6},
+			AppPool:        AppPool{MachineType: "e2-standard-2", MinNodes: 1, MaxNodes: 2},
+		},
+		Sandboxes: Sandboxes{Max: 3, CPURequest: 1, MemoryRequest: 2, Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true}},
+		Database: Database{
+			Version:        "POSTGRES_15",
+			Tier:           "db-g1-small",
+			MaxConnections: 100,
+			DiskSizeGB:     10,
+			DiskLimitGB:    50,
+			Backups:        Backups{Retained: 3, StartTime: "01:00"},
+			Maintenance:    DatabaseMaintenance{Day: 7, Hour: 3},
+		},
+		Bucket:   Bucket{SoftDeleteDays: 7, OldVersionDays: 30},
+		Registry: Registry{KeepNewest: 10, DeleteUntaggedAfterDays: 7},
+	}
+}
+
+func prodDefaults() Config {
+	c := devDefaults()
+	c.Profile = Prod
+	c.Network.FlowLogSampling = 0.5
+	c.Cluster.AppPool = AppPool{MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3}
+	c.Cluster.DeletionProtection = true
+	c.Sandboxes = Sandboxes{Max: 20, CPURequest: 1, MemoryRequest: 3, Pool: SandboxPool{MachineType: "e2-standard-8"}}
+	c.Database.Tier = "db-custom-2-7680"
+	c.Database.HighAvailability = true
+	c.Database.MaxConnections = 200
+	c.Database.DiskSizeGB = 20
+	c.Database.DiskLimitGB = 200
+	c.Database.Backups = Backups{Retained: 14, StartTime: "01:00", PointInTimeDays: 7}
+	c.Database.DeletionProtection = true
+	c.Bucket = Bucket{SoftDeleteDays: 30, OldVersionDays: 90, DeletionProtection: true}
+	c.Registry = Registry{KeepNewest: 30, DeleteUntaggedAfterDays: 30, ImmutableTags: true}
+	return c
+}

@@ -1,0 +1,123 @@
+package stacks
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+)
+
+// What GKE's own pods on a sandbox node ask for (networking, DNS cache, logging, metrics, storage), rounded up.
+const (
+	systemCPU       = 0.5 // vCPU
+	systemMemoryGiB = 1.0
+	systemPods      = 15
+)
+
+// machine is the shape of a machine type.
+type machine struct {
+	cpus      int
+	memoryGiB float64
+}
+
+var machineType = regexp.MustCompile(`^(e2|n2|n2d|t2d)-(standard|highmem|highcpu)-([0-9]+)$`)
+
+// parseMachineType knows the families that GKE Sandbox runs on and whose memory follows from the name.
+// https://cloud.google.com/compute/docs/general-purpose-machines
+func parseMachineType(name string) (machine, error) {
+	match := machineType.FindStringSubmatch(name)
+	if match == nil {
+		return machine{}, fmt.Errorf("%q is not a machine type that is known here: write <family>-<shape>-<vCPUs> with family e2, n2, n2d or t2d and shape standard, highmem or highcpu, e.g. e2-standard-4", name)
+	}
+	family, shape := match[1], match[2]
+	cpus, err := strconv.Atoi(match[3])
+	limits := map[string][]int{ // vCPUs on offer
+		"e2":  {2, 4, 8, 16, 32},
+		"n2":  {2, 4, 8, 16, 32, 48, 64, 80, 96, 128},
+		"n2d": {2, 4, 8, 16, 32, 48, 64, 80, 96, 128, 224},
+		"t2d": {2, 4, 8, 16, 32, 48, 60}, // t2d has standard shapes only
+	}[family]
+	known := false
+	for _, n := range limits {
+		known = known || n == cpus
+	}
+	if err != nil || !known || (family == "t2d" && shape != "standard") {
+		return machine{}, fmt.Errorf("%s is not on offer: family %s has %v vCPUs (t2d in shape standard only)", name, family, limits)
+	}
+	perCPU := map[string]float64{"standard": 4, "highmem": 8, "highcpu": 1}[shape]
+	return machine{cpus: cpus, memoryGiB: perCPU * float64(cpus)}, nil
+}
+
+// allocatable returns what GKE leaves to pods of a node's CPUs and memory.
+// https://cloud.google.com/kubernetes-engine/docs/concepts/plan-node-sizes#resource_reservations
+func (m machine) allocatable() (cpus, memoryGiB float64) {
+	cpus = float64(m.cpus)
+	cpus -= 0.06 * min(cpus, 1)
+	cpus -= 0.01 * min(max(float64(m.cpus)-1, 0), 1)
+	cpus -= 0.005 * min(max(float64(m.cpus)-2, 0), 2)
+	cpus -= 0.0025 * max(float64(m.cpus)-4, 0)
+
+	const evictionGiB = 100.0 / 1024
+	reserved := 0.25 * min(m.memoryGiB, 4)
+	reserved += 0.20 * min(max(m.memoryGiB-4, 0), 4)
+	reserved += 0.10 * min(max(m.memoryGiB-8, 0), 8)
+	reserved += 0.06 * min(max(m.memoryGiB-16, 0), 112)
+	reserved += 0.02 * max(m.memoryGiB-128, 0)
+	return cpus, m.memoryGiB - reserved - evictionGiB
+}
+
+// sandboxFit says how many sandboxes a node carries, and why.
+type sandboxFit struct {
+	perNode    int
+	arithmetic string
+}
+
+func (s Sandboxes) fit() (sandboxFit, error) {
+	m, err := parseMachineType(s.Pool.MachineType)
+	if err != nil {
+		return sandboxFit{}, err
+	}
+	cpus, memory := m.allocatable()
+	cpus, memory = max(cpus-systemCPU, 0), max(memory-systemMemoryGiB, 0)
+	byCPU, byMemory := int(cpus/s.CPURequest), int(memory/s.MemoryRequest)
+	return sandboxFit{
+		perNode: min(byCPU, byMemory, PodsPerNode-systemPods),
+		arithmetic: fmt.Sprintf("of an %s, %.2f vCPU and %.1f GiB are left for sandboxes: %.2f / %g vCPU = %d, %.1f / %g GiB = %d",
+			s.Pool.MachineType, cpus, memory, cpus, s.CPURequest, byCPU, memory, s.MemoryRequest, byMemory),
+	}, nil
+}
+
+// needed returns the number of nodes that carry all sandboxes at once.
+func (s Sandboxes) needed(fit sandboxFit) int {
+	return int(math.Ceil(float64(s.Max) / float64(fit.perNode)))
+}
+
+// SandboxNodes returns the maximum of the sandbox pool: the configured one, or as many nodes as sandboxes.max needs. It is 0 where validate has a
+// problem with the sandboxes to report.
+func (c *Config) SandboxNodes() int {
+	fit, err := c.Sandboxes.fit()
+	if err != nil || fit.perNode < 1 {
+		return 0
+	}
+	if c.Sandboxes.Pool.MaxNodes > 0 {
+		return c.Sandboxes.Pool.MaxNodes
+	}
+	return c.Sandboxes.needed(fit)
+}
+
+func (c *Config) validateSandboxes(report reporter) {
+	const key = "openhands:sandboxes"
+	fit, err := c.Sandboxes.fit()
+	if err != nil {
+		report(key+".pool.machineType", "%v", err)
+		return
+	}
+	if fit.perNode < 1 {
+		report(key+".pool.machineType", "not one sandbox fits on a node (%s): choose a larger machine type, or smaller cpuRequest and memoryRequestGiB", fit.arithmetic)
+		return
+	}
+	if nodes, needed := c.Sandboxes.Pool.MaxNodes, c.Sandboxes.needed(fit); nodes > 0 && nodes < needed {
+		report(key+".pool.maxNodes", "is %d, but max is %d sandboxes at %d a node (%s), which needs %d nodes: write at least %d, lower max to %d, or remove maxNodes",
+			nodes, c.Sandboxes.Max, fit.perNode, fit.arithmetic, needed, needed, nodes*fit.perNode)
+	}
+}

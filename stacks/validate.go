@@ -1,0 +1,213 @@
+package stacks
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// reporter records a problem at the path of a key.
+type reporter func(path, format string, args ...any)
+
+// minimumVersion is the first Kubernetes version that has MutatingAdmissionPolicy, by which every sandbox gets gVisor.
+const minimumVersion = "1.36"
+
+var (
+	projectID  = regexp.MustCompile(`^[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
+	regionName = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
+	version    = regexp.MustCompile(`^([0-9]+)\.([0-9]+)(\.[0-9]+(-gke\.[0-9]+)?)?$`)
+	clock      = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+	labelKey   = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+	labelValue = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+	stackName  = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+	iamMember  = regexp.MustCompile(`^((user|group|serviceAccount):[^@\s]+@[^@\s]+\.[^@\s]+|principal(Set)?://\S+)$`)
+	location   = regexp.MustCompile(`^([A-Za-z]+-[A-Za-z]+[0-9]+|US|EU|ASIA|us|eu|asia)$`)
+)
+
+// validate reports everything that is wrong with a configuration whose keys and types are right.
+func (c *Config) validate() []Problem {
+	var problems []Problem
+	report := func(path, format string, args ...any) {
+		problems = append(problems, Problem{path, fmt.Sprintf(format, args...)})
+	}
+	c.validatePlace(report)
+	c.validateNames(report)
+	c.validateNetwork(report)
+	c.validateCluster(report)
+	c.validateSandboxes(report)
+	c.validateDatabase(report)
+	c.validateBucket(report)
+	c.validateProtection(report)
+	return problems
+}
+
+func (c *Config) validatePlace(report reporter) {
+	if !projectID.MatchString(c.Project) {
+		report("gcp:project", "%q is not a project id (6 to 30 lower case letters, digits and dashes, not the project's number or display name): `gcloud projects list` shows yours", c.Project)
+	}
+	if !regionName.MatchString(c.Region) {
+		report("gcp:region", "%q is not a region: write one like us-central1", c.Region)
+		return
+	}
+	zone := regexp.MustCompile(`^` + regexp.QuoteMeta(c.Region) + `-[a-z]$`)
+	switch {
+	case c.Zone == "" && c.zonal():
+		report("gcp:zone", "is missing: profile %s has a zonal cluster. Write a zone of %s, e.g. %s-b", c.Profile, c.Region, c.Region)
+	case c.Zone != "" && !zone.MatchString(c.Zone):
+		report("gcp:zone", "%q is not in region %s: write a zone like %s-b", c.Zone, c.Region, c.Region)
+	}
+}
+
+// accountIDLimit is GCP's, for the id of a service account.
+const accountIDLimit = 30
+
+func (c *Config) validateNames(report reporter) {
+	if !stackName.MatchString(c.Stack) {
+		report("stack", "the stack's name %q becomes part of resource names: use lower case letters, digits and dashes, beginning with a letter (pulumi stack rename)", c.Stack)
+	} else if id := c.NodeAccountID(); len(id) > accountIDLimit {
+		report("stack", "the stack's name %q gives the service account id %q of %d characters, and GCP's limit is %d: use a name of at most %d characters (pulumi stack rename)",
+			c.Stack, id, len(id), accountIDLimit, len(c.Stack)-(len(id)-accountIDLimit))
+	}
+	for key, value := range c.Labels {
+		path := "openhands:labels." + key
+		switch {
+		case !labelKey.MatchString(key):
+			report(path, "is not a label key: up to 63 lower case letters, digits, dashes and underscores, beginning with a letter")
+		case !labelValue.MatchString(value):
+			// An empty value is dropped by the API, and every preview would want to add it again.
+			report(path, "%q is not a label value: 1 to 63 lower case letters, digits, dashes and underscores", value)
+		}
+		if _, own := c.ownLabels()[key]; own {
+			report(path, "is set by the program itself: choose another key")
+		}
+	}
+}
+
+func (c *Config) validateCluster(report reporter) {
+	const key = "openhands:cluster."
+	if match := version.FindStringSubmatch(c.Cluster.MinVersion); match == nil {
+		report(key+"minVersion", "%q is not a version: write one like %s", c.Cluster.MinVersion, minimumVersion)
+	} else if match[1] != "1" || atoi(match[2]) < 36 {
+		report(key+"minVersion", "%s is below %s, the first version with the admission policies that put every sandbox into gVisor", c.Cluster.MinVersion, minimumVersion)
+	}
+
+	if !c.Cluster.Access.ConnectGateway.Enabled && c.Cluster.Access.PublicEndpoint == nil {
+		report(key+"access", "nobody could reach the control plane: leave connectGateway enabled, or set publicEndpoint.authorizedRanges")
+	}
+	if !c.Cluster.Access.ConnectGateway.Enabled && len(c.Cluster.Access.ConnectGateway.Members) > 0 {
+		report(key+"access.connectGateway.members", "has no effect while connectGateway is not enabled: enable it, or remove the members")
+	}
+	for _, member := range c.Cluster.Access.ConnectGateway.Members {
+		if !iamMember.MatchString(member) {
+			report(key+"access.connectGateway.members", "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or principal://... (never everyone)", member)
+		}
+	}
+	c.validatePublicEndpoint(report)
+
+	days := c.Cluster.Maintenance.Days
+	for _, day := range days {
+		if !slices.Contains(weekdays, day) {
+			report(key+"maintenance.days", "%q is not a day: write %s", day, strings.Join(weekdays, ", "))
+		}
+	}
+	if sorted := slices.Sorted(slices.Values(days)); len(slices.Compact(sorted)) < len(days) {
+		report(key+"maintenance.days", "names a day twice")
+	}
+	// 32 days hold at least four weeks.
+	if hours := 4 * len(days) * c.Cluster.Maintenance.Hours; hours < 48 {
+		report(key+"maintenance", "%d days of %d hours give %d hours in 32 days, and GKE refuses less than 48: add days or hours", len(days), c.Cluster.Maintenance.Hours, hours)
+	}
+
+	pool := c.Cluster.AppPool
+	if _, err := parseMachineType(pool.MachineType); err != nil {
+		report(key+"appPool.machineType", "%v", err)
+	}
+	if pool.MinNodes > pool.MaxNodes {
+		report(key+"appPool.maxNodes", "is %d, below minNodes (%d)", pool.MaxNodes, pool.MinNodes)
+	}
+	if zones := c.zones(); pool.MaxNodes < zones {
+		report(key+"appPool.maxNodes", "is %d, but a regional cluster starts with a node in each of its %d zones: write at least %d", pool.MaxNodes, zones, zones)
+	}
+}
+
+var weekdays = []string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}
+
+var (
+	databaseVersion = regexp.MustCompile(`^POSTGRES_([0-9]+)$`)
+	customTier      = regexp.MustCompile(`^db-custom-([0-9]+)-([0-9]+)$`)
+	sharedTiers     = []string{"db-f1-micro", "db-g1-small"}
+)
+
+func (c *Config) validateDatabase(report reporter) {
+	const key = "openhands:database."
+	if match := databaseVersion.FindStringSubmatch(c.Database.Version); match == nil || atoi(match[1]) < 13 {
+		report(key+"version", "%q is not a PostgreSQL version of Cloud SQL: write POSTGRES_15, or another from 13 on", c.Database.Version)
+	}
+	if problem := checkTier(c.Database.Tier); problem != "" {
+		report(key+"tier", "%s", problem)
+	}
+	if limit := c.Database.DiskLimitGB; limit > 0 && limit < c.Database.DiskSizeGB {
+		report(key+"diskLimitGb", "is %d, below diskSizeGb (%d): write 0 for no limit, or more", limit, c.Database.DiskSizeGB)
+	}
+	if !clock.MatchString(c.Database.Backups.StartTime) {
+		report(key+"backups.startTime", "%q is not a time of day: write HH:MM in UTC, e.g. \"01:00\", in quotes", c.Database.Backups.StartTime)
+	}
+}
+
+// checkTier knows Cloud SQL's rules for custom machine types.
+// https://cloud.google.com/sql/docs/postgres/create-instance#machine-types
+func checkTier(tier string) string {
+	if slices.Contains(sharedTiers, tier) {
+		return ""
+	}
+	match := customTier.FindStringSubmatch(tier)
+	if match == nil {
+		return fmt.Sprintf("%q is not a tier: write %s, or db-custom-<vCPUs>-<MiB>, e.g. db-custom-2-7680", tier, strings.Join(sharedTiers, ", "))
+	}
+	cpus, memory := atoi(match[1]), atoi(match[2])
+	switch {
+	case cpus < 1 || cpus > 96 || (cpus > 1 && cpus%2 != 0):
+		return fmt.Sprintf("%s has %d vCPUs: allowed are 1, and even numbers up to 96", tier, cpus)
+	case memory%256 != 0:
+		return fmt.Sprintf("%s has %d MiB: write a multiple of 256, e.g. %d", tier, memory, memory/256*256)
+	case memory < 3840 || float64(memory) < 0.9*1024*float64(cpus) || float64(memory) > 6.5*1024*float64(cpus):
+		return fmt.Sprintf("%s has %d MiB: with %d vCPUs it must be 3840 at least, and between 0.9 and 6.5 GiB a vCPU", tier, memory, cpus)
+	}
+	return ""
+}
+
+func (c *Config) validateBucket(report reporter) {
+	if days := c.Bucket.SoftDeleteDays; days > 0 && days < 7 {
+		report("openhands:bucket.softDeleteDays", "is %d: write 0 (off) or 7 to 90", days)
+	}
+	if c.Bucket.Location != "" && !location.MatchString(c.Bucket.Location) {
+		report("openhands:bucket.location", "%q is not a location: write a region like us-central1, or US, EU or ASIA", c.Bucket.Location)
+	}
+}
+
+// validateProtection refuses a production stack that a slip could delete.
+func (c *Config) validateProtection(report reporter) {
+	if c.Profile != Prod {
+		return
+	}
+	for path, protected := range map[string]bool{
+		"openhands:cluster.deletionProtection":  c.Cluster.DeletionProtection,
+		"openhands:database.deletionProtection": c.Database.DeletionProtection,
+		"openhands:bucket.deletionProtection":   c.Bucket.DeletionProtection,
+	} {
+		if !protected {
+			report(path, "profile prod does not run unprotected: remove the key. To take the stack down, set openhands:teardown to true")
+		}
+	}
+}
+
+// atoi is for digits that a regular expression has matched; a number beyond int is larger than any limit here.
+func atoi(digits string) int {
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 1 << 31
+	}
+	return n
+}

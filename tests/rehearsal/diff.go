@@ -1,0 +1,184 @@
+package rehearsal
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+)
+
+// diffInputs compares what a program wants with what the cloud has, as a Terraform provider does: a field that the program leaves out keeps the
+// cloud's value where the provider computes it, and is otherwise to be taken away. That is how a value that the cloud filled in by itself, in a
+// field that is not computed, makes every preview dirty.
+func diffInputs(fs fields, wanted, state resource.PropertyMap, ignored []string) map[string]plugin.PropertyDiff {
+	d := &differ{ignored: ignored, found: map[string]plugin.PropertyDiff{}}
+	d.object("", fs, wanted, state)
+	return d.found
+}
+
+type differ struct {
+	ignored []string
+	found   map[string]plugin.PropertyDiff
+}
+
+func (d *differ) object(path string, fs fields, wanted, state resource.PropertyMap) {
+	for name, f := range fs {
+		at := join(path, name)
+		if f.OutputOnly || slices.Contains(d.ignored, at) {
+			continue
+		}
+		w, set := wanted[resource.PropertyKey(name)]
+		w, s := plain(w), plain(state[resource.PropertyKey(name)])
+		if !set || w.IsNull() {
+			switch {
+			case f.Computed:
+				continue
+			case f.Default != nil:
+				w = resource.NewPropertyValue(f.Default)
+			default:
+				if !zero(s) || (f.block() && s.IsObject()) { // an empty block is a block
+					d.add(at, plugin.DiffDelete, f)
+				}
+				continue
+			}
+		}
+		d.value(at, f, w, s)
+	}
+}
+
+func (d *differ) value(path string, f *field, wanted, state resource.PropertyValue) {
+	switch {
+	case unknown(wanted):
+		d.add(path, plugin.DiffUpdate, f)
+	case f.block():
+		if !state.IsObject() {
+			d.add(path, plugin.DiffAdd, f)
+			return
+		}
+		d.object(path, f.Fields, wanted.ObjectValue(), state.ObjectValue())
+	case f.Type == "list" && f.blocks():
+		if !state.IsArray() || len(state.ArrayValue()) != len(wanted.ArrayValue()) {
+			if !(zero(wanted) && zero(state)) {
+				d.add(path, plugin.DiffUpdate, f)
+			}
+			return
+		}
+		for i, item := range wanted.ArrayValue() {
+			item = plain(item)
+			d.object(fmt.Sprintf("%s[%d]", path, i), f.Fields, item.ObjectValue(), plain(state.ArrayValue()[i]).ObjectValue())
+		}
+	default:
+		if !same(f, wanted, state) {
+			d.add(path, plugin.DiffUpdate, f)
+		}
+	}
+}
+
+func (d *differ) add(path string, kind plugin.DiffKind, f *field) {
+	if f.Replaces {
+		kind = kind.AsReplace()
+	}
+	d.found[path] = plugin.PropertyDiff{Kind: kind}
+}
+
+// zero reports whether a value says as much as no value: Terraform cannot tell them apart.
+func zero(v resource.PropertyValue) bool {
+	switch v = plain(v); {
+	case v.IsNull():
+		return true
+	case v.IsBool():
+		return !v.BoolValue()
+	case v.IsNumber():
+		return v.NumberValue() == 0
+	case v.IsString():
+		return v.StringValue() == ""
+	case v.IsArray():
+		return len(v.ArrayValue()) == 0
+	case v.IsObject():
+		for _, value := range v.ObjectValue() {
+			if !zero(value) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// same compares values of a field; the order of a set does not count.
+func same(f *field, a, b resource.PropertyValue) bool {
+	if zero(a) && zero(b) {
+		return true
+	}
+	if f.Type == "set" && a.IsArray() && b.IsArray() {
+		return slices.Equal(sortedItems(a), sortedItems(b))
+	}
+	return canonical(a) == canonical(b)
+}
+
+func sortedItems(v resource.PropertyValue) []string {
+	var items []string
+	for _, item := range v.ArrayValue() {
+		items = append(items, canonical(item))
+	}
+	slices.Sort(items)
+	return items
+}
+
+// canonical writes a value so that equal ones read alike, and what says nothing is left out.
+func canonical(v resource.PropertyValue) string {
+	v = plain(v)
+	switch {
+	case v.IsObject():
+		var parts []string
+		for _, key := range v.ObjectValue().StableKeys() {
+			if item := v.ObjectValue()[key]; !zero(item) {
+				parts = append(parts, string(key)+"="+canonical(item))
+			}
+		}
+		return "{" + strings.Join(parts, ",") + "}"
+	case v.IsArray():
+		var parts []string
+		for _, item := range v.ArrayValue() {
+			parts = append(parts, canonical(item))
+		}
+		return "[" + strings.Join(parts, ",") + "]"
+	case unknown(v):
+		return "<unknown>"
+	}
+	return fmt.Sprint(v.V)
+}
+
+// withDefaults fills in the provider's defaults, as they stand in the state after an update.
+func withDefaults(fs fields, inputs resource.PropertyMap) resource.PropertyMap {
+	out := resource.PropertyMap{}
+	for key, value := range inputs {
+		f := fs[string(key)]
+		value = plain(value)
+		switch {
+		case f == nil:
+			continue // the engine's own
+		case f.block() && value.IsObject():
+			value = resource.NewProperty(withDefaults(f.Fields, value.ObjectValue()))
+		case f.blocks() && value.IsArray():
+			var items []resource.PropertyValue
+			for _, item := range value.ArrayValue() {
+				if item = plain(item); item.IsObject() {
+					item = resource.NewProperty(withDefaults(f.Fields, item.ObjectValue()))
+				}
+				items = append(items, item)
+			}
+			value = resource.NewProperty(items)
+		}
+		out[key] = value
+	}
+	for name, f := range fs {
+		key := resource.PropertyKey(name)
+		if _, set := out[key]; !set && f.Default != nil && !f.OutputOnly {
+			out[key] = resource.NewPropertyValue(f.Default)
+		}
+	}
+	return out
+}

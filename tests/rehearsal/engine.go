@@ -1,0 +1,212 @@
+package rehearsal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc"
+)
+
+// Engine runs the Pulumi CLI on one stack, with the simulated cloud in place of the real one. Close it.
+type Engine struct {
+	Stack string
+	Cloud *Cloud
+
+	cli     string
+	dir     string // of the project: Pulumi.yaml and the stack file
+	env     []string
+	servers []*grpc.Server
+	temp    string
+	out     io.Writer // where the CLI's own output goes
+}
+
+// EngineOptions are the arguments of NewEngine.
+type EngineOptions struct {
+	Root    string // of the repository
+	Stack   string
+	CLI     string    // path of the Pulumi CLI
+	Program string    // path of the compiled program
+	Output  io.Writer // for the CLI's progress display
+}
+
+// passphrase encrypts the state of a rehearsal, which is thrown away with it.
+const passphrase = "rehearsal"
+
+// NewEngine starts the stand-ins and creates the stack from a copy of its stack file.
+func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error) {
+	e := &Engine{Stack: options.Stack, cli: options.CLI, out: options.Output}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if e.temp, err = os.MkdirTemp("", "openhands-rehearsal-"); err != nil {
+		return nil, fmt.Errorf("directory for the rehearsal: %w", err)
+	}
+	e.dir = filepath.Join(e.temp, "project")
+	for _, dir := range []string{e.dir, filepath.Join(e.temp, "home"), filepath.Join(e.temp, "state")} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("directory for the rehearsal: %w", err)
+		}
+	}
+	file, err := readStackFile(filepath.Join(options.Root, "Pulumi."+options.Stack+".yaml"))
+	if err != nil {
+		return nil, err
+	}
+	e.Cloud = NewCloud(file.value("gcp:project"), file.value("gcp:region"))
+	if err := e.serve(options.Program); err != nil {
+		return nil, err
+	}
+	project, err := os.ReadFile(filepath.Join(options.Root, "Pulumi.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("project file: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(e.dir, "Pulumi.yaml"), project, 0o600); err != nil {
+		return nil, fmt.Errorf("copy the project file: %w", err)
+	}
+	if err := file.write(filepath.Join(e.dir, "Pulumi."+options.Stack+".yaml")); err != nil {
+		return nil, err
+	}
+	if _, err := e.quiet(ctx, "stack", "init", options.Stack); err != nil {
+		return nil, err
+	}
+	for _, path := range file.secrets {
+		if _, err := e.quiet(ctx, "config", "set", "--secret", "--path", path, Marker+"configured"); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// serve starts the stand-ins on loopback, and sets the environment by which the CLI finds them.
+func (e *Engine) serve(program string) error {
+	google, err := newProvider("gcp", "7.38.0", []string{"project", "region", "zone", "defaultLabels"}, e.Cloud)
+	if err != nil {
+		return err
+	}
+	generator, err := newProvider("random", "4.21.1", nil, &generator{})
+	if err != nil {
+		return err
+	}
+	var providers []string
+	for _, p := range []*provider{google, generator} {
+		port, err := e.listen(func(s *grpc.Server) {
+			pulumirpc.RegisterResourceProviderServer(s, plugin.NewProviderServer(p))
+		})
+		if err != nil {
+			return err
+		}
+		providers = append(providers, fmt.Sprintf("%s:%d", p.name, port))
+	}
+	language, err := e.listen(func(s *grpc.Server) {
+		pulumirpc.RegisterLanguageRuntimeServer(s, &languageHost{program: program})
+	})
+	if err != nil {
+		return err
+	}
+	e.env = append(cleanEnvironment(),
+		"PULUMI_BACKEND_URL=file://"+filepath.ToSlash(filepath.Join(e.temp, "state")),
+		"PULUMI_HOME="+filepath.Join(e.temp, "home"),
+		"PULUMI_CONFIG_PASSPHRASE="+passphrase,
+		"PULUMI_SKIP_UPDATE_CHECK=true",
+		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
+		"PULUMI_DEBUG_PROVIDERS="+strings.Join(providers, ","),
+		fmt.Sprintf("PULUMI_DEBUG_LANGUAGES=go:%d", language),
+	)
+	return nil
+}
+
+// cleanEnvironment is this process's environment without what would lead the CLI to a real backend, stack or account.
+func cleanEnvironment() []string {
+	var env []string
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "PULUMI_") || strings.HasPrefix(name, "GOOGLE_") || strings.HasPrefix(name, "CLOUDSDK_") {
+			continue
+		}
+		env = append(env, entry)
+	}
+	return env
+}
+
+func (e *Engine) listen(register func(*grpc.Server)) (port int, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("stand-in: %w", err)
+	}
+	const largest = 400 << 20 // as Pulumi's own servers
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(largest), grpc.MaxSendMsgSize(largest))
+	register(server)
+	e.servers = append(e.servers, server)
+	go func() {
+		// Serve ends with the server; a failure shows as a failed call of the CLI.
+		if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			fmt.Fprintf(os.Stderr, "stand-in: %v\n", err)
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Close stops the stand-ins and removes the stack with its state.
+func (e *Engine) Close() error {
+	for _, server := range e.servers {
+		server.Stop()
+	}
+	if e.temp == "" {
+		return nil
+	}
+	return os.RemoveAll(e.temp)
+}
+
+// Run runs a command of the CLI on the stack and shows its output. It returns that output too.
+func (e *Engine) Run(ctx context.Context, args ...string) (string, error) {
+	return e.command(ctx, e.out, args)
+}
+
+// quiet runs a command whose output matters only when it fails.
+func (e *Engine) quiet(ctx context.Context, args ...string) (string, error) {
+	output, err := e.command(ctx, io.Discard, args)
+	if err != nil {
+		return output, fmt.Errorf("%w\n%s", err, output)
+	}
+	return output, nil
+}
+
+func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (string, error) {
+	var output bytes.Buffer
+	cmd := exec.CommandContext(ctx, e.cli, append(args, "--non-interactive", "--stack", e.Stack)...)
+	if args[0] == "stack" && args[1] == "init" {
+		cmd = exec.CommandContext(ctx, e.cli, append(args, "--non-interactive")...)
+	}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that the CLI can end in good order
+	cmd.WaitDelay = 30 * time.Second
+	cmd.Dir, cmd.Env = e.dir, e.env
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(show, &output), io.MultiWriter(show, &output)
+	if err := cmd.Run(); err != nil {
+		return output.String(), fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
+	}
+	return output.String(), nil
+}
+
+// Export returns the stack's state as `pulumi stack export` writes it.
+func (e *Engine) Export(ctx context.Context) ([]byte, error) {
+	output, err := e.quiet(ctx, "stack", "export")
+	return []byte(output), err
+}
+
+// SetConfig changes a value in the rehearsal's copy of the stack file.
+func (e *Engine) SetConfig(ctx context.Context, key, value string) error {
+	_, err := e.quiet(ctx, "config", "set", "--path", key, value)
+	return err
+}

@@ -1,0 +1,73 @@
+package rehearsal
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// Marker begins every secret that a rehearsal makes up. Nothing that is not encrypted may contain it.
+const Marker = "rehearsal-secret-"
+
+const randomStringType = "random:index/randomString:RandomString"
+
+// generator stands in for the random provider.
+type generator struct {
+	mu      sync.Mutex        // protects made
+	made    map[string]values // by the URN of the resource: every password has the id "none"
+	counter int
+}
+
+func (g *generator) create(typ, urn, _ string, inputs values) (string, values, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.counter++
+	length := int(inputs.num("length"))
+	result := fmt.Sprintf("%s%d-", Marker, g.counter)
+	if length < len(result) {
+		return "", nil, fmt.Errorf("length: %d is too short for a rehearsal, at least %d are needed", length, len(result))
+	}
+	result += strings.Repeat("x", length-len(result))
+	outputs := inputs.clone()
+	outputs["result"] = result
+	id := "none"
+	if typ == randomStringType {
+		id = result // the id is the value, in clear: why the program must not use it for secrets
+	} else {
+		outputs["bcryptHash"] = Marker + "hash"
+	}
+	if g.made == nil {
+		g.made = map[string]values{}
+	}
+	g.made[urn] = outputs
+	return id, outputs.clone(), nil
+}
+
+func (g *generator) read(_, urn, _ string) (inputs, outputs values) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	made, ok := g.made[urn]
+	if !ok {
+		return nil, nil
+	}
+	return made.clone(), made.clone()
+}
+
+func (g *generator) update(typ, urn, id string, inputs values) (values, error) {
+	_, outputs := g.read(typ, urn, id)
+	for name, value := range inputs {
+		outputs[name] = value
+	}
+	return outputs, nil
+}
+
+func (g *generator) remove(_, urn, _ string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.made, urn)
+	return nil
+}
+
+func (g *generator) invoke(token string, _ values) (values, error) {
+	return nil, fmt.Errorf("the simulated provider random has no function %s", token)
+}

@@ -1,0 +1,239 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The steps of a rehearsal, in their order. The last three are how a protected stack is taken down.
+const (
+	StepPreview     = "preview"
+	StepUp          = "up"
+	StepRepeat      = "repeat" // a second preview, which must be empty
+	StepRefresh     = "refresh"
+	StepReplacement = "replacement" // of what is protected: must be refused
+	StepRefusal     = "refusal"     // to destroy what is protected
+	StepTeardown    = "teardown"
+	StepDestroy     = "destroy"
+)
+
+// Steps lists all steps in their order.
+var Steps = []string{StepPreview, StepUp, StepRepeat, StepRefresh, StepReplacement, StepRefusal, StepTeardown, StepDestroy}
+
+// Options are the arguments of Rehearse.
+type Options struct {
+	EngineOptions
+	Steps  []string // some of Steps; all where empty
+	Export string   // file for the stack's export after up; none where empty
+}
+
+// Rehearse runs the steps and writes a summary. The error says which step failed.
+func Rehearse(ctx context.Context, options Options) (err error) {
+	steps := options.Steps
+	if len(steps) == 0 {
+		steps = Steps
+	}
+	for _, step := range steps {
+		if !slices.Contains(Steps, step) {
+			return fmt.Errorf("there is no step %q: choose of %s", step, strings.Join(Steps, ", "))
+		}
+	}
+	engine, err := NewEngine(ctx, options.EngineOptions)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	r := &run{Engine: engine, out: options.Output, export: options.Export}
+	for _, step := range Steps {
+		if !slices.Contains(steps, step) {
+			continue
+		}
+		action, what := r.step(step)
+		fmt.Fprintf(r.out, "\n=== %s: %s\n", step, what)
+		started := time.Now()
+		outcome, err := action(ctx)
+		if err != nil {
+			r.summary = append(r.summary, line{step, "FAILED", err.Error()})
+			r.printSummary()
+			return fmt.Errorf("rehearsal of stack %s: step %s: %w", options.Stack, step, err)
+		}
+		if outcome == "" {
+			outcome = fmt.Sprintf("%s, in %.1f s", what, time.Since(started).Seconds())
+		}
+		r.summary = append(r.summary, line{step, "ok", outcome})
+	}
+	r.printSummary()
+	return nil
+}
+
+// run is a rehearsal under way.
+type run struct {
+	*Engine
+	out       io.Writer
+	export    string
+	protected bool // the stack refuses to be destroyed
+	summary   []line
+	graph     *Graph
+	timeline  *Timeline
+	destroyed bool
+}
+
+type line struct{ step, result, detail string }
+
+func (r *run) step(step string) (action func(context.Context) (string, error), what string) {
+	switch step {
+	case StepPreview:
+		return r.pulumi("preview", "--diff=false"), "the plan of the stack"
+	case StepUp:
+		return r.up, "create it, and check the resulting state"
+	case StepRepeat:
+		return r.pulumi("preview", "--expect-no-changes"), "a second preview, which must be empty"
+	case StepRefresh:
+		return r.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes"), "compare with the cloud, which must find nothing"
+	case StepReplacement:
+		return r.refuseReplacement, "a change that would replace the database must be refused"
+	case StepRefusal:
+		return r.refuseDestroy, "destroy must be refused while the stack is protected"
+	case StepTeardown:
+		return r.teardown, "lift the protection with openhands:teardown"
+	default:
+		return r.destroy, "destroy it, and see what is left"
+	}
+}
+
+// pulumi returns the step that is one command of the CLI.
+func (r *run) pulumi(args ...string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		_, err := r.Run(ctx, args...)
+		return "", err
+	}
+}
+
+func (r *run) up(ctx context.Context) (string, error) {
+	started := time.Now()
+	if _, err := r.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
+		return "", err
+	}
+	took := time.Since(started)
+	raw, err := r.Export(ctx)
+	if err != nil {
+		return "", err
+	}
+	if r.export != "" {
+		if err := os.WriteFile(r.export, raw, 0o600); err != nil {
+			return "", fmt.Errorf("export: %w", err)
+		}
+	}
+	export, err := ParseExport(raw)
+	if err != nil {
+		return "", err
+	}
+	r.graph = NewGraph(export)
+	for _, resource := range export.Deployment.Resources {
+		r.protected = r.protected || resource.Protect
+	}
+	problems, err := CheckExport(raw)
+	if err != nil {
+		return "", err
+	}
+	if problems = append(problems, r.Cloud.CheckOrder(r.graph)...); len(problems) > 0 {
+		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
+	}
+	if r.timeline, err = NewTimeline(r.graph); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("created, and its state has no secret in clear, nothing public, nothing in a wrong order, in %.1f s", took.Seconds()), nil
+}
+
+// elsewhere is a region in which the stack is not: a move replaces everything that has a region.
+const elsewhere = "europe-west4"
+
+func (r *run) refuseReplacement(ctx context.Context) (string, error) {
+	if !r.protected {
+		return "not protected, nothing to refuse", nil
+	}
+	before, err := r.moveTo(ctx, elsewhere)
+	if err != nil {
+		return "", err
+	}
+	output, err := r.Run(ctx, "preview")
+	if err == nil {
+		return "", errors.New("the preview let pass a change that replaces the database")
+	}
+	for _, want := range []string{"replace", "openhands-postgres", "protected"} {
+		if !strings.Contains(output, want) {
+			return "", fmt.Errorf("the preview failed, but not for the database's protection: its output lacks %q", want)
+		}
+	}
+	if _, err := r.moveTo(ctx, before); err != nil {
+		return "", err
+	}
+	return "refused, and nothing was touched", nil
+}
+
+// moveTo changes the stack's region, and returns the one before.
+func (r *run) moveTo(ctx context.Context, region string) (before string, err error) {
+	before, err = r.quiet(ctx, "config", "get", "gcp:region")
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(before), r.SetConfig(ctx, "gcp:region", region)
+}
+
+func (r *run) refuseDestroy(ctx context.Context) (string, error) {
+	if !r.protected {
+		return "not protected, nothing to refuse", nil
+	}
+	objects := len(r.Cloud.Objects())
+	output, err := r.Run(ctx, "destroy", "--yes", "--skip-preview")
+	if err == nil {
+		return "", errors.New("destroy deleted a protected stack")
+	}
+	if !strings.Contains(output, "protected") {
+		return "", errors.New("destroy failed, but not for the stack's protection")
+	}
+	if left := len(r.Cloud.Objects()); left != objects {
+		return "", fmt.Errorf("destroy was refused, but %d of %d objects are gone", objects-left, objects)
+	}
+	return "refused, and all objects are still there", nil
+}
+
+func (r *run) teardown(ctx context.Context) (string, error) {
+	if !r.protected {
+		return "not protected, nothing to lift", nil
+	}
+	if err := r.SetConfig(ctx, "openhands:teardown", "true"); err != nil {
+		return "", err
+	}
+	output, err := r.Run(ctx, "up", "--yes", "--skip-preview")
+	if err != nil {
+		return "", err
+	}
+	if !strings.Contains(output, "openhands:teardown is on") {
+		return "", errors.New("nothing warned that the protection is off")
+	}
+	return "protection lifted, with a warning", nil
+}
+
+func (r *run) destroy(ctx context.Context) (string, error) {
+	if _, err := r.Run(ctx, "destroy", "--yes", "--skip-preview"); err != nil {
+		return "", err
+	}
+	r.destroyed = true
+	var lost []string
+	for _, o := range r.Cloud.Objects() {
+		if o.Left == "" {
+			lost = append(lost, o.Type+" "+o.ID)
+		}
+	}
+	if len(lost) > 0 {
+		return "", fmt.Errorf("destroy left without a reason: %s", strings.Join(lost, ", "))
+	}
+	return "", nil
+}

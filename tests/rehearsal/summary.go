@@ -1,0 +1,96 @@
+package rehearsal
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// printSummary says what was rehearsed, and what came of it.
+func (r *run) printSummary() {
+	fmt.Fprintf(r.out, "\n=== Summary of the rehearsal of stack %s\n", r.Stack)
+	if r.graph != nil {
+		r.printResources()
+	}
+	if r.timeline != nil {
+		r.printTimeline()
+	}
+	if r.destroyed {
+		r.printLeft()
+	}
+	fmt.Fprintln(r.out)
+	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+	verdict := "PASS"
+	for _, l := range r.summary {
+		if l.result != "ok" {
+			verdict = "FAIL"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.step, l.result, l.detail)
+	}
+	flush(w)
+	fmt.Fprintf(r.out, "%s: stack %s\n", verdict, r.Stack)
+}
+
+// flush writes a table. It can only fail where the output that it goes to fails, and then there is nobody to tell.
+func flush(w *tabwriter.Writer) { _ = w.Flush() }
+
+func (r *run) printResources() {
+	count := map[string]map[string]int{}
+	total := 0
+	for _, urn := range r.graph.order {
+		resource := r.graph.resources[urn]
+		component := r.graph.Component(urn)
+		if !resource.Custom || component == "" {
+			continue
+		}
+		if count[component] == nil {
+			count[component] = map[string]int{}
+		}
+		count[component][shortType(resource.Type)]++
+		total++
+	}
+	fmt.Fprintf(r.out, "\n%d resources, by component:\n", total)
+	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+	for _, component := range slices.Sorted(maps.Keys(count)) {
+		fmt.Fprintf(w, "  %s\t", component)
+		for i, typ := range slices.Sorted(maps.Keys(count[component])) {
+			if i > 0 {
+				fmt.Fprint(w, ", ")
+			}
+			if n := count[component][typ]; n > 1 {
+				fmt.Fprintf(w, "%d ", n)
+			}
+			fmt.Fprint(w, typ)
+		}
+		fmt.Fprintln(w)
+	}
+	flush(w)
+}
+
+func (r *run) printTimeline() {
+	fmt.Fprintf(r.out, "\nSimulated deployment time: %s, %.2f times the longest chain that no program avoids (%s). The critical path:\n",
+		r.timeline.Total, float64(r.timeline.Total)/float64(r.timeline.Shortest), r.timeline.Shortest)
+	var at time.Duration
+	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, step := range r.timeline.Critical {
+		fmt.Fprintf(w, "  %s\t%s\t  %s\n", at, step.Took, step.Name)
+		at += step.Took
+	}
+	flush(w)
+}
+
+func (r *run) printLeft() {
+	left := map[string][]string{}
+	for _, o := range r.Cloud.Objects() {
+		left[o.Left] = append(left[o.Left], o.Type+" "+o.ID)
+	}
+	fmt.Fprintln(r.out, "\nLeft in the project on purpose:")
+	for _, why := range slices.Sorted(maps.Keys(left)) {
+		fmt.Fprintf(r.out, "  %s:\n", why)
+		for _, what := range left[why] {
+			fmt.Fprintf(r.out, "    %s\n", what)
+		}
+	}
+}
