@@ -71,16 +71,12 @@ func (p *provider) CheckConfig(_ context.Context, req plugin.CheckConfigRequest)
 	return plugin.CheckConfigResponse{Properties: req.News, Failures: failures}, nil
 }
 
+// DiffConfig never asks for a replacement: the real providers take another project or region as an update of themselves, and leave it to each
+// resource what follows.
 func (p *provider) DiffConfig(_ context.Context, req plugin.DiffConfigRequest) (plugin.DiffConfigResponse, error) {
 	diff := plugin.DiffResult{Changes: plugin.DiffNone}
 	if object := req.OldInputs.Diff(req.NewInputs); object != nil {
 		diff.Changes, diff.ChangedKeys = plugin.DiffSome, object.Keys()
-		// Another project or region means other objects.
-		for _, key := range []resource.PropertyKey{"project", "region"} {
-			if object.Changed(key) {
-				diff.ReplaceKeys = append(diff.ReplaceKeys, key)
-			}
-		}
 	}
 	return diff, nil
 }
