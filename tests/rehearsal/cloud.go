@@ -17,7 +17,6 @@ type Cloud struct {
 	objects  map[string]*object
 	reserved map[string]string // names that stay taken after a deletion, and why
 	needs    []need
-	password int // passwords generated so far
 }
 
 // object is one thing that exists in the cloud.

@@ -91,16 +91,12 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 
 // serve starts the stand-ins on loopback, and sets the environment by which the CLI finds them.
 func (e *Engine) serve(program string) error {
-	google, err := newProvider("gcp", "7.38.0", []string{"project", "region", "zone", "defaultLabels"}, e.Cloud)
-	if err != nil {
-		return err
-	}
-	generator, err := newProvider("random", "4.21.1", nil, &generator{})
-	if err != nil {
-		return err
-	}
 	var providers []string
-	for _, p := range []*provider{google, generator} {
+	for _, standIn := range standIns(e.Cloud) {
+		p, err := newProvider(standIn.name, standIn.version, standIn.config, standIn.backend)
+		if err != nil {
+			return err
+		}
 		port, err := e.listen(func(s *grpc.Server) {
 			pulumirpc.RegisterResourceProviderServer(s, plugin.NewProviderServer(p))
 		})

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/invopop/jsonschema"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"openhands-gcp/stacks"
+)
+
+// otherValues has, for every key of the configuration, a value that is not the default of prod.
+var otherValues = map[string]any{
+	"gcp:project":                        "another-project",
+	"gcp:region":                         "europe-west4",
+	"gcp:zone":                           "us-central1-f",
+	"openhands:profile":                  "dev",
+	"openhands:labels":                   map[string]any{"team": "platform"},
+	"openhands:teardown":                 true,
+	"openhands:network.nodesCidr":        "10.1.0.0/22",
+	"openhands:network.podsCidr":         "10.17.0.0/16",
+	"openhands:network.servicesCidr":     "10.33.0.0/20",
+	"openhands:network.controlPlaneCidr": "172.16.1.0/28",
+	"openhands:network.peeringCidr":      "10.65.0.0/20",
+	"openhands:network.flowLogSampling":  0.0,
+
+	"openhands:cluster.minVersion":                             "1.37",
+	"openhands:cluster.releaseChannel":                         "STABLE",
+	"openhands:cluster.access.connectGateway.enabled":          false,
+	"openhands:cluster.access.connectGateway.members":          []any{"group:platform@example.com"},
+	"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"203.0.113.7/32"},
+	"openhands:cluster.maintenance.days":                       []any{"MO", "TU"},
+	"openhands:cluster.maintenance.startHour":                  20,
+	"openhands:cluster.maintenance.hours":                      8,
+	"openhands:cluster.appPool.machineType":                    "n2-standard-4",
+	"openhands:cluster.appPool.minNodes":                       2,
+	"openhands:cluster.appPool.maxNodes":                       4,
+
+	"openhands:sandboxes.max":              40,
+	"openhands:sandboxes.cpuRequest":       3.5,
+	"openhands:sandboxes.memoryRequestGiB": 12,
+	"openhands:sandboxes.pool.machineType": "n2-standard-8",
+	"openhands:sandboxes.pool.maxNodes":    9,
+	"openhands:sandboxes.pool.spot":        true,
+
+	"openhands:database.version":                 "POSTGRES_16",
+	"openhands:database.tier":                    "db-custom-4-15360",
+	"openhands:database.highAvailability":        false,
+	"openhands:database.maxConnections":          300,
+	"openhands:database.diskSizeGb":              30,
+	"openhands:database.diskLimitGb":             0,
+	"openhands:database.backups.retained":        20,
+	"openhands:database.backups.startTime":       "04:30",
+	"openhands:database.backups.pointInTimeDays": 0,
+	"openhands:database.maintenance.day":         3,
+	"openhands:database.maintenance.hour":        5,
+
+	"openhands:bucket.location":                  "EU",
+	"openhands:bucket.softDeleteDays":            0,
+	"openhands:bucket.oldVersionDays":            10,
+	"openhands:registry.keepNewest":              5,
+	"openhands:registry.deleteUntaggedAfterDays": 3,
+	"openhands:registry.immutableTags":           false,
+}
+
+// notAlone are the keys that cannot change on their own in prod: with what else, and on which stack.
+var notAlone = map[string]struct {
+	stack string
+	with  map[string]any
+}{
+	"openhands:cluster.access.connectGateway.enabled": {"prod", map[string]any{"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"203.0.113.7/32"}}},
+	"openhands:profile": {"prod", map[string]any{"gcp:zone": "us-central1-f"}},
+	// prod cannot turn protection off, and dev can turn it on.
+	"openhands:cluster.deletionProtection":  {"dev", nil},
+	"openhands:database.deletionProtection": {"dev", nil},
+	"openhands:bucket.deletionProtection":   {"dev", nil},
+}
+
+// TestEveryKeyChangesSomething walks all keys of the configuration. A key that changes no resource is a lie to whoever sets it.
+func TestEveryKeyChangesSomething(t *testing.T) {
+	for _, key := range leaves("", stacks.Schema()) {
+		t.Run(key, func(t *testing.T) {
+			value, known := otherValues[key]
+			special, isSpecial := notAlone[key]
+			if !known && isSpecial {
+				value, known = true, true
+			}
+			require.True(t, known, "give the key another value in this test")
+			stack := "prod"
+			if isSpecial {
+				stack = special.stack
+			}
+			before := nested(t, stackFile(t, stack), special.with)
+			after := nested(t, before, map[string]any{key: value})
+			assert.NotEqual(t, fingerprint(t, stack, before), fingerprint(t, stack, after))
+		})
+	}
+}
+
+// leaves lists the paths of a schema's keys that hold values.
+func leaves(path string, schema *jsonschema.Schema) []string {
+	if schema.Type != "object" || schema.Properties == nil || schema.Properties.Len() == 0 {
+		return []string{path}
+	}
+	var out []string
+	for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		at := pair.Key
+		if path != "" {
+			at = path + "." + pair.Key
+		}
+		out = append(out, leaves(at, pair.Value)...)
+	}
+	return out
+}
+
+// nested returns a configuration with values at paths.
+func nested(t *testing.T, config map[string]string, changes map[string]any) map[string]string {
+	t.Helper()
+	out := maps.Clone(config)
+	for _, path := range slices.Sorted(maps.Keys(changes)) {
+		value := changes[path]
+		key, rest, inObject := strings.Cut(path, ".")
+		if !inObject {
+			text, isText := value.(string)
+			if !isText {
+				encoded, err := json.Marshal(value)
+				require.NoError(t, err)
+				text = string(encoded)
+			}
+			out[key] = text
+			continue
+		}
+		object := map[string]any{}
+		if present, set := out[key]; set {
+			require.NoError(t, json.Unmarshal([]byte(present), &object))
+		}
+		at := object
+		steps := strings.Split(rest, ".")
+		for _, step := range steps[:len(steps)-1] {
+			next, ok := at[step].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				at[step] = next
+			}
+			at = next
+		}
+		at[steps[len(steps)-1]] = value
+		encoded, err := json.Marshal(object)
+		require.NoError(t, err)
+		out[key] = string(encoded)
+	}
+	return out
+}
+
+// fingerprint is all that the program registers.
+func fingerprint(t *testing.T, stack string, config map[string]string) string {
+	t.Helper()
+	mocks, err := deployed(t, stack, config, nil)
+	require.NoError(t, err)
+	type registered struct {
+		URN     string
+		Protect bool
+		Inputs  map[string]any
+	}
+	var all []registered
+	for _, r := range mocks.Resources() {
+		all = append(all, registered{r.URN, r.Protect, r.Inputs})
+	}
+	encoded, err := json.Marshal(all)
+	require.NoError(t, err)
+	return string(encoded)
+}
+
+// TestBadConfigurationRegistersNothing shows that a stack with a mistake in its file is refused before anything is touched.
+func TestBadConfigurationRegistersNothing(t *testing.T) {
+	config := stackFile(t, "dev")
+	config["openhands:netwrok"] = `{}`
+	config["gcp:credentials"] = "key.json"
+	mocks, err := deployed(t, "dev", config, nil)
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), "stack dev: 2 problems in the configuration; nothing was changed")
+	assert.Contains(t, err.Error(), "openhands:netwrok: unknown key: did you mean openhands:network?")
+	assert.Contains(t, err.Error(), "gcp:credentials")
+	assert.Empty(t, mocks.Resources())
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"openhands-gcp/tests/rehearsal"
+)
+
+// TestTheSimulatedCloudRefusesMistakes makes one mistake at a time in the inputs of one resource of the real program. Each is one that Google Cloud
+// or its provider refuses, so each shows that a rule of the simulated cloud holds.
+func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
+	set := func(path string, value any) func(resource.PropertyMap) {
+		return func(inputs resource.PropertyMap) {
+			p, err := resource.ParsePropertyPath(path)
+			if err != nil {
+				panic(err)
+			}
+			v, ok := p.Add(resource.NewProperty(inputs), resource.NewPropertyValue(value))
+			if !ok {
+				panic("no such path: " + path)
+			}
+			for key, value := range v.ObjectValue() {
+				inputs[key] = value
+			}
+		}
+	}
+	remove := func(path string) func(resource.PropertyMap) {
+		return func(inputs resource.PropertyMap) {
+			p, err := resource.ParsePropertyPath(path)
+			if err != nil {
+				panic(err)
+			}
+			if !p.Delete(resource.NewProperty(inputs)) {
+				panic("no such path: " + path)
+			}
+		}
+	}
+	const iam = "serviceAccount:nobody@my-openhands-dev.iam.gserviceaccount.com"
+	cases := []struct {
+		mistake        string
+		resource, name string // end of the type, and name
+		spoil          func(resource.PropertyMap)
+		refusal        string
+	}{
+		// What the provider's schema says.
+		{"unknown field", "Network", "openhands-vpc", set("routingmode", "REGIONAL"), "the provider has no such field"},
+		{"unknown field in a block", "Cluster", "openhands-cluster", set("releaseChannel.chanel", "REGULAR"), "releaseChannel.chanel: the provider has no such field"},
+		{"required field missing", "Service", "openhands-compute.googleapis.com", remove("service"), "service: is required"},
+		{"required field of a block missing", "Cluster", "openhands-cluster", remove("releaseChannel.channel"), "releaseChannel.channel: is required"},
+		{"cleanup policy without an id", "Repository", "openhands-images", remove("cleanupPolicies[0].id"), "cleanupPolicies[0].id: is required"},
+		{"wrong type", "RouterNat", "openhands-nat", set("minPortsPerVm", "64"), "minPortsPerVm: must be a int, is a string"},
+		{"output set", "Network", "openhands-vpc", set("selfLink", "x"), "is an output"},
+		{"conflicting fields", "Cluster", "openhands-cluster", set("clusterIpv4Cidr", "10.16.0.0/16"), "conflicts with"},
+		{"two of which one is allowed", "Firewall", "openhands-deny-ingress", set("allows", []any{map[string]any{"protocol": "tcp"}}), "exactly one of"},
+		{"none of which one is needed", "Firewall", "openhands-deny-ingress", remove("denies"), "exactly one of"},
+		{"too many items", "Bucket", "openhands-files", set("customPlacementConfig", map[string]any{"dataLocations": []any{"a", "b", "c"}}), "at most 2"},
+
+		// The network.
+		{"name out of rule", "Network", "openhands-vpc", set("name", "Vpc_1"), "does not match"},
+		{"range that is none", "Subnetwork", "openhands-subnet", set("ipCidrRange", "10.0.0.1/22"), "is not a network range"},
+		{"overlapping secondary range", "Subnetwork", "openhands-subnet", set("secondaryIpRanges[0].ipCidrRange", "10.0.0.0/16"), "overlaps"},
+		{"subnet in a missing network", "Subnetwork", "openhands-subnet", set("network", "projects/p/global/networks/other"), "does not exist"},
+		{"subnet in an auto-mode network", "Network", "openhands-vpc", set("autoCreateSubnetworks", true), "auto mode"},
+		{"ports that are no power of two", "RouterNat", "openhands-nat", set("minPortsPerVm", 100.0), "not a power of two"},
+		{"dynamic ports with endpoint-independent mapping", "RouterNat", "openhands-nat", set("enableEndpointIndependentMapping", true), "cannot be used with"},
+		{"NAT on a missing router", "RouterNat", "openhands-nat", set("router", "other"), "does not exist"},
+		{"peering range in the subnet", "GlobalAddress", "openhands-private-services", set("address", "10.0.0.0"), "overlaps"},
+		{"peering range too small", "GlobalAddress", "openhands-private-services", set("prefixLength", 28.0), "not within 8 to 24"},
+		{"external peering range", "GlobalAddress", "openhands-private-services", set("addressType", "EXTERNAL"), "needs INTERNAL"},
+		{"peering without a range", "Connection", "openhands-private-services", set("reservedPeeringRanges", []any{"other"}), "does not exist"},
+		{"firewall without a source", "Firewall", "openhands-allow-iap-ssh", remove("sourceRanges"), "is needed for ingress"},
+		{"firewall priority out of range", "Firewall", "openhands-deny-ingress", set("priority", 70000.0), "not within 0 to 65535"},
+
+		// The cluster.
+		{"private nodes without a range for the control plane", "Cluster", "openhands-cluster", remove("privateClusterConfig.masterIpv4CidrBlock"), "must be set with enablePrivateNodes"},
+		{"control plane in the subnet", "Cluster", "openhands-cluster", set("privateClusterConfig.masterIpv4CidrBlock", "10.0.0.0/28"), "overlaps"},
+		{"control plane range of the wrong size", "Cluster", "openhands-cluster", set("privateClusterConfig.masterIpv4CidrBlock", "172.16.0.0/27"), "is not a /28"},
+		{"private endpoint without authorized networks", "Cluster", "openhands-cluster", remove("masterAuthorizedNetworksConfig"), "must be set with enablePrivateEndpoint"},
+		{"Dataplane V2 with the old network policy", "Cluster", "openhands-cluster", set("networkPolicy", map[string]any{"enabled": true}), "must not be enabled"},
+		{"secondary range that the subnet lacks", "Cluster", "openhands-cluster", set("ipAllocationPolicy.clusterSecondaryRangeName", "other"), "has no secondary range"},
+		{"no initial node", "Cluster", "openhands-cluster", set("initialNodeCount", 0.0), "must be at least 1"},
+		{"another project's workload pool", "Cluster", "openhands-cluster", set("workloadIdentityConfig.workloadPool", "other.svc.id.goog"), "is not the project's"},
+		{"cluster name too long", "Cluster", "openhands-cluster", set("name", strings.Repeat("a", 41)), "the limit is 40"},
+		{"cluster in another region", "Cluster", "openhands-cluster", set("location", "europe-west4"), "not in the subnet's region"},
+		{"version that is none", "Cluster", "openhands-cluster", set("minMasterVersion", "latest"), "is not a version"},
+		{"node count with autoscaling", "NodePool", "openhands-app", set("nodeCount", 1.0), "must not be set with autoscaling"},
+		{"both kinds of limits", "NodePool", "openhands-app", set("autoscaling.maxNodeCount", 3.0), "not both"},
+		{"minimum above maximum", "NodePool", "openhands-app", set("autoscaling.totalMinNodeCount", 9.0), "is above"},
+		{"gVisor on another image", "NodePool", "openhands-sandbox", set("nodeConfig.imageType", "UBUNTU_CONTAINERD"), "needs COS_CONTAINERD"},
+		{"GKE's own taint", "NodePool", "openhands-sandbox", set("nodeConfig.taints[0].key", "sandbox.gke.io/runtime"), "is GKE's own"},
+		{"kubelet block without its required field", "NodePool", "openhands-app", set("nodeConfig.kubeletConfig", map[string]any{"podPidsLimit": 1024.0}), "cpuManagerPolicy: is required"},
+		{"missing service account of the nodes", "NodePool", "openhands-app", set("nodeConfig.serviceAccount", "nobody@my-openhands-dev.iam.gserviceaccount.com"), "does not exist"},
+		{"fleet membership of a missing cluster", "Membership", "openhands-membership", set("endpoint.gkeCluster.resourceLink", "//container.googleapis.com/projects/p/locations/l/clusters/c"), "does not exist"},
+
+		// The database.
+		{"no address at all", "DatabaseInstance", "openhands-postgres", remove("settings.ipConfiguration.privateNetwork"), "at least one of public and private"},
+		{"tier that is none", "DatabaseInstance", "openhands-postgres", set("settings.tier", "db-n1-standard-1"), "is not a PostgreSQL tier"},
+		{"two contradicting TLS switches", "DatabaseInstance", "openhands-postgres", set("settings.ipConfiguration.requireSsl", true), "contradicts"},
+		{"point-in-time recovery without backups", "DatabaseInstance", "openhands-postgres", func(in resource.PropertyMap) {
+			set("settings.backupConfiguration.enabled", false)(in)
+			set("settings.backupConfiguration.pointInTimeRecoveryEnabled", true)(in)
+		}, "needs backups"},
+		{"high availability without backups", "DatabaseInstance", "openhands-postgres", func(in resource.PropertyMap) {
+			set("settings.backupConfiguration.enabled", false)(in)
+			set("settings.availabilityType", "REGIONAL")(in)
+		}, "REGIONAL needs backups"},
+		{"deletion policy that a user does not have", "User", "openhands-user", set("deletionPolicy", "DELETE"), "is not allowed"},
+		{"database on a missing instance", "Database", "openhands-database", set("instance", "other"), "does not exist"},
+
+		// Identity, storage, registry.
+		{"account id too long", "Account", "openhands-account", set("accountId", strings.Repeat("a", 31)), "the limit is 30"},
+		{"account id too short", "Account", "openhands-account", set("accountId", "app"), "at least 6"},
+		{"duplicate account", "Account", "openhands-account", set("accountId", "openhands-dev-nodes"), "alreadyExists"},
+		{"role that is none", "BucketIAMMember", "openhands-writer", set("role", "storage.objectUser"), "is not a role"},
+		{"member that does not exist", "BucketIAMMember", "openhands-writer", set("member", iam), "does not exist"},
+		{"member that is none", "BucketIAMMember", "openhands-writer", set("member", "app"), "is not an IAM member"},
+		{"pool of no cluster", "IAMMember", "openhands-binding", set("member", "serviceAccount:other.svc.id.goog[a/b]"), "Identity Pool does not exist"},
+		{"grant in another project", "IAMMember", "openhands-nodes-role", set("project", "other"), "is not this project"},
+		{"bucket name out of rule", "Bucket", "openhands-files", set("name", "Files"), "does not match"},
+		{"soft delete for two days", "Bucket", "openhands-files", set("softDeletePolicy.retentionDurationSeconds", 172800.0), "0 or 7 to 90 days"},
+		{"lifecycle rule that deletes everything", "Bucket", "openhands-files", remove("lifecycleRules[0].condition.noAge"), "deletes every object"},
+		{"remote repository without its source", "Repository", "openhands-ghcr", remove("remoteRepositoryConfig"), "is needed with mode"},
+		{"source on a standard repository", "Repository", "openhands-ghcr", remove("mode"), "needs REMOTE_REPOSITORY"},
+		{"keep-newest that deletes", "Repository", "openhands-images", set("cleanupPolicies[0].action", "DELETE"), "only be used with action KEEP"},
+		{"API that is none", "Service", "openhands-compute.googleapis.com", set("service", "compute"), "is not an API"},
+		{"API left out", "Service", "openhands-sqladmin.googleapis.com", set("service", "other.googleapis.com"), "sqladmin.googleapis.com is not enabled"},
+		{"setting that the provider lacks", "gcp", "gcp", set("regoin", "x"), "no such setting"},
+	}
+	for _, c := range cases {
+		t.Run(c.mistake, func(t *testing.T) {
+			hit := false
+			_, err := deployed(t, "dev", stackFile(t, "dev"), func(m *rehearsal.Mocks, _ *pulumi.RunInfo) {
+				m.Spoil = func(typ, name string, inputs resource.PropertyMap) {
+					if name == c.name && strings.HasSuffix(typ, ":"+c.resource) {
+						hit = true
+						c.spoil(inputs)
+					}
+				}
+			})
+			require.True(t, hit, "the program has no such resource")
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), c.refusal)
+		})
+	}
+}
