@@ -1,0 +1,258 @@
+package stacks_test
+
+import (
+	"encoding/json"
+	"maps"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"openhands-gcp/stacks"
+)
+
+func minimal(profile string) map[string]string {
+	return map[string]string{
+		"gcp:project":       "my-project",
+		"gcp:region":        "us-central1",
+		"gcp:zone":          "us-central1-a",
+		"openhands:profile": profile,
+	}
+}
+
+func TestAStackFileOverridesSingleValuesOfItsProfile(t *testing.T) {
+	values := minimal("prod")
+	values["openhands:database"] = `{"tier":"db-custom-4-15360","backups":{"retained":30}}`
+	values["pulumi:disable-default-providers"] = `["*"]`
+	config, err := stacks.Load(stacks.Source{Stack: "prod", Values: values})
+	require.NoError(t, err)
+
+	want := stacks.Defaults(stacks.Prod)
+	want.Stack, want.Project, want.Region, want.Zone = "prod", "my-project", "us-central1", "us-central1-a"
+	want.Database.Tier = "db-custom-4-15360"
+	want.Database.Backups.Retained = 30
+	assert.Equal(t, &want, config)
+}
+
+func TestEmptyObjectsOfTheProjectFileChangeNothing(t *testing.T) {
+	values := minimal("dev")
+	for _, key := range []string{"network", "cluster", "sandboxes", "database", "bucket", "registry", "labels"} {
+		values["openhands:"+key] = "{}"
+	}
+	values["openhands:teardown"] = "false"
+	config, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
+	require.NoError(t, err)
+	assert.Equal(t, stacks.Defaults(stacks.Dev).Network, config.Network)
+	assert.Equal(t, stacks.Defaults(stacks.Dev).Cluster, config.Cluster)
+	assert.False(t, config.Teardown)
+}
+
+// TestBadInput has, for every mistake that the configuration is checked for, the key that is named and what is said.
+func TestBadInput(t *testing.T) {
+	type values map[string]string
+	cases := []struct {
+		mistake string
+		profile string // dev unless set
+		stack   string // "dev" unless set
+		set     values // an empty value removes the key
+		path    string
+		says    string
+	}{
+		// Keys and types.
+		{mistake: "unknown key", set: values{"openhands:netwrok": "{}"}, path: "openhands:netwrok", says: "did you mean openhands:network?"},
+		{mistake: "key in the wrong case", set: values{"openhands:Network": "{}"}, path: "openhands:Network", says: "did you mean openhands:network?"},
+		{mistake: "nested key in the wrong case", set: values{"openhands:network": `{"podsCIDR":"10.16.0.0/16"}`}, path: "openhands:network.podsCIDR", says: "did you mean podsCidr?"},
+		{mistake: "nested unknown key", set: values{"openhands:database": `{"backups":{"kept":3}}`}, path: "openhands:database.backups.kept", says: "unknown key"},
+		{mistake: "key of the provider", set: values{"gcp:credentials": "key.json"}, path: "gcp:credentials", says: "unknown key"},
+		{mistake: "key of another provider", set: values{"kubernetes:context": "kind"}, path: "kubernetes:context", says: "unknown key"},
+		{mistake: "profile missing", set: values{"openhands:profile": ""}, path: "openhands:profile", says: "pulumi config set openhands:profile"},
+		{mistake: "project missing", set: values{"gcp:project": ""}, path: "gcp:project", says: "pulumi config set gcp:project"},
+		{mistake: "region missing", set: values{"gcp:region": ""}, path: "gcp:region", says: "pulumi config set gcp:region"},
+		{mistake: "unknown profile", set: values{"openhands:profile": "staging"}, path: "openhands:profile", says: "write one of dev, prod"},
+		{mistake: "text for a number", set: values{"openhands:sandboxes": `{"max":"3"}`}, path: "openhands:sandboxes.max", says: "is a string, expected integer: in YAML, write it without quotes"},
+		{mistake: "fraction for a whole number", set: values{"openhands:sandboxes": `{"max":2.5}`}, path: "openhands:sandboxes.max", says: "expected integer"},
+		{mistake: "text for an object", set: values{"openhands:network": "10.0.0.0/8"}, path: "openhands:network", says: "expected an object"},
+		{mistake: "list for an object", set: values{"openhands:network": "[]"}, path: "openhands:network", says: "is a array, expected object"},
+		{mistake: "neither true nor false", set: values{"openhands:teardown": "yes"}, path: "openhands:teardown", says: "is a string, expected boolean"},
+		{mistake: "number for a label", set: values{"openhands:labels": `{"cost":7}`}, path: "openhands:labels.cost", says: "is a number, expected string"},
+		{mistake: "number over its limit", set: values{"openhands:network": `{"flowLogSampling":50}`}, path: "openhands:network.flowLogSampling", says: "maximum"},
+		{mistake: "number below its limit", set: values{"openhands:database": `{"backups":{"retained":0}}`}, path: "openhands:database.backups.retained", says: "minimum"},
+
+		// Place and names.
+		{mistake: "project number", set: values{"gcp:project": "123456789012"}, path: "gcp:project", says: "is not a project id"},
+		{mistake: "project id too long", set: values{"gcp:project": "a123456789012345678901234567890"}, path: "gcp:project", says: "6 to 30"},
+		{mistake: "zone for a region", set: values{"gcp:region": "us-central1-a"}, path: "gcp:region", says: "is not a region"},
+		{mistake: "zone outside of the region", set: values{"gcp:zone": "europe-west4-a"}, path: "gcp:zone", says: "is not in region us-central1"},
+		{mistake: "zonal cluster without a zone", set: values{"gcp:zone": ""}, path: "gcp:zone", says: "profile dev has a zonal cluster"},
+		{mistake: "stack name too long", stack: "a-rather-long-name", path: "stack", says: "use a name of at most 14 characters"},
+		{mistake: "stack name with a dot", stack: "dev.eu", path: "stack", says: "lower case letters, digits and dashes"},
+		{mistake: "label key out of rule", set: values{"openhands:labels": `{"Team":"a"}`}, path: "openhands:labels.Team", says: "is not a label key"},
+		{mistake: "empty label", set: values{"openhands:labels": `{"team":""}`}, path: "openhands:labels.team", says: "is not a label value"},
+		{mistake: "the program's own label", set: values{"openhands:labels": `{"stack":"a"}`}, path: "openhands:labels.stack", says: "set by the program"},
+
+		// Ranges.
+		{mistake: "range that is none", set: values{"openhands:network": `{"podsCidr":"10.16.0.0"}`}, path: "openhands:network.podsCidr", says: "is not an IPv4 range"},
+		{mistake: "range with bits beyond its length", set: values{"openhands:network": `{"podsCidr":"10.16.0.1/16"}`}, path: "openhands:network.podsCidr", says: "write 10.16.0.0/16"},
+		{mistake: "public range", set: values{"openhands:network": `{"podsCidr":"8.8.0.0/16"}`}, path: "openhands:network.podsCidr", says: "is not private"},
+		{mistake: "overlapping ranges", set: values{"openhands:network": `{"podsCidr":"10.0.0.0/16"}`}, path: "openhands:network.podsCidr", says: "overlaps openhands:network.nodesCidr (10.0.0.0/22)"},
+		{mistake: "control plane of the wrong size", set: values{"openhands:network": `{"controlPlaneCidr":"172.16.0.0/27"}`}, path: "openhands:network.controlPlaneCidr", says: "allowed is a /28"},
+		{mistake: "peering range too small", set: values{"openhands:network": `{"peeringCidr":"10.64.0.0/25"}`}, path: "openhands:network.peeringCidr", says: "/8 to /24"},
+		{mistake: "range that Cloud SQL cannot answer in", set: values{"openhands:network": `{"nodesCidr":"172.17.0.0/22"}`}, path: "openhands:network.nodesCidr", says: "overlaps 172.17.0.0/16"},
+		{mistake: "pods' range too small for the pools", set: values{"openhands:network": `{"podsCidr":"10.16.0.0/22"}`}, path: "openhands:network.podsCidr", says: "a /24 of pods for 4 nodes, but the pools may need 6"},
+		{mistake: "nodes' range too small for the pools", set: values{"openhands:network": `{"nodesCidr":"10.0.0.0/29"}`}, path: "openhands:network.nodesCidr", says: "addresses for 4 nodes, but the pools may need 6"},
+
+		// The cluster.
+		{mistake: "no access", set: values{"openhands:cluster": `{"access":{"connectGateway":{"enabled":false}}}`}, path: "openhands:cluster.access", says: "nobody could reach the control plane"},
+		{mistake: "empty list of ranges", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":[]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "is empty"},
+		{mistake: "public endpoint without ranges", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "is empty"},
+		{mistake: "open control plane", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/0"]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "the whole internet"},
+		{mistake: "open control plane in prod", profile: "prod", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/0"]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "Find your own address with `curl"},
+		{mistake: "half the internet", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/1","128.0.0.0/1"]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "a good part of the internet"},
+		{mistake: "everyone as a member", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["allUsers"]}}}`}, path: "openhands:cluster.access.connectGateway.members", says: "is not an IAM member"},
+		{mistake: "members without the gateway", set: values{"openhands:cluster": `{"access":{"connectGateway":{"enabled":false,"members":["user:a@example.com"]},"publicEndpoint":{"authorizedRanges":["203.0.113.7/32"]}}}`}, path: "openhands:cluster.access.connectGateway.members", says: "has no effect"},
+		{mistake: "version too old", set: values{"openhands:cluster": `{"minVersion":"1.35"}`}, path: "openhands:cluster.minVersion", says: "is below 1.36"},
+		{mistake: "version that is none", set: values{"openhands:cluster": `{"minVersion":"latest"}`}, path: "openhands:cluster.minVersion", says: "is not a version"},
+		{mistake: "day that is none", set: values{"openhands:cluster": `{"maintenance":{"days":["SA","SUN"]}}`}, path: "openhands:cluster.maintenance.days", says: "is not a day"},
+		{mistake: "too little maintenance", set: values{"openhands:cluster": `{"maintenance":{"days":["SU"],"hours":4}}`}, path: "openhands:cluster.maintenance", says: "1 days of 4 hours give 16 hours in 32 days"},
+		{mistake: "machine type that is none", set: values{"openhands:cluster": `{"appPool":{"machineType":"m1.large"}}`}, path: "openhands:cluster.appPool.machineType", says: "is not a machine type"},
+		{mistake: "machine type with an odd size", set: values{"openhands:cluster": `{"appPool":{"machineType":"e2-standard-3"}}`}, path: "openhands:cluster.appPool.machineType", says: "is not on offer"},
+		{mistake: "app pool upside down", set: values{"openhands:cluster": `{"appPool":{"minNodes":3}}`}, path: "openhands:cluster.appPool.maxNodes", says: "below minNodes (3)"},
+		{mistake: "app pool smaller than the region", profile: "prod", set: values{"openhands:cluster": `{"appPool":{"maxNodes":2}}`}, path: "openhands:cluster.appPool.maxNodes", says: "each of its 3 zones"},
+
+		// The sandboxes.
+		{mistake: "sandbox larger than a node", set: values{"openhands:sandboxes": `{"memoryRequestGiB":64}`}, path: "openhands:sandboxes.pool.machineType", says: "not one sandbox fits"},
+		{mistake: "pool too small for the sandboxes", profile: "prod", set: values{"openhands:sandboxes": `{"pool":{"maxNodes":2}}`}, path: "openhands:sandboxes.pool.maxNodes", says: "needs 3 nodes: write at least 3, lower max to 14"},
+
+		// The database and the bucket.
+		{mistake: "version of another database", set: values{"openhands:database": `{"version":"MYSQL_8_0"}`}, path: "openhands:database.version", says: "is not a PostgreSQL version"},
+		{mistake: "tier that is none", set: values{"openhands:database": `{"tier":"db-n1-standard-1"}`}, path: "openhands:database.tier", says: "is not a tier"},
+		{mistake: "tier with odd vCPUs", set: values{"openhands:database": `{"tier":"db-custom-3-7680"}`}, path: "openhands:database.tier", says: "has 3 vCPUs"},
+		{mistake: "tier with an odd memory", set: values{"openhands:database": `{"tier":"db-custom-2-7700"}`}, path: "openhands:database.tier", says: "a multiple of 256, e.g. 7680"},
+		{mistake: "tier with too much memory", set: values{"openhands:database": `{"tier":"db-custom-2-15360"}`}, path: "openhands:database.tier", says: "between 0.9 and 6.5 GiB"},
+		{mistake: "disk limit below the disk", set: values{"openhands:database": `{"diskSizeGb":100}`}, path: "openhands:database.diskLimitGb", says: "below diskSizeGb (100)"},
+		{mistake: "time that is none", set: values{"openhands:database": `{"backups":{"startTime":"1am"}}`}, path: "openhands:database.backups.startTime", says: "is not a time of day"},
+		{mistake: "soft delete for two days", set: values{"openhands:bucket": `{"softDeleteDays":2}`}, path: "openhands:bucket.softDeleteDays", says: "0 (off) or 7 to 90"},
+		{mistake: "location that is none", set: values{"openhands:bucket": `{"location":"Frankfurt"}`}, path: "openhands:bucket.location", says: "is not a location"},
+
+		// Protection.
+		{mistake: "prod without a protected cluster", profile: "prod", set: values{"openhands:cluster": `{"deletionProtection":false}`}, path: "openhands:cluster.deletionProtection", says: "does not run unprotected"},
+		{mistake: "prod without a protected database", profile: "prod", set: values{"openhands:database": `{"deletionProtection":false}`}, path: "openhands:database.deletionProtection", says: "openhands:teardown"},
+		{mistake: "prod without a protected bucket", profile: "prod", set: values{"openhands:bucket": `{"deletionProtection":false}`}, path: "openhands:bucket.deletionProtection", says: "does not run unprotected"},
+	}
+	for _, c := range cases {
+		t.Run(c.mistake, func(t *testing.T) {
+			profile, stack := c.profile, c.stack
+			if profile == "" {
+				profile = "dev"
+			}
+			if stack == "" {
+				stack = "dev"
+			}
+			values := minimal(profile)
+			maps.Copy(values, c.set)
+			maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
+			_, err := stacks.Load(stacks.Source{Stack: stack, Values: values})
+			var failure *stacks.Error
+			require.ErrorAs(t, err, &failure)
+			var messages []string
+			for _, p := range failure.Problems {
+				if p.Path == c.path {
+					messages = append(messages, p.Message)
+				}
+			}
+			require.NotEmpty(t, messages, "the problem is reported elsewhere: %v", failure)
+			assert.Contains(t, messages[0], c.says)
+		})
+	}
+}
+
+func TestAllProblemsAreReportedTogether(t *testing.T) {
+	values := minimal("dev")
+	values["gcp:project"] = "X"
+	values["openhands:network"] = `{"podsCidr":"10.0.0.0/16"}`
+	values["openhands:database"] = `{"tier":"large"}`
+	_, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
+	var failure *stacks.Error
+	require.ErrorAs(t, err, &failure)
+	assert.Len(t, failure.Problems, 3)
+
+	values["openhands:sandboxes"] = `{"maximum":3,"cpuRequest":"1"}`
+	values["openhands:typo"] = "x"
+	_, err = stacks.Load(stacks.Source{Stack: "dev", Values: values})
+	require.ErrorAs(t, err, &failure)
+	assert.Len(t, failure.Problems, 3, "all that is wrong with keys and types comes first: %v", failure)
+}
+
+func TestAnEncryptedValueThatIsNoSecretIsRefused(t *testing.T) {
+	values := minimal("dev")
+	values["openhands:labels"] = `{"team":"hidden-value"}`
+	_, err := stacks.Load(stacks.Source{Stack: "dev", Values: values, SecretKeys: []string{"openhands:labels"}})
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), "openhands:labels: is encrypted, but it is not a secret")
+	assert.NotContains(t, err.Error(), "hidden-value")
+}
+
+// TestProfiles has the defaults that the documentation promises.
+func TestProfiles(t *testing.T) {
+	for profile, want := range map[string]string{
+		"dev":  `{"appMax":2,"sandboxNodes":1,"location":"us-central1-a","bucket":"us-central1","connections":100,"warnings":0}`,
+		"prod": `{"appMax":3,"sandboxNodes":3,"location":"us-central1","bucket":"us-central1","connections":200,"warnings":0}`,
+	} {
+		config, err := stacks.Load(stacks.Source{Stack: profile, Values: minimal(profile)})
+		require.NoError(t, err)
+		got, err := json.Marshal(map[string]any{
+			"appMax": config.Cluster.AppPool.MaxNodes, "sandboxNodes": config.SandboxNodes(), "location": config.ClusterLocation(),
+			"bucket": config.BucketLocation(), "connections": config.Database.MaxConnections, "warnings": len(config.Warnings()),
+		})
+		require.NoError(t, err)
+		assert.JSONEq(t, want, string(got), profile)
+	}
+}
+
+func TestSandboxNodesFollowFromTheNumberAndTheSizeOfSandboxes(t *testing.T) {
+	// Of an e2-standard-4 (3.92 vCPU and 13.3 GiB allocatable), 3.42 vCPU and 12.3 GiB are left beside GKE's own pods.
+	for _, c := range []struct {
+		sandboxes string
+		nodes     int
+	}{
+		{`{"max":3,"cpuRequest":1,"memoryRequestGiB":2}`, 1},
+		{`{"max":4,"cpuRequest":1,"memoryRequestGiB":2}`, 2},                                              // 3 a node, by CPU
+		{`{"max":4,"cpuRequest":0.5,"memoryRequestGiB":4}`, 2},                                            // 3 a node, by memory
+		{`{"max":200,"cpuRequest":0.1,"memoryRequestGiB":0.5,"pool":{"machineType":"e2-highmem-16"}}`, 3}, // 95 a node, by pods
+		{`{"max":3,"pool":{"maxNodes":5}}`, 5},
+	} {
+		values := minimal("dev")
+		values["openhands:sandboxes"] = c.sandboxes
+		config, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
+		require.NoError(t, err)
+		assert.Equal(t, c.nodes, config.SandboxNodes(), c.sandboxes)
+	}
+}
+
+func TestCapacityOfTheRanges(t *testing.T) {
+	for _, c := range []struct {
+		network string
+		want    stacks.Capacity
+	}{
+		{`{}`, stacks.Capacity{Nodes: 256, Pods: 28160, Services: 4096}},
+		{`{"nodesCidr":"10.0.0.0/26"}`, stacks.Capacity{Nodes: 60, Pods: 6600, Services: 4096}},
+		{`{"podsCidr":"10.16.0.0/20"}`, stacks.Capacity{Nodes: 16, Pods: 1760, Services: 4096}},
+		{`{"servicesCidr":"10.32.0.0/27"}`, stacks.Capacity{Nodes: 256, Pods: 28160, Services: 32}},
+	} {
+		values := minimal("dev")
+		values["openhands:network"] = c.network
+		config, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
+		require.NoError(t, err)
+		assert.Equal(t, c.want, config.Ranges().Capacity(), c.network)
+	}
+}
+
+func TestTeardownWarnsAndLiftsProtection(t *testing.T) {
+	values := minimal("prod")
+	values["openhands:teardown"] = "true"
+	config, err := stacks.Load(stacks.Source{Stack: "prod", Values: values})
+	require.NoError(t, err)
+	assert.False(t, config.Protect(config.Database.DeletionProtection))
+	require.Len(t, config.Warnings(), 1)
+	assert.Contains(t, config.Warnings()[0], "nothing of stack prod is protected")
+}
