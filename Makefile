@@ -1,3 +1,47 @@
+# The commands that people type. `make help` lists them.
+
+STACK  ?= dev prod
+STEPS  ?=
+EXPORT ?=
+
+TOOLS := tools/go.mod tools/go.sum
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
 .PHONY: rehearse
-rehearse:
-	go run ./tests/rehearsal/cmd/rehearse -stack=$(STACK) -steps=$(STEPS) -export=$(EXPORT)
+rehearse: ## plan, create, re-plan, refresh and destroy on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json
+	@set -e; for stack in $(STACK); do \
+		go run ./tests/rehearsal/cmd/rehearse -stack=$$stack -steps=$(STEPS) -export=$(EXPORT); \
+	done
+
+.PHONY: test
+test: lint ## lint, and all tests but the rehearsals
+	go test $(TESTFLAGS) ./...
+
+.PHONY: lint
+lint: bin/staticcheck ## formatting, module files, vet, staticcheck
+	@unformatted=$$(gofmt -l main*.go infra stacks tests tools); \
+		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+	go vet ./...
+	bin/staticcheck ./...
+
+.PHONY: docs
+docs: ## write docs/configuration.md anew, from the types and the profiles
+	go test ./stacks -run TestConfigurationReference -update
+
+.PHONY: bench
+bench: ## preview time against the engine's floor, and simulated deployment time
+	go run ./tests/rehearsal/cmd/bench
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+
+bin/staticcheck: $(TOOLS)
+	go -C tools build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck

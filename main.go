@@ -59,7 +59,7 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 		if err != nil {
 			return err
 		}
-		ready := pulumi.DependsOn([]pulumi.Resource{services})
+		ready := services.Enabled()
 
 		network, err := infra.NewNetwork(ctx, name, networkArgs(config), providers, ready)
 		if err != nil {

@@ -129,10 +129,19 @@ func TestURNsAreUniqueAndTheSameInPreviewAndUpdate(t *testing.T) {
 func TestEverythingWaitsForTheAPIs(t *testing.T) {
 	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
 		graph := graphOf(t, mocks)
-		compute := find(t, mocks, "Service", "openhands-compute.googleapis.com")
+		var apis []string
 		for _, r := range mocks.Resources() {
-			if r.Custom && !strings.HasSuffix(r.Type, ":Service") && !strings.HasPrefix(r.Type, "pulumi:") {
-				assert.Truef(t, graph.WaitsFor(r.URN, compute.URN), "%s does not wait for the APIs", r.URN)
+			if strings.HasSuffix(r.Type, ":Service") {
+				apis = append(apis, r.URN)
+			}
+		}
+		require.NotEmpty(t, apis)
+		for _, r := range mocks.Resources() {
+			if !r.Custom || slices.Contains(apis, r.URN) || strings.HasPrefix(r.Type, "pulumi:") {
+				continue
+			}
+			for _, api := range apis {
+				assert.Truef(t, graph.WaitsFor(r.URN, api), "%s does not wait for %s", r.URN, api)
 			}
 		}
 	})

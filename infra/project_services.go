@@ -36,13 +36,19 @@ var requiredAPIs = map[string]string{
 	"storage.googleapis.com":             "StorageBucket",
 }
 
-// ProjectServices enables the Google APIs that the other components use. Every other component depends on it.
+// ProjectServices enables the Google APIs that the other components use. Every other component waits for it.
 type ProjectServices struct {
 	pulumi.ResourceState
 
 	// ProjectNumber is the project's number, which some addresses have in place of its id.
 	ProjectNumber pulumi.StringOutput `pulumi:"projectNumber"`
+
+	apis []pulumi.Resource
 }
+
+// Enabled makes a resource wait until all APIs are on. Use it in place of DependsOn on the component: that waits only for those children whose
+// registration has already begun, which happens in the background, so that some would be left out by luck.
+func (c *ProjectServices) Enabled() pulumi.ResourceOption { return pulumi.DependsOn(c.apis) }
 
 // NewProjectServices enables the APIs in the provider's project. They stay enabled when the stack is destroyed: other things in the project
 // may use them by then, and disabling an API deletes what it manages.
@@ -59,6 +65,7 @@ func NewProjectServices(ctx *pulumi.Context, name string, opts ...pulumi.Resourc
 		if err != nil {
 			return nil, fmt.Errorf("project services %q: enable %s: %w", name, api, err)
 		}
+		c.apis = append(c.apis, service)
 		if api == resourceManagerAPI {
 			c.ProjectNumber = projectNumber(ctx, c, service)
 		}

@@ -25,11 +25,17 @@ func Build(ctx context.Context, root string, progress io.Writer) (cli, program s
 	if cli, err = findCLI(ctx, root, version, progress); err != nil {
 		return "", "", err
 	}
-	program = filepath.Join(root, "bin", "openhands")
-	if err := goBuild(ctx, root, program, ".", progress); err != nil {
-		return "", "", fmt.Errorf("build the program: %w", err)
+	program, err = BuildProgram(ctx, root, "openhands", ".", progress)
+	return cli, program, err
+}
+
+// BuildProgram compiles a Pulumi program of the repository into bin/, and returns its path.
+func BuildProgram(ctx context.Context, root, name, pkg string, progress io.Writer) (string, error) {
+	program := filepath.Join(root, "bin", name)
+	if err := goBuild(ctx, root, program, pkg, progress); err != nil {
+		return "", fmt.Errorf("build the program %s: %w", name, err)
 	}
-	return cli, program, nil
+	return program, nil
 }
 
 func sdkVersion(root string) (string, error) {

@@ -1,0 +1,116 @@
+package stacks_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/invopop/jsonschema"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"openhands-gcp/stacks"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md")
+
+const referencePath = "../docs/configuration.md"
+
+// TestConfigurationReferenceIsCurrent compares the documentation with the types and the profiles. `make docs` writes it anew.
+func TestConfigurationReferenceIsCurrent(t *testing.T) {
+	want := reference(t)
+	if *update {
+		require.NoError(t, os.WriteFile(referencePath, []byte(want), 0o644))
+	}
+	got, err := os.ReadFile(referencePath)
+	require.NoError(t, err)
+	assert.Equal(t, want, string(got), "run `make docs`")
+}
+
+func reference(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+Written by ` + "`make docs`" + ` from the types in ` + "`stacks/`" + `; a test compares it. A stack file holds only what you decide: what it leaves out has the default of
+the profile. Unknown keys, wrong types and values that do not fit together are refused before anything is touched, all in one message.
+
+| key | type | dev | prod | what it is |
+|---|---|---|---|---|
+`)
+	defaults := map[string]map[string]any{}
+	for _, profile := range []stacks.Profile{stacks.Dev, stacks.Prod} {
+		raw, err := json.Marshal(stacks.Defaults(profile))
+		require.NoError(t, err)
+		var values map[string]any
+		require.NoError(t, json.Unmarshal(raw, &values))
+		defaults[string(profile)] = values
+	}
+	rows(&b, "", stacks.Schema(), defaults)
+
+	dev := stacks.Defaults(stacks.Dev)
+	capacity := dev.Ranges().Capacity()
+	fmt.Fprintf(&b, `
+The default ranges hold %d nodes (a /24 of the pods' range each), %d pods (%d a node) and %d Services. A range that is too small for the pools'
+maximum is refused, with the arithmetic.
+`, capacity.Nodes, capacity.Pods, stacks.PodsPerNode, capacity.Services)
+	return b.String()
+}
+
+func rows(b *strings.Builder, path string, schema *jsonschema.Schema, defaults map[string]map[string]any) {
+	for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		at, property := pair.Key, pair.Value
+		inner := map[string]map[string]any{}
+		for profile, values := range defaults {
+			inner[profile], _ = values[pair.Key].(map[string]any)
+		}
+		if path != "" {
+			at = path + "." + at
+		}
+		if property.Properties != nil && property.Properties.Len() > 0 {
+			rows(b, at, property, inner)
+			continue
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", at, kindOf(property), cell(defaults["dev"][pair.Key]), cell(defaults["prod"][pair.Key]), property.Description)
+	}
+}
+
+func kindOf(property *jsonschema.Schema) string {
+	switch {
+	case len(property.Enum) > 0:
+		words := make([]string, len(property.Enum))
+		for i, v := range property.Enum {
+			words[i] = fmt.Sprint(v)
+		}
+		return strings.Join(words, ", ")
+	case property.Minimum != "":
+		return fmt.Sprintf("%s, %s to %s", property.Type, property.Minimum, property.Maximum)
+	case property.Type == "object":
+		return "map of strings"
+	case property.Type == "array":
+		return "list of strings"
+	}
+	return property.Type
+}
+
+func cell(value any) string {
+	switch value := value.(type) {
+	case nil:
+		return ""
+	case string:
+		if value == "" {
+			return ""
+		}
+		return "`" + value + "`"
+	case []any:
+		words := make([]string, len(value))
+		for i, v := range value {
+			words[i] = fmt.Sprint(v)
+		}
+		return strings.Join(words, ", ")
+	}
+	return fmt.Sprint(value)
+}
