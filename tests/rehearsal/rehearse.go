@@ -169,15 +169,30 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 	if err == nil {
 		return "", errors.New("the preview let pass a change that replaces the database")
 	}
-	for _, want := range []string{"replace", "openhands-postgres", "marked for protection"} {
-		if !strings.Contains(output, want) {
-			return "", fmt.Errorf("the preview failed, but not for the database's protection: its output lacks %q", want)
-		}
+	if err := refusedFor(output, "unable to replace resource"); err != nil {
+		return "", err
 	}
 	if _, err := r.moveTo(ctx, before); err != nil {
 		return "", err
 	}
 	return "refused, and nothing was touched", nil
+}
+
+// stateful are the types whose loss loses data or the installation.
+var stateful = []string{sqlInstanceType, bucketType, clusterType}
+
+// refusedFor fails unless the engine says of every stateful resource that protection forbids the operation.
+func refusedFor(output, message string) error {
+	for _, typ := range stateful {
+		refused := false
+		for _, text := range strings.Split(output, "error: ") {
+			refused = refused || (strings.Contains(text, message) && strings.Contains(text, "$"+typ+"::") && strings.Contains(text, "protect"))
+		}
+		if !refused {
+			return fmt.Errorf("it failed, but not for the protection of %s", shortType(typ))
+		}
+	}
+	return nil
 }
 
 // moveTo changes the stack's region, and returns the one before.
@@ -196,8 +211,8 @@ func (r *run) refuseDestroy(ctx context.Context) (string, error) {
 	if err == nil {
 		return "", errors.New("destroy deleted a protected stack")
 	}
-	if !strings.Contains(output, "it is protected") {
-		return "", errors.New("destroy failed, but not for the stack's protection")
+	if err := refusedFor(output, "cannot be deleted"); err != nil {
+		return "", err
 	}
 	if left := len(r.Cloud.Objects()); left != objects {
 		return "", fmt.Errorf("destroy was refused, but %d of %d objects are gone", objects-left, objects)
