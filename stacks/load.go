@@ -27,6 +27,8 @@ type Source struct {
 type Problem struct {
 	Path    string // key and path inside of it, e.g. openhands:network.podsCidr
 	Message string // what is wrong, and what to write instead
+
+	location []string // where in the document, if it is there
 }
 
 // Error is all that is wrong in a stack's configuration.
@@ -52,10 +54,14 @@ func (e *Error) Error() string {
 func Load(source Source) (*Config, error) {
 	document, problems := parse(source)
 	problems = append(problems, checkSchema(document)...)
-	if len(problems) > 0 {
+	// What is wrong by itself is taken out, so that the rest can be checked too: a person wants all problems at once.
+	for _, p := range problems {
+		remove(document, p.location)
+	}
+	profile, known := document["openhands:profile"].(string)
+	if !known {
 		return nil, newError(source.Stack, problems)
 	}
-	profile, _ := document["openhands:profile"].(string) // the schema requires it
 	config := Defaults(Profile(profile))
 	config.Stack = source.Stack
 	raw, err := json.Marshal(document)
@@ -66,10 +72,31 @@ func Load(source Source) (*Config, error) {
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return nil, fmt.Errorf("stack %s: %w", source.Stack, err)
 	}
-	if problems := config.validate(); len(problems) > 0 {
+	for _, p := range config.validate() {
+		if !slices.ContainsFunc(problems, func(other Problem) bool { return other.Path == p.Path }) {
+			problems = append(problems, p)
+		}
+	}
+	if len(problems) > 0 {
 		return nil, newError(source.Stack, problems)
 	}
 	return &config, nil
+}
+
+// remove takes a value out of a document.
+func remove(document map[string]any, location []string) {
+	for i, step := range location {
+		if i == len(location)-1 {
+			delete(document, step)
+			return
+		}
+		next, ok := document[step].(map[string]any)
+		if !ok { // an item of a list: the whole list goes
+			delete(document, step)
+			return
+		}
+		document = next
+	}
 }
 
 func newError(stack string, problems []Problem) *Error {
@@ -93,7 +120,7 @@ func parse(source Source) (map[string]any, []Problem) {
 		case property != nil && (property.Type == "object" || property.Type == "array"):
 			var parsed any
 			if err := json.Unmarshal([]byte(value), &parsed); err != nil {
-				problems = append(problems, Problem{key, fmt.Sprintf("is %q, expected an object: write its keys below it, indented", abbreviate(value))})
+				problems = append(problems, Problem{Path: key, Message: fmt.Sprintf("is %q, expected an object: write its keys below it, indented", abbreviate(value))})
 				continue
 			}
 			document[key] = parsed
@@ -105,7 +132,7 @@ func parse(source Source) (map[string]any, []Problem) {
 	}
 	for _, key := range source.SecretKeys {
 		if _, read := Schema().Properties.Get(key); read {
-			problems = append(problems, Problem{key, "is encrypted, but it is not a secret, and its values become visible properties of resources: write it in clear"})
+			problems = append(problems, Problem{Path: key, Message: "is encrypted, but it is not a secret, and its values become visible properties of resources: write it in clear"})
 		}
 	}
 	return document, problems
@@ -119,7 +146,7 @@ func checkSchema(document map[string]any) []Problem {
 	}
 	failure, ok := err.(*validator.ValidationError)
 	if !ok {
-		return []Problem{{"configuration", err.Error()}}
+		return []Problem{{Path: "configuration", Message: err.Error()}}
 	}
 	var problems []Problem
 	var walk func(e *validator.ValidationError)
@@ -136,38 +163,32 @@ func checkSchema(document map[string]any) []Problem {
 }
 
 func explain(e *validator.ValidationError) []Problem {
-	path := strings.Join(e.InstanceLocation, ".")
-	at := func(key string) string {
-		if path == "" {
-			return key
-		}
-		return path + "." + key
+	location := e.InstanceLocation
+	problem := func(at []string, format string, args ...any) Problem {
+		return Problem{Path: strings.Join(at, "."), Message: fmt.Sprintf(format, args...), location: at}
 	}
+	var problems []Problem
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		known := keysAt(e.InstanceLocation)
-		var problems []Problem
 		for _, key := range k.Properties {
-			problems = append(problems, Problem{at(key), unknownKey(key, known)})
+			problems = append(problems, problem(append(slices.Clone(location), key), "%s", unknownKey(key, keysAt(location))))
 		}
-		return problems
 	case *kind.Required:
-		var problems []Problem
 		for _, key := range k.Missing {
-			problems = append(problems, Problem{at(key), "is missing: " + describeMissing(key)})
+			problems = append(problems, problem(append(slices.Clone(location), key), "is missing: %s", describeMissing(key)))
 		}
-		return problems
 	case *kind.Type:
 		message := fmt.Sprintf("is a %s, expected %s", k.Got, strings.Join(k.Want, " or "))
 		if k.Got == "string" {
 			message += ": in YAML, write it without quotes"
 		}
-		return []Problem{{path, message}}
+		problems = append(problems, problem(location, "%s", message))
 	case *kind.Enum:
-		return []Problem{{path, fmt.Sprintf("is %v: write one of %s", k.Got, list(k.Want))}}
+		problems = append(problems, problem(location, "is %v: write one of %s", k.Got, list(k.Want)))
 	default:
-		return []Problem{{path, k.LocalizedString(message.NewPrinter(language.English))}}
+		problems = append(problems, problem(location, "%s", k.LocalizedString(message.NewPrinter(language.English))))
 	}
+	return problems
 }
 
 func describeMissing(key string) string {

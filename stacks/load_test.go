@@ -180,7 +180,11 @@ func TestAllProblemsAreReportedTogether(t *testing.T) {
 	values["openhands:typo"] = "x"
 	_, err = stacks.Load(stacks.Source{Stack: "dev", Values: values})
 	require.ErrorAs(t, err, &failure)
-	assert.Len(t, failure.Problems, 3, "all that is wrong with keys and types comes first: %v", failure)
+	var paths []string
+	for _, p := range failure.Problems {
+		paths = append(paths, p.Path)
+	}
+	assert.Equal(t, []string{"gcp:project", "openhands:database.tier", "openhands:network.podsCidr", "openhands:sandboxes.cpuRequest", "openhands:sandboxes.maximum", "openhands:typo"}, paths)
 }
 
 func TestAnEncryptedValueThatIsNoSecretIsRefused(t *testing.T) {

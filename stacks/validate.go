@@ -30,7 +30,7 @@ var (
 func (c *Config) validate() []Problem {
 	var problems []Problem
 	report := func(path, format string, args ...any) {
-		problems = append(problems, Problem{path, fmt.Sprintf(format, args...)})
+		problems = append(problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 	}
 	c.validatePlace(report)
 	c.validateNames(report)
