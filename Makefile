@@ -14,6 +14,7 @@ help: ## list the targets
 
 .PHONY: rehearse
 rehearse: ## plan, create, re-plan, refresh and destroy on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json
+	@$(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)"; exit 1)
 	@set -e; for stack in $(STACK); do \
 		go run ./tests/rehearsal/cmd/rehearse -stack=$$stack -steps=$(STEPS) -export=$(EXPORT); \
 	done

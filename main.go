@@ -75,6 +75,7 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 			KeepNewest:              config.Registry.KeepNewest,
 			DeleteUntaggedAfterDays: config.Registry.DeleteUntaggedAfterDays,
 			ImmutableTags:           config.Registry.ImmutableTags,
+			Protect:                 config.Protect(config.Registry.DeletionProtection),
 			Reader:                  cluster.NodeMember,
 		}, providers, ready)
 		if err != nil {
@@ -125,15 +126,12 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 // newProviders builds the explicit providers that all components inherit. Default providers are disabled in Pulumi.yaml: they would take whatever
 // project and credentials they find.
 func newProviders(ctx *pulumi.Context, config *stacks.Config) (pulumi.ResourceOption, error) {
-	args := &gcp.ProviderArgs{
+	google, err := gcp.NewProvider(ctx, "gcp", &gcp.ProviderArgs{
 		Project:       pulumi.String(config.Project),
 		Region:        pulumi.String(config.Region),
+		Zone:          pulumi.String(config.ProviderZone()),
 		DefaultLabels: pulumi.ToStringMap(config.AllLabels()),
-	}
-	if config.Zone != "" {
-		args.Zone = pulumi.String(config.Zone)
-	}
-	google, err := gcp.NewProvider(ctx, "gcp", args)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("provider gcp: %w", err)
 	}

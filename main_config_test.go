@@ -74,11 +74,14 @@ var notAlone = map[string]struct {
 	with  map[string]any
 }{
 	"openhands:cluster.access.connectGateway.enabled": {"prod", map[string]any{"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"203.0.113.7/32"}}},
-	"openhands:profile": {"prod", map[string]any{"gcp:zone": "us-central1-f"}},
+	"openhands:database.backups.pointInTimeDays":      {"prod", map[string]any{"openhands:database.highAvailability": false}},
+	"gcp:zone":          {"dev", nil},
+	"openhands:profile": {"dev", nil},
 	// prod cannot turn protection off, and dev can turn it on.
 	"openhands:cluster.deletionProtection":  {"dev", nil},
 	"openhands:database.deletionProtection": {"dev", nil},
 	"openhands:bucket.deletionProtection":   {"dev", nil},
+	"openhands:registry.deletionProtection": {"dev", nil},
 }
 
 // TestEveryKeyChangesSomething walks all keys of the configuration. A key that changes no resource is a lie to whoever sets it.
@@ -97,6 +100,10 @@ func TestEveryKeyChangesSomething(t *testing.T) {
 			}
 			before := nested(t, stackFile(t, stack), special.with)
 			after := nested(t, before, map[string]any{key: value})
+			if key == "openhands:profile" { // from dev, whose file has a zone
+				after[key] = "prod"
+				delete(after, "gcp:zone")
+			}
 			assert.NotEqual(t, fingerprint(t, stack, before), fingerprint(t, stack, after))
 		})
 	}

@@ -130,6 +130,13 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		{"keep-newest that deletes", "Repository", "openhands-images", set("cleanupPolicies[0].action", "DELETE"), "only be used with action KEEP"},
 		{"API that is none", "Service", "openhands-compute.googleapis.com", set("service", "compute"), "is not an API"},
 		{"API left out", "Service", "openhands-sqladmin.googleapis.com", set("service", "other.googleapis.com"), "sqladmin.googleapis.com is not enabled"},
+		{"gateway's API left out", "Service", "openhands-connectgateway.googleapis.com", set("service", "other.googleapis.com"), "connectgateway.googleapis.com is not enabled"},
+		{"image streaming's API left out", "Service", "openhands-containerfilesystem.googleapis.com", set("service", "other.googleapis.com"), "containerfilesystem.googleapis.com is not enabled"},
+		{"logging's API left out", "Service", "openhands-logging.googleapis.com", set("service", "other.googleapis.com"), "logging.googleapis.com is not enabled"},
+		{"high availability without point-in-time recovery", "DatabaseInstance", "openhands-postgres", set("settings.availabilityType", "REGIONAL"), "REGIONAL needs point-in-time recovery"},
+		{"provider without a project", "gcp", "gcp", remove("project"), "project: is \"\""},
+		{"provider of another region", "gcp", "gcp", set("region", "europe-west4"), "the stack's is \"us-central1\""},
+		{"provider without a zone", "gcp", "gcp", remove("zone"), "would come from the environment"},
 		{"setting that the provider lacks", "gcp", "gcp", set("regoin", "x"), "no such setting"},
 	}
 	for _, c := range cases {

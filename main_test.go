@@ -165,7 +165,7 @@ func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
 }
 
 func TestProtectionIsOnInProdOnly(t *testing.T) {
-	stateful := []string{"openhands-cluster", "openhands-postgres", "openhands-files"}
+	stateful := []string{"openhands-cluster", "openhands-postgres", "openhands-files", "openhands-images"}
 	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
 		var protected []string
 		for _, r := range mocks.Resources() {
@@ -184,6 +184,16 @@ func TestProtectionIsOnInProdOnly(t *testing.T) {
 		assert.Equal(t, wanted, database.Inputs["deletionProtection"])
 		assert.Equal(t, wanted, database.Inputs["settings"].(map[string]any)["deletionProtectionEnabled"])
 		assert.Equal(t, !wanted, find(t, mocks, "Bucket", "openhands-files").Inputs["forceDestroy"])
+	})
+}
+
+// TestWhoMayActAsTheApplication: the namespace and the name of the Kubernetes service account are the application's.
+func TestWhoMayActAsTheApplication(t *testing.T) {
+	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+		binding := find(t, mocks, "IAMMember", "openhands-binding")
+		assert.Equal(t, "serviceAccount:my-openhands-"+stack+".svc.id.goog[openhands/openhands]", binding.Inputs["member"])
+		writer := find(t, mocks, "BucketIAMMember", "openhands-writer")
+		assert.Equal(t, "serviceAccount:openhands-"+stack+"-app@my-openhands-"+stack+".iam.gserviceaccount.com", writer.Inputs["member"])
 	})
 }
 

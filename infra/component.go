@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -39,4 +40,8 @@ func (e *argErrors) require(ok bool, format string, args ...any) {
 	}
 }
 
-func (e *argErrors) err() error { return errors.Join(e.problems...) }
+// err returns all problems, in the same order every time.
+func (e *argErrors) err() error {
+	slices.SortFunc(e.problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(e.problems...)
+}

@@ -202,7 +202,7 @@ func (c *GkeCluster) newCluster(ctx *pulumi.Context, name string, args *GkeClust
 		WorkloadIdentityConfig: &container.ClusterWorkloadIdentityConfigArgs{WorkloadPool: pulumi.String(args.Project + ".svc.id.goog")},
 		SecurityPostureConfig: &container.ClusterSecurityPostureConfigArgs{
 			Mode:              pulumi.String("BASIC"),
-			VulnerabilityMode: pulumi.String("VULNERABILITY_DISABLED"), // images are scanned where they are stored
+			VulnerabilityMode: pulumi.String("VULNERABILITY_DISABLED"), // Artifact Registry scans images where they are stored
 		},
 
 		// Operations.

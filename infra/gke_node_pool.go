@@ -97,8 +97,12 @@ func (c *GkeCluster) newNodePool(ctx *pulumi.Context, name string, args *GkeClus
 		Management:      &container.NodePoolManagementArgs{AutoRepair: pulumi.Bool(true), AutoUpgrade: pulumi.Bool(true)},
 		UpgradeSettings: &container.NodePoolUpgradeSettingsArgs{Strategy: pulumi.String("SURGE"), MaxSurge: pulumi.Int(1), MaxUnavailable: pulumi.Int(0)},
 		NodeConfig:      config,
+	}, child(c, pulumi.IgnoreChanges([]string{
 		// GKE fills in both, and without this every preview wants to take them out again; the update can fail with HTTP 400.
-	}, child(c, pulumi.IgnoreChanges([]string{"nodeConfig.kubeletConfig", "nodeConfig.resourceLabels"}))...)
+		"nodeConfig.kubeletConfig", "nodeConfig.resourceLabels",
+		// It counts at creation only. A pool that somebody resized by hand reports another number, and a difference would replace the pool.
+		"initialNodeCount",
+	}))...)
 	return err
 }
 

@@ -122,7 +122,8 @@ func (c *Network) newSubnetwork(ctx *pulumi.Context, name string, args *NetworkA
 			Metadata:            pulumi.String("INCLUDE_ALL_METADATA"),
 		}
 	}
-	subnet, err := compute.NewSubnetwork(ctx, name+"-subnet", subnetArgs, child(c)...)
+	// The ranges of a replacement would overlap those of the old subnet.
+	subnet, err := compute.NewSubnetwork(ctx, name+"-subnet", subnetArgs, child(c, pulumi.DeleteBeforeReplace(true))...)
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (c *Network) newPrivateServicesAccess(ctx *pulumi.Context, name string, arg
 		AddressType:  pulumi.String("INTERNAL"),
 		Address:      pulumi.String(args.PeeringCIDR.Addr().String()),
 		PrefixLength: pulumi.Int(args.PeeringCIDR.Bits()),
-	}, child(c)...)
+	}, child(c, pulumi.DeleteBeforeReplace(true))...) // a larger range at the same place overlaps the old one
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ var requiredAPIs = map[string]string{
 	"connectgateway.googleapis.com":      "access to the control plane by IAM",
 	"container.googleapis.com":           "GkeCluster",
 	"containerfilesystem.googleapis.com": "image streaming",
+	"containerscanning.googleapis.com":   "scanning of the images in Registry",
 	"containersecurity.googleapis.com":   "security posture",
 	"gkeconnect.googleapis.com":          "access to the control plane by IAM",
 	"gkehub.googleapis.com":              "fleet membership",

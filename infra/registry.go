@@ -21,6 +21,7 @@ type RegistryArgs struct {
 	KeepNewest              int  // versions of every image that clean-up never deletes, at least 1
 	DeleteUntaggedAfterDays int  // days until a version that no tag names is deleted, at least 1
 	ImmutableTags           bool // a tag, once pushed, names the same image for ever
+	Protect                 bool // refuse to delete the repository of own images
 
 	// Reader is the IAM member that pulls images: the nodes' service account.
 	Reader pulumi.StringInput
@@ -73,7 +74,7 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 				},
 			},
 		},
-	})
+	}, protectIf(args.Protect)...)
 	if err != nil {
 		return nil, fmt.Errorf("registry %q: own images: %w", name, err)
 	}
@@ -95,10 +96,14 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 }
 
 // newRepository creates one Docker repository with its reader, and returns the prefix of its images.
-func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *RegistryArgs, repositoryArgs *artifactregistry.RepositoryArgs) (pulumi.StringOutput, error) {
+func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *RegistryArgs, repositoryArgs *artifactregistry.RepositoryArgs,
+	opts ...pulumi.ResourceOption,
+) (pulumi.StringOutput, error) {
 	repositoryArgs.Format = pulumi.String("DOCKER")
 	repositoryArgs.Location = pulumi.String(args.Location)
-	repository, err := artifactregistry.NewRepository(ctx, name, repositoryArgs, child(c)...)
+	// The id is part of every image's name and stays: the old repository has to go before its replacement comes.
+	opts = append(child(c, pulumi.DeleteBeforeReplace(true)), opts...)
+	repository, err := artifactregistry.NewRepository(ctx, name, repositoryArgs, opts...)
 	if err != nil {
 		return pulumi.StringOutput{}, err
 	}

@@ -5,7 +5,7 @@ package stacks
 type Config struct {
 	Project string `json:"gcp:project" jsonschema_description:"Project that everything is created in."`
 	Region  string `json:"gcp:region" jsonschema_description:"Region of the network, the database and the registry, and of the cluster where the profile has a regional one."`
-	Zone    string `json:"gcp:zone" jsonschema_description:"Zone of the cluster where the profile has a zonal one (dev)."`
+	Zone    string `json:"gcp:zone" jsonschema_description:"Zone of the cluster, where the profile has a zonal one (dev); prod has none."`
 
 	Profile  Profile           `json:"openhands:profile" jsonschema:"enum=dev,enum=prod" jsonschema_description:"The set of defaults. It is never guessed from the stack's name."`
 	Labels   map[string]string `json:"openhands:labels" jsonschema_description:"Labels for everything that can carry them, beside app, stack and managed-by."`
@@ -136,4 +136,5 @@ type Registry struct {
 	KeepNewest              int  `json:"keepNewest" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Versions of every image that clean-up never deletes."`
 	DeleteUntaggedAfterDays int  `json:"deleteUntaggedAfterDays" jsonschema:"minimum=1,maximum=3650" jsonschema_description:"Days until a version that no tag names is deleted."`
 	ImmutableTags           bool `json:"immutableTags" jsonschema_description:"A tag, once pushed, names the same image for ever."`
+	DeletionProtection      bool `json:"deletionProtection" jsonschema_description:"Refuse to delete the repository of own images. prod cannot turn it off."`
 }

@@ -7,10 +7,19 @@ func (c *Config) zonal() bool { return c.Profile == Dev }
 
 // zones is the number of zones that the cluster spreads over: GKE chooses three in a region.
 func (c *Config) zones() int {
-	if c.zonal() {
-		return 1
+	if c.Profile == Prod {
+		return 3
 	}
-	return 3
+	return 1
+}
+
+// ProviderZone is the zone of the provider. Nothing lies in it by default, but left out the provider would take it from the environment of whoever
+// runs it, and differ from machine to machine.
+func (c *Config) ProviderZone() string {
+	if c.Zone != "" {
+		return c.Zone
+	}
+	return c.Region + "-b"
 }
 
 // ClusterLocation is the zone of a zonal cluster, or the region of a regional one.

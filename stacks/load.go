@@ -1,11 +1,15 @@
 package stacks
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/agext/levenshtein"
 	"github.com/invopop/jsonschema"
@@ -58,11 +62,10 @@ func Load(source Source) (*Config, error) {
 	for _, p := range problems {
 		remove(document, p.location)
 	}
-	profile, known := document["openhands:profile"].(string)
-	if !known {
-		return nil, newError(source.Stack, problems)
-	}
+	// Without a valid profile, what does not depend on it is checked with the defaults of dev.
+	profile, _ := document["openhands:profile"].(string)
 	config := Defaults(Profile(profile))
+	config.Profile = Profile(profile)
 	config.Stack = source.Stack
 	raw, err := json.Marshal(document)
 	if err != nil {
@@ -140,8 +143,11 @@ func parse(source Source) (map[string]any, []Problem) {
 
 // checkSchema reports unknown and missing keys, wrong types, and values outside of their limits.
 func checkSchema(document map[string]any) []Problem {
-	err := compiled().Validate(document)
-	if err == nil {
+	schema, err := compiled()
+	if err != nil { // a mistake in the type Config, which every test finds
+		return []Problem{{Path: "configuration", Message: fmt.Sprintf("its schema: %v", err)}}
+	}
+	if err = schema.Validate(document); err == nil {
 		return nil
 	}
 	failure, ok := err.(*validator.ValidationError)
@@ -178,17 +184,39 @@ func explain(e *validator.ValidationError) []Problem {
 			problems = append(problems, problem(append(slices.Clone(location), key), "is missing: %s", describeMissing(key)))
 		}
 	case *kind.Type:
-		message := fmt.Sprintf("is a %s, expected %s", k.Got, strings.Join(k.Want, " or "))
-		if k.Got == "string" {
-			message += ": in YAML, write it without quotes"
-		}
-		problems = append(problems, problem(location, "%s", message))
+		problems = append(problems, problem(location, "is a %s, expected %s: %s", k.Got, strings.Join(k.Want, " or "), correctType(k)))
 	case *kind.Enum:
 		problems = append(problems, problem(location, "is %v: write one of %s", k.Got, list(k.Want)))
+	case *kind.Minimum:
+		problems = append(problems, problem(location, "is %s: write %s or more", number(k.Got), number(k.Want)))
+	case *kind.Maximum:
+		problems = append(problems, problem(location, "is %s: write %s or less", number(k.Got), number(k.Want)))
 	default:
 		problems = append(problems, problem(location, "%s", k.LocalizedString(message.NewPrinter(language.English))))
 	}
 	return problems
+}
+
+// correctType says what to write instead of a value of a wrong type.
+func correctType(k *kind.Type) string {
+	switch {
+	case k.Got == "null":
+		return "give it a value, or remove the key"
+	case slices.Contains(k.Want, "string"):
+		return "in YAML, write it in quotes"
+	case k.Got == "string":
+		return "in YAML, write it without quotes"
+	}
+	return "docs/configuration.md lists the types"
+}
+
+// number writes a limit as people do.
+func number(r *big.Rat) string {
+	if r.IsInt() {
+		return r.RatString()
+	}
+	f, _ := r.Float64()
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 func describeMissing(key string) string {
@@ -260,19 +288,18 @@ var configSchema = func() *jsonschema.Schema {
 }()
 
 // compiled is the same schema in the form of the validator.
-var compiled = func() func() *validator.Schema {
+var compiled = sync.OnceValues(func() (*validator.Schema, error) {
 	raw, err := json.Marshal(configSchema)
 	if err != nil {
-		panic(fmt.Sprintf("schema of the configuration: %v", err)) // a mistake in the type, found by every test
+		return nil, err
 	}
-	document, err := validator.UnmarshalJSON(strings.NewReader(string(raw)))
+	document, err := validator.UnmarshalJSON(bytes.NewReader(raw))
 	if err != nil {
-		panic(fmt.Sprintf("schema of the configuration: %v", err))
+		return nil, err
 	}
 	compiler := validator.NewCompiler()
 	if err := compiler.AddResource("config.json", document); err != nil {
-		panic(fmt.Sprintf("schema of the configuration: %v", err))
+		return nil, err
 	}
-	schema := compiler.MustCompile("config.json")
-	return func() *validator.Schema { return schema }
-}()
+	return compiler.Compile("config.json")
+})

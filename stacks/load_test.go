@@ -12,12 +12,15 @@ import (
 )
 
 func minimal(profile string) map[string]string {
-	return map[string]string{
+	values := map[string]string{
 		"gcp:project":       "my-project",
 		"gcp:region":        "us-central1",
-		"gcp:zone":          "us-central1-a",
 		"openhands:profile": profile,
 	}
+	if profile == "dev" {
+		values["gcp:zone"] = "us-central1-a"
+	}
+	return values
 }
 
 func TestAStackFileOverridesSingleValuesOfItsProfile(t *testing.T) {
@@ -28,7 +31,7 @@ func TestAStackFileOverridesSingleValuesOfItsProfile(t *testing.T) {
 	require.NoError(t, err)
 
 	want := stacks.Defaults(stacks.Prod)
-	want.Stack, want.Project, want.Region, want.Zone = "prod", "my-project", "us-central1", "us-central1-a"
+	want.Stack, want.Project, want.Region = "prod", "my-project", "us-central1"
 	want.Database.Tier = "db-custom-4-15360"
 	want.Database.Backups.Retained = 30
 	assert.Equal(t, &want, config)
@@ -75,10 +78,16 @@ func TestBadInput(t *testing.T) {
 		{mistake: "list for an object", set: values{"openhands:network": "[]"}, path: "openhands:network", says: "is a array, expected object"},
 		{mistake: "neither true nor false", set: values{"openhands:teardown": "yes"}, path: "openhands:teardown", says: "is a string, expected boolean"},
 		{mistake: "number for a label", set: values{"openhands:labels": `{"cost":7}`}, path: "openhands:labels.cost", says: "is a number, expected string"},
-		{mistake: "number over its limit", set: values{"openhands:network": `{"flowLogSampling":50}`}, path: "openhands:network.flowLogSampling", says: "maximum"},
-		{mistake: "number below its limit", set: values{"openhands:database": `{"backups":{"retained":0}}`}, path: "openhands:database.backups.retained", says: "minimum"},
+		{mistake: "number over its limit", set: values{"openhands:network": `{"flowLogSampling":50}`}, path: "openhands:network.flowLogSampling", says: "is 50: write 1 or less"},
+		{mistake: "number below its limit", set: values{"openhands:database": `{"backups":{"retained":0}}`}, path: "openhands:database.backups.retained", says: "is 0: write 1 or more"},
+
+		{mistake: "unquoted version", set: values{"openhands:cluster": `{"minVersion":1.36}`}, path: "openhands:cluster.minVersion", says: "is a number, expected string: in YAML, write it in quotes"},
+		{mistake: "key without a value", set: values{"openhands:network": "null"}, path: "openhands:network", says: "give it a value, or remove the key"},
+		{mistake: "nested key without a value", set: values{"openhands:cluster": `{"access":{"publicEndpoint":null}}`}, path: "openhands:cluster.access.publicEndpoint", says: "give it a value, or remove the key"},
 
 		// Place and names.
+		{mistake: "zone of a regional cluster", profile: "prod", set: values{"gcp:zone": "us-central1-a"}, path: "gcp:zone", says: "has no effect"},
+		{mistake: "Google's own labels", set: values{"openhands:labels": `{"goog-x":"a"}`}, path: "openhands:labels.goog-x", says: "begins with goog"},
 		{mistake: "project number", set: values{"gcp:project": "123456789012"}, path: "gcp:project", says: "is not a project id"},
 		{mistake: "project id too long", set: values{"gcp:project": "a123456789012345678901234567890"}, path: "gcp:project", says: "6 to 30"},
 		{mistake: "zone for a region", set: values{"gcp:region": "us-central1-a"}, path: "gcp:region", says: "is not a region"},
@@ -94,6 +103,8 @@ func TestBadInput(t *testing.T) {
 		{mistake: "range that is none", set: values{"openhands:network": `{"podsCidr":"10.16.0.0"}`}, path: "openhands:network.podsCidr", says: "is not an IPv4 range"},
 		{mistake: "range with bits beyond its length", set: values{"openhands:network": `{"podsCidr":"10.16.0.1/16"}`}, path: "openhands:network.podsCidr", says: "write 10.16.0.0/16"},
 		{mistake: "public range", set: values{"openhands:network": `{"podsCidr":"8.8.0.0/16"}`}, path: "openhands:network.podsCidr", says: "is not private"},
+		{mistake: "range that is private at its beginning only", set: values{"openhands:network": `{"nodesCidr":"192.168.0.0/15"}`}, path: "openhands:network.nodesCidr", says: "is not private"},
+		{mistake: "range of Services too large", set: values{"openhands:network": `{"servicesCidr":"10.128.0.0/12"}`}, path: "openhands:network.servicesCidr", says: "/16 to /27"},
 		{mistake: "overlapping ranges", set: values{"openhands:network": `{"podsCidr":"10.0.0.0/16"}`}, path: "openhands:network.podsCidr", says: "overlaps openhands:network.nodesCidr (10.0.0.0/22)"},
 		{mistake: "control plane of the wrong size", set: values{"openhands:network": `{"controlPlaneCidr":"172.16.0.0/27"}`}, path: "openhands:network.controlPlaneCidr", says: "allowed is a /28"},
 		{mistake: "peering range too small", set: values{"openhands:network": `{"peeringCidr":"10.64.0.0/25"}`}, path: "openhands:network.peeringCidr", says: "/8 to /24"},
@@ -110,6 +121,7 @@ func TestBadInput(t *testing.T) {
 		{mistake: "half the internet", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/1","128.0.0.0/1"]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "a good part of the internet"},
 		{mistake: "everyone as a member", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["allUsers"]}}}`}, path: "openhands:cluster.access.connectGateway.members", says: "is not an IAM member"},
 		{mistake: "members without the gateway", set: values{"openhands:cluster": `{"access":{"connectGateway":{"enabled":false,"members":["user:a@example.com"]},"publicEndpoint":{"authorizedRanges":["203.0.113.7/32"]}}}`}, path: "openhands:cluster.access.connectGateway.members", says: "has no effect"},
+		{mistake: "member named twice", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["user:a@example.com","user:A@example.com"]}}}`}, path: "openhands:cluster.access.connectGateway.members", says: "names a member twice"},
 		{mistake: "version too old", set: values{"openhands:cluster": `{"minVersion":"1.35"}`}, path: "openhands:cluster.minVersion", says: "is below 1.36"},
 		{mistake: "version that is none", set: values{"openhands:cluster": `{"minVersion":"latest"}`}, path: "openhands:cluster.minVersion", says: "is not a version"},
 		{mistake: "day that is none", set: values{"openhands:cluster": `{"maintenance":{"days":["SA","SUN"]}}`}, path: "openhands:cluster.maintenance.days", says: "is not a day"},
@@ -120,6 +132,7 @@ func TestBadInput(t *testing.T) {
 		{mistake: "app pool smaller than the region", profile: "prod", set: values{"openhands:cluster": `{"appPool":{"maxNodes":2}}`}, path: "openhands:cluster.appPool.maxNodes", says: "each of its 3 zones"},
 
 		// The sandboxes.
+		{mistake: "shape without the size", set: values{"openhands:sandboxes": `{"pool":{"machineType":"e2-highmem-32"}}`}, path: "openhands:sandboxes.pool.machineType", says: "e2-highmem has [2 4 8 16] vCPUs"},
 		{mistake: "sandbox larger than a node", set: values{"openhands:sandboxes": `{"memoryRequestGiB":64}`}, path: "openhands:sandboxes.pool.machineType", says: "not one sandbox fits"},
 		{mistake: "pool too small for the sandboxes", profile: "prod", set: values{"openhands:sandboxes": `{"pool":{"maxNodes":2}}`}, path: "openhands:sandboxes.pool.maxNodes", says: "needs 3 nodes: write at least 3, lower max to 14"},
 
@@ -129,6 +142,8 @@ func TestBadInput(t *testing.T) {
 		{mistake: "tier with odd vCPUs", set: values{"openhands:database": `{"tier":"db-custom-3-7680"}`}, path: "openhands:database.tier", says: "has 3 vCPUs"},
 		{mistake: "tier with an odd memory", set: values{"openhands:database": `{"tier":"db-custom-2-7700"}`}, path: "openhands:database.tier", says: "a multiple of 256, e.g. 7680"},
 		{mistake: "tier with too much memory", set: values{"openhands:database": `{"tier":"db-custom-2-15360"}`}, path: "openhands:database.tier", says: "between 0.9 and 6.5 GiB"},
+		{mistake: "standby without point-in-time recovery", profile: "prod", set: values{"openhands:database": `{"backups":{"pointInTimeDays":0}}`}, path: "openhands:database.backups.pointInTimeDays", says: "needs the logs"},
+		{mistake: "fewer backups than days", profile: "prod", set: values{"openhands:database": `{"backups":{"retained":3}}`}, path: "openhands:database.backups.retained", says: "keep at least as many"},
 		{mistake: "disk limit below the disk", set: values{"openhands:database": `{"diskSizeGb":100}`}, path: "openhands:database.diskLimitGb", says: "below diskSizeGb (100)"},
 		{mistake: "time that is none", set: values{"openhands:database": `{"backups":{"startTime":"1am"}}`}, path: "openhands:database.backups.startTime", says: "is not a time of day"},
 		{mistake: "soft delete for two days", set: values{"openhands:bucket": `{"softDeleteDays":2}`}, path: "openhands:bucket.softDeleteDays", says: "0 (off) or 7 to 90"},
@@ -137,6 +152,7 @@ func TestBadInput(t *testing.T) {
 		// Protection.
 		{mistake: "prod without a protected cluster", profile: "prod", set: values{"openhands:cluster": `{"deletionProtection":false}`}, path: "openhands:cluster.deletionProtection", says: "does not run unprotected"},
 		{mistake: "prod without a protected database", profile: "prod", set: values{"openhands:database": `{"deletionProtection":false}`}, path: "openhands:database.deletionProtection", says: "openhands:teardown"},
+		{mistake: "prod without protected images", profile: "prod", set: values{"openhands:registry": `{"deletionProtection":false}`}, path: "openhands:registry.deletionProtection", says: "does not run unprotected"},
 		{mistake: "prod without a protected bucket", profile: "prod", set: values{"openhands:bucket": `{"deletionProtection":false}`}, path: "openhands:bucket.deletionProtection", says: "does not run unprotected"},
 	}
 	for _, c := range cases {
@@ -184,7 +200,14 @@ func TestAllProblemsAreReportedTogether(t *testing.T) {
 	for _, p := range failure.Problems {
 		paths = append(paths, p.Path)
 	}
-	assert.Equal(t, []string{"gcp:project", "openhands:database.tier", "openhands:network.podsCidr", "openhands:sandboxes.cpuRequest", "openhands:sandboxes.maximum", "openhands:typo"}, paths)
+	want := []string{"gcp:project", "openhands:database.tier", "openhands:network.podsCidr", "openhands:sandboxes.cpuRequest", "openhands:sandboxes.maximum", "openhands:typo"}
+	assert.Equal(t, want, paths)
+
+	// Without a valid profile too.
+	values["openhands:profile"] = "production"
+	_, err = stacks.Load(stacks.Source{Stack: "dev", Values: values})
+	require.ErrorAs(t, err, &failure)
+	assert.Len(t, failure.Problems, len(want)+1)
 }
 
 func TestAnEncryptedValueThatIsNoSecretIsRefused(t *testing.T) {

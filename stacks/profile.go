@@ -56,6 +56,6 @@ func prodDefaults() Config {
 	c.Database.Backups = Backups{Retained: 14, StartTime: "01:00", PointInTimeDays: 7}
 	c.Database.DeletionProtection = true
 	c.Bucket = Bucket{SoftDeleteDays: 30, OldVersionDays: 90, DeletionProtection: true}
-	c.Registry = Registry{KeepNewest: 30, DeleteUntaggedAfterDays: 30, ImmutableTags: true}
+	c.Registry = Registry{KeepNewest: 30, DeleteUntaggedAfterDays: 30, ImmutableTags: true, DeletionProtection: true}
 	return c
 }

@@ -71,8 +71,10 @@ func prefix(s string) netip.Prefix {
 // https://cloud.google.com/sql/docs/postgres/private-ip
 var cloudSQLBridge = netip.MustParsePrefix("172.17.0.0/16")
 
-// sharedAddressSpace may be used in a VPC beside the ranges of RFC 1918.
-var sharedAddressSpace = netip.MustParsePrefix("100.64.0.0/10")
+// privateRanges are those of RFC 1918, and the shared address space of RFC 6598, which a VPC may use too.
+var privateRanges = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("100.64.0.0/10"),
+}
 
 func (c *Config) validateNetwork(report reporter) {
 	const key = "openhands:network."
@@ -86,7 +88,7 @@ func (c *Config) validateNetwork(report reporter) {
 	entries := []entry{
 		{path: key + "nodesCidr", value: n.NodesCIDR, widest: 8, narrow: 29, why: "GCP's limits for a subnet"},
 		{path: key + "podsCidr", value: n.PodsCIDR, widest: 9, narrow: 24, why: "every node takes a /24 of it"},
-		{path: key + "servicesCidr", value: n.ServicesCIDR, widest: 13, narrow: 27, why: "GKE's limits for a range of Services"},
+		{path: key + "servicesCidr", value: n.ServicesCIDR, widest: 16, narrow: 27, why: "GKE's limits for a range of Services"},
 		{path: key + "controlPlaneCidr", value: n.ControlPlaneCIDR, widest: 28, narrow: 28, why: "GKE wants exactly this"},
 		{path: key + "peeringCidr", value: n.PeeringCIDR, widest: 8, narrow: 24, why: "Google takes a /24 of it for every region and service"},
 	}
@@ -98,7 +100,7 @@ func (c *Config) validateNetwork(report reporter) {
 			report(e.path, "%q is not an IPv4 range: write one like 10.0.0.0/22", e.value)
 		case prefix != prefix.Masked():
 			report(e.path, "%s has bits beyond its length: write %s", prefix, prefix.Masked())
-		case !prefix.Addr().IsPrivate() && !contains(sharedAddressSpace, prefix):
+		case !slices.ContainsFunc(privateRanges, func(outer netip.Prefix) bool { return contains(outer, prefix) }):
 			report(e.path, "%s is not private: choose a range in 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10", prefix)
 		case prefix.Bits() < e.widest || prefix.Bits() > e.narrow:
 			report(e.path, "%s is a /%d, allowed is %s: %s", prefix, prefix.Bits(), allowedBits(e.widest, e.narrow), e.why)

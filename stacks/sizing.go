@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -22,6 +23,23 @@ type machine struct {
 
 var machineType = regexp.MustCompile(`^(e2|n2|n2d|t2d)-(standard|highmem|highcpu)-([0-9]+)$`)
 
+// anyMachineType is what a machine type looks like, of whatever family.
+var anyMachineType = regexp.MustCompile(`^[a-z][a-z0-9]*-(medium|small|micro|(standard|highmem|highcpu)-[0-9]+)$`)
+
+// offeredCPUs are the vCPUs that each family and shape is on offer with.
+var offeredCPUs = map[string][]int{
+	"e2-standard":  {2, 4, 8, 16, 32},
+	"e2-highmem":   {2, 4, 8, 16},
+	"e2-highcpu":   {2, 4, 8, 16, 32},
+	"n2-standard":  {2, 4, 8, 16, 32, 48, 64, 80, 96, 128},
+	"n2-highmem":   {2, 4, 8, 16, 32, 48, 64, 80, 96, 128},
+	"n2-highcpu":   {2, 4, 8, 16, 32, 48, 64, 80, 96},
+	"n2d-standard": {2, 4, 8, 16, 32, 48, 64, 80, 96, 128, 224},
+	"n2d-highmem":  {2, 4, 8, 16, 32, 48, 64, 80, 96},
+	"n2d-highcpu":  {2, 4, 8, 16, 32, 48, 64, 80, 96, 128, 224},
+	"t2d-standard": {2, 4, 8, 16, 32, 48, 60},
+}
+
 // parseMachineType knows the families that GKE Sandbox runs on and whose memory follows from the name.
 // https://cloud.google.com/compute/docs/general-purpose-machines
 func parseMachineType(name string) (machine, error) {
@@ -31,18 +49,9 @@ func parseMachineType(name string) (machine, error) {
 	}
 	family, shape := match[1], match[2]
 	cpus, err := strconv.Atoi(match[3])
-	limits := map[string][]int{ // vCPUs on offer
-		"e2":  {2, 4, 8, 16, 32},
-		"n2":  {2, 4, 8, 16, 32, 48, 64, 80, 96, 128},
-		"n2d": {2, 4, 8, 16, 32, 48, 64, 80, 96, 128, 224},
-		"t2d": {2, 4, 8, 16, 32, 48, 60}, // t2d has standard shapes only
-	}[family]
-	known := false
-	for _, n := range limits {
-		known = known || n == cpus
-	}
-	if err != nil || !known || (family == "t2d" && shape != "standard") {
-		return machine{}, fmt.Errorf("%s is not on offer: family %s has %v vCPUs (t2d in shape standard only)", name, family, limits)
+	offered := offeredCPUs[family+"-"+shape]
+	if err != nil || !slices.Contains(offered, cpus) {
+		return machine{}, fmt.Errorf("%s is not on offer: %s-%s has %v vCPUs", name, family, shape, offered)
 	}
 	perCPU := map[string]float64{"standard": 4, "highmem": 8, "highcpu": 1}[shape]
 	return machine{cpus: cpus, memoryGiB: perCPU * float64(cpus)}, nil

@@ -53,6 +53,8 @@ func (c *Config) validatePlace(report reporter) {
 	}
 	zone := regexp.MustCompile(`^` + regexp.QuoteMeta(c.Region) + `-[a-z]$`)
 	switch {
+	case c.Zone != "" && c.Profile == Prod:
+		report("gcp:zone", "has no effect: profile prod has a cluster in all zones of %s. Remove it", c.Region)
 	case c.Zone == "" && c.zonal():
 		report("gcp:zone", "is missing: profile %s has a zonal cluster. Write a zone of %s, e.g. %s-b", c.Profile, c.Region, c.Region)
 	case c.Zone != "" && !zone.MatchString(c.Zone):
@@ -75,6 +77,8 @@ func (c *Config) validateNames(report reporter) {
 		switch {
 		case !labelKey.MatchString(key):
 			report(path, "is not a label key: up to 63 lower case letters, digits, dashes and underscores, beginning with a letter")
+		case strings.HasPrefix(key, "goog"):
+			report(path, "begins with goog, which Google keeps for itself: choose another key")
 		case !labelValue.MatchString(value):
 			// An empty value is dropped by the API, and every preview would want to add it again.
 			report(path, "%q is not a label value: 1 to 63 lower case letters, digits, dashes and underscores", value)
@@ -104,6 +108,10 @@ func (c *Config) validateCluster(report reporter) {
 			report(key+"access.connectGateway.members", "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or principal://... (never everyone)", member)
 		}
 	}
+	members := c.Cluster.Access.ConnectGateway.Members
+	if sorted := slices.Sorted(slices.Values(members)); len(slices.CompactFunc(sorted, strings.EqualFold)) < len(members) {
+		report(key+"access.connectGateway.members", "names a member twice")
+	}
 	c.validatePublicEndpoint(report)
 
 	days := c.Cluster.Maintenance.Days
@@ -121,7 +129,9 @@ func (c *Config) validateCluster(report reporter) {
 	}
 
 	pool := c.Cluster.AppPool
-	if _, err := parseMachineType(pool.MachineType); err != nil {
+	if !anyMachineType.MatchString(pool.MachineType) {
+		report(key+"appPool.machineType", "%q is not a machine type: write one like e2-standard-4", pool.MachineType)
+	} else if _, err := parseMachineType(pool.MachineType); err != nil && machineType.MatchString(pool.MachineType) {
 		report(key+"appPool.machineType", "%v", err)
 	}
 	if pool.MinNodes > pool.MaxNodes {
@@ -151,8 +161,15 @@ func (c *Config) validateDatabase(report reporter) {
 	if limit := c.Database.DiskLimitGB; limit > 0 && limit < c.Database.DiskSizeGB {
 		report(key+"diskLimitGb", "is %d, below diskSizeGb (%d): write 0 for no limit, or more", limit, c.Database.DiskSizeGB)
 	}
-	if !clock.MatchString(c.Database.Backups.StartTime) {
-		report(key+"backups.startTime", "%q is not a time of day: write HH:MM in UTC, e.g. \"01:00\", in quotes", c.Database.Backups.StartTime)
+	backups := c.Database.Backups
+	if c.Database.HighAvailability && backups.PointInTimeDays == 0 {
+		report(key+"backups.pointInTimeDays", "is 0, but the standby of highAvailability needs the logs of point-in-time recovery: write 1 to 7, or turn highAvailability off")
+	}
+	if backups.Retained < backups.PointInTimeDays {
+		report(key+"backups.retained", "is %d, but pointInTimeDays (%d) starts from a daily backup: keep at least as many", backups.Retained, backups.PointInTimeDays)
+	}
+	if !clock.MatchString(backups.StartTime) {
+		report(key+"backups.startTime", "%q is not a time of day: write HH:MM in UTC, e.g. \"01:00\", in quotes", backups.StartTime)
 	}
 }
 
@@ -196,6 +213,7 @@ func (c *Config) validateProtection(report reporter) {
 		"openhands:cluster.deletionProtection":  c.Cluster.DeletionProtection,
 		"openhands:database.deletionProtection": c.Database.DeletionProtection,
 		"openhands:bucket.deletionProtection":   c.Bucket.DeletionProtection,
+		"openhands:registry.deletionProtection": c.Registry.DeletionProtection,
 	} {
 		if !protected {
 			report(path, "profile prod does not run unprotected: remove the key. To take the stack down, set openhands:teardown to true")

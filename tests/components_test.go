@@ -130,6 +130,9 @@ func TestNetworkGivesPrivateNodesTheirWaysOut(t *testing.T) {
 	assert.Equal(t, "ALL_SUBNETWORKS_ALL_IP_RANGES", at(t, nat, "sourceSubnetworkIpRangesToNat"))
 	assert.Equal(t, "ERRORS_ONLY", at(t, nat, "logConfig.filter"))
 	assert.Equal(t, "ABANDON", at(t, one(t, mocks, "Connection"), "deletionPolicy"), "or no destroy ends")
+	assert.Equal(t, true, at(t, one(t, mocks, "Connection"), "updateOnCreationFail"))
+	assert.True(t, subnet.DeleteBeforeReplace, "the ranges of its replacement would overlap")
+	assert.True(t, one(t, mocks, "GlobalAddress").DeleteBeforeReplace)
 }
 
 func postgres(ctx *pulumi.Context, network pulumi.StringInput, change func(*infra.CloudSqlPostgresArgs), opts ...pulumi.ResourceOption) (*infra.CloudSqlPostgres, error) {
@@ -169,6 +172,11 @@ func TestDatabaseIsPrivateEncryptedAndCanBeDestroyed(t *testing.T) {
 	assert.Equal(t, "ZONAL", at(t, instance, "settings.availabilityType"))
 	assert.Equal(t, []any{map[string]any{"name": "max_connections", "value": "100"}}, at(t, instance, "settings.databaseFlags"))
 	assert.Equal(t, true, at(t, instance, "settings.backupConfiguration.enabled"))
+	assert.Equal(t, map[string]any{"retainedBackups": 3.0, "retentionUnit": "COUNT"}, at(t, instance, "settings.backupConfiguration.backupRetentionSettings"))
+	assert.Equal(t, true, at(t, instance, "settings.insightsConfig.queryInsightsEnabled"))
+	assert.Equal(t, true, at(t, instance, "settings.diskAutoresize"))
+	assert.Equal(t, 50.0, at(t, instance, "settings.diskAutoresizeLimit"))
+	assert.Equal(t, map[string]any{"day": 7.0, "hour": 3.0, "updateTrack": "stable"}, at(t, instance, "settings.maintenanceWindow"))
 	assert.Equal(t, false, at(t, instance, "settings.backupConfiguration.pointInTimeRecoveryEnabled"))
 	assert.Equal(t, []string{"settings.diskSize"}, instance.IgnoreChanges, "a disk that has grown must not replace the database")
 	assert.Equal(t, "ABANDON", at(t, one(t, mocks, "User"), "deletionPolicy"))
@@ -239,7 +247,7 @@ func TestRegistryPrefixesAreReadyToUse(t *testing.T) {
 	var got resolved
 	mocks, err := deploy(t, func(ctx *pulumi.Context, ready pulumi.ResourceOption) error {
 		registry, err := infra.NewRegistry(ctx, "reg", &infra.RegistryArgs{
-			Location: region, RepositoryPrefix: "team", KeepNewest: 5, DeleteUntaggedAfterDays: 3, ImmutableTags: true, Reader: pulumi.String("user:node@example.com"),
+			Location: region, RepositoryPrefix: "team", KeepNewest: 5, DeleteUntaggedAfterDays: 3, ImmutableTags: true, Protect: true, Reader: pulumi.String("user:node@example.com"),
 		}, ready)
 		if err != nil {
 			return err
@@ -258,6 +266,8 @@ func TestRegistryPrefixesAreReadyToUse(t *testing.T) {
 	}
 	assert.Len(t, all(mocks, "RepositoryIamMember"), 2, "one a repository, none on the project")
 	for _, repository := range all(mocks, "Repository") {
+		assert.True(t, repository.DeleteBeforeReplace, "the id stays")
+		assert.Equal(t, repository.Name() == "reg-images", repository.Protect)
 		if repository.Name() != "reg-images" {
 			continue
 		}
@@ -336,6 +346,8 @@ func TestClusterIsPrivateWithItsOwnLeastPrivilegedNodes(t *testing.T) {
 	}
 	assert.Nil(t, cluster.Inputs["networkPolicy"], "the API refuses it with Dataplane V2")
 	assert.Equal(t, []string{"nodeConfig"}, cluster.IgnoreChanges)
+	assert.True(t, cluster.DeleteBeforeReplace, "two clusters cannot share the control plane's range")
+	assert.ElementsMatch(t, []any{"SYSTEM_COMPONENTS", "STORAGE", "POD", "DEPLOYMENT", "STATEFULSET", "DAEMONSET", "HPA", "CADVISOR", "KUBELET"}, at(t, cluster, "monitoringConfig.enableComponents"))
 	grant := one(t, mocks, "IAMMember")
 	assert.Equal(t, "roles/container.defaultNodeServiceAccount", at(t, grant, "role"))
 	assert.Equal(t, "serviceAccount:test-nodes@my-project.iam.gserviceaccount.com", at(t, grant, "member"))
@@ -347,7 +359,8 @@ func TestNodePools(t *testing.T) {
 	pools := map[string]rehearsal.Registered{}
 	for _, pool := range all(mocks, "NodePool") {
 		pools[pool.Name()] = pool
-		assert.ElementsMatch(t, []string{"nodeConfig.kubeletConfig", "nodeConfig.resourceLabels"}, pool.IgnoreChanges, "GKE fills them in, and every preview would be dirty")
+		assert.ElementsMatch(t, []string{"nodeConfig.kubeletConfig", "nodeConfig.resourceLabels", "initialNodeCount"}, pool.IgnoreChanges, "or every preview is dirty, or replaces the pool")
+		assert.Equal(t, map[string]any{"autoRepair": true, "autoUpgrade": true}, pool.Inputs["management"])
 		assert.Equal(t, true, at(t, pool, "nodeConfig.gcfsConfig.enabled"))
 		assert.Equal(t, true, at(t, pool, "nodeConfig.shieldedInstanceConfig.enableSecureBoot"))
 		assert.Equal(t, "GKE_METADATA", at(t, pool, "nodeConfig.workloadMetadataConfig.mode"))

@@ -108,6 +108,10 @@ func checkResource(name string, r Resource) []string {
 		if in.at("masterAuthorizedNetworksConfig.gcpPublicCidrsAccessEnabled") != false {
 			report("any address of Google Cloud may reach the control plane")
 		}
+	case nodePoolType:
+		if in.at("networkConfig.enablePrivateNodes") == false {
+			report("nodes have public addresses")
+		}
 	case sqlInstanceType:
 		if in.at("settings.ipConfiguration.ipv4Enabled") != false {
 			report("the database has a public address")

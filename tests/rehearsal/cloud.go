@@ -368,3 +368,22 @@ func (c *Cloud) invoke(token string, args values) (values, error) {
 	}
 	return values{"id": "projects/" + project, "projectId": project, "name": project, "number": projectNumber}, nil
 }
+
+// configured wants the provider's place stated: left out, the provider takes it from the environment of whoever runs the program.
+func (c *Cloud) configured(settings values) []failure {
+	var failures []failure
+	for path, want := range map[string]string{"project": c.project, "region": c.region} {
+		if got := settings.str(path); got != want {
+			c.mu.Lock()
+			created := len(c.objects) > 0
+			c.mu.Unlock()
+			if got == "" || !created { // a stack may move later
+				failures = append(failures, failure{path, fmt.Sprintf("is %q, and the stack's is %q", got, want)})
+			}
+		}
+	}
+	if settings.str("zone") == "" {
+		failures = append(failures, failure{"zone", "is not set, and would come from the environment"})
+	}
+	return failures
+}

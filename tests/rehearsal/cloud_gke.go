@@ -58,6 +58,12 @@ func init() {
 		if _, err := r.need(clusterType, "endpoint.gkeCluster.resourceLink", id); err != nil {
 			return err
 		}
+		// What makes the membership of use: the Connect gateway.
+		for _, api := range []string{"gkeconnect", "connectgateway"} {
+			if err := r.enabled(api); err != nil {
+				return err
+			}
+		}
 		if issuer := r.inputs.str("authority.issuer"); issuer != "" && issuer != "https://container.googleapis.com/v1/"+id {
 			return fmt.Errorf("authority.issuer: %q is not that of the cluster", issuer)
 		}
@@ -104,6 +110,15 @@ func checkCluster(r *request) error {
 	}
 	if err := r.checkPrivateCluster(network); err != nil {
 		return err
+	}
+	for path, api := range map[string]string{
+		"loggingConfig": "logging", "monitoringConfig": "monitoring", "securityPostureConfig": "containersecurity", "workloadIdentityConfig": "iamcredentials",
+	} {
+		if in.at(path) != nil {
+			if err := r.enabled(api); err != nil {
+				return err
+			}
+		}
 	}
 	if in.str("datapathProvider") == "ADVANCED_DATAPATH" && in.is("networkPolicy.enabled") {
 		return errors.New("networkPolicy: must not be enabled with datapathProvider ADVANCED_DATAPATH")
@@ -165,7 +180,10 @@ func (r *request) checkNodeAccount(path string) error {
 func createCluster(r *request) error {
 	name, location := r.inputs.str("name"), r.inputs.str("location")
 	r.id = fmt.Sprintf("projects/%s/locations/%s/clusters/%s", r.cloud.project, location, name)
-	private := strings.TrimSuffix(r.inputs.str("privateClusterConfig.masterIpv4CidrBlock"), "0/28") + "2"
+	private := ""
+	if prefix, err := netip.ParsePrefix(r.inputs.str("privateClusterConfig.masterIpv4CidrBlock")); err == nil {
+		private = prefix.Addr().Next().Next().String()
+	}
 	endpoint := "203.0.113.10"
 	if r.inputs.is("privateClusterConfig.enablePrivateEndpoint") {
 		endpoint = private
@@ -194,6 +212,11 @@ func checkNodePool(r *request) error {
 	}
 	if err := r.checkNodeAccount("nodeConfig.serviceAccount"); err != nil {
 		return err
+	}
+	if in.is("nodeConfig.gcfsConfig.enabled") {
+		if err := r.enabled("containerfilesystem"); err != nil {
+			return err
+		}
 	}
 	if in.at("autoscaling") != nil {
 		perZone := in.num("autoscaling.minNodeCount") + in.num("autoscaling.maxNodeCount")

@@ -67,6 +67,9 @@ func init() {
 		if !r.inputs.is("forceDestroy") {
 			return "", fmt.Errorf("error trying to delete bucket %s containing objects without `forceDestroy` set to true", r.id)
 		}
+		if seconds := r.inputs.num("softDeletePolicy.retentionDurationSeconds"); seconds > 0 {
+			return fmt.Sprintf("soft-deleted: its objects can be restored, and are billed, for %g days", seconds/86400), nil
+		}
 		return "", nil
 	}}
 }

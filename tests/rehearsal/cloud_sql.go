@@ -109,6 +109,10 @@ func checkInstance(r *request) error {
 	if in.str("settings.availabilityType") == "REGIONAL" && !backups {
 		return errors.New("settings.availabilityType: REGIONAL needs backups")
 	}
+	// https://cloud.google.com/sql/docs/postgres/configure-ha
+	if in.str("settings.availabilityType") == "REGIONAL" && !in.is("settings.backupConfiguration.pointInTimeRecoveryEnabled") {
+		return errors.New("settings.availabilityType: REGIONAL needs point-in-time recovery")
+	}
 	return nil
 }
 

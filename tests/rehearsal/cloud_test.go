@@ -206,6 +206,12 @@ func TestDiff(t *testing.T) {
 			[]string{"nodeConfig.machineType: update"}},
 		{"a disk grown beyond its size means another database", sqlInstanceType, disk(10), disk(15), nil, []string{"settings.diskSize: update-replace"}},
 		{"unless the size is ignored", sqlInstanceType, disk(10), disk(15), []string{"settings.diskSize"}, nil},
+		{"a pool that was resized by hand would be replaced", nodePoolType, properties(map[string]any{"cluster": "c", "initialNodeCount": 1.0}), properties(map[string]any{"cluster": "c", "initialNodeCount": 3.0}), nil,
+			[]string{"initialNodeCount: update-replace"}},
+		{"unless the number is ignored", nodePoolType, properties(map[string]any{"cluster": "c", "initialNodeCount": 1.0}), properties(map[string]any{"cluster": "c", "initialNodeCount": 3.0}), []string{"initialNodeCount"}, nil},
+		{"a subnet's range grows in place", subnetworkType, properties(map[string]any{"ipCidrRange": "10.0.0.0/20"}), properties(map[string]any{"ipCidrRange": "10.0.0.0/22"}), nil, []string{"ipCidrRange: update"}},
+		{"and in no other way", subnetworkType, properties(map[string]any{"ipCidrRange": "10.1.0.0/20"}), properties(map[string]any{"ipCidrRange": "10.0.0.0/22"}), nil, []string{"ipCidrRange: update-replace"}},
+		{"another region means another database", sqlInstanceType, properties(map[string]any{"region": "a"}), properties(map[string]any{"region": "b"}), nil, []string{"region: update-replace"}},
 		{"a larger disk does not", sqlInstanceType, disk(20), disk(15), nil, []string{"settings.diskSize: update"}},
 		{"the location of a bucket is kept in upper case", bucketType, properties(map[string]any{"name": "b", "location": "eu"}), properties(map[string]any{"name": "b", "location": "EU"}), nil, nil},
 		{"the order of a set does not count", firewallType, ranges("a", "b"), ranges("b", "a"), nil, nil},
@@ -238,6 +244,7 @@ func TestCheckExport(t *testing.T) {
 		"deny rule for all":       {custom(firewallType, `{"denies":[{"protocol":"all"}],"sourceRanges":["0.0.0.0/0"]}`), ""},
 		"public nodes":            {custom(clusterType, `{"masterAuthorizedNetworksConfig":{"gcpPublicCidrsAccessEnabled":false}}`), "nodes have public addresses"},
 		"Google's addresses":      {custom(clusterType, `{"privateClusterConfig":{"enablePrivateNodes":true}}`), "any address of Google Cloud"},
+		"public nodes of a pool":  {custom(nodePoolType, `{"networkConfig":{"enablePrivateNodes":false}}`), "nodes have public addresses"},
 		"open control plane":      {custom(clusterType, `{"privateClusterConfig":{"enablePrivateNodes":true},"masterAuthorizedNetworksConfig":{"gcpPublicCidrsAccessEnabled":false,"cidrBlocks":[{"cidrBlock":"0.0.0.0/0"}]}}`), "control plane is open"},
 		"public database":         {custom(sqlInstanceType, `{"settings":{"ipConfiguration":{}}}`), "database has a public address"},
 		"bucket that may be open": {custom(bucketType, `{"uniformBucketLevelAccess":true}`), "bucket may become public"},
@@ -286,6 +293,7 @@ config:
     secure: v1:ciphertext
   openhands:object:
     plain: 1
+    empty:
     nested:
       secret:
         secure: v1:other
@@ -301,6 +309,7 @@ config:
 		assert.NotContains(t, copied, gone)
 	}
 	assert.Contains(t, copied, "plain: 1")
+	assert.Contains(t, copied, "empty: null", "what the real run refuses, the rehearsal must see")
 }
 
 func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
@@ -309,3 +318,16 @@ func readFile(path string) (string, error) {
 	raw, err := os.ReadFile(path)
 	return string(raw), err
 }
+
+func TestOutputsMustNameWhatExists(t *testing.T) {
+	c := newCloud(t)
+	c.withDatabase("ABANDON", values{})
+	export := &Export{}
+	outputs := map[string]any{"databaseInstance": "db", "databaseHost": "10.64.0.3", "kubeconfig": sealedValue, "databasePassword": sealedValue}
+	export.Deployment.Resources = []Resource{{Type: stackType, Outputs: outputs}}
+	assert.Empty(t, c.CheckOutputs(export))
+	outputs["databaseHost"], outputs["kubeconfig"] = "db", "in clear"
+	assert.Equal(t, []string{"output databaseHost is db, and the cloud has 10.64.0.3", "output kubeconfig is not there as a secret"}, c.CheckOutputs(export))
+}
+
+var sealedValue = map[string]any{secretSignature: "x"}

@@ -20,8 +20,9 @@ import (
 
 // Engine runs the Pulumi CLI on one stack, with the simulated cloud in place of the real one. Close it.
 type Engine struct {
-	Stack string
-	Cloud *Cloud
+	Stack     string
+	Cloud     *Cloud
+	Protected bool // the stack's profile is prod: it must refuse to be destroyed
 
 	cli     string
 	dir     string // of the project: Pulumi.yaml and the stack file
@@ -65,6 +66,7 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 		return nil, err
 	}
 	e.Cloud = NewCloud(file.value("gcp:project"), file.value("gcp:region"))
+	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
 	if err := e.serve(options.Program); err != nil {
 		return nil, err
 	}

@@ -71,3 +71,5 @@ func (g *generator) remove(_, urn, _ string) error {
 func (g *generator) invoke(token string, _ values) (values, error) {
 	return nil, fmt.Errorf("the simulated provider random has no function %s", token)
 }
+
+func (g *generator) configured(values) []failure { return nil }

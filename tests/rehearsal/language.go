@@ -55,7 +55,7 @@ func (h *languageHost) Run(ctx context.Context, req *pulumirpc.RunRequest) (*pul
 	cmd := exec.CommandContext(ctx, h.program)
 	cmd.Dir = req.GetPwd()
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(),
+	cmd.Env = append(cleanEnvironment(),
 		pulumi.EnvOrganization+"="+req.GetOrganization(),
 		pulumi.EnvProject+"="+req.GetProject(),
 		pulumi.EnvStack+"="+req.GetStack(),

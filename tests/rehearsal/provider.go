@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,6 +22,8 @@ type backend interface {
 	update(typ, urn, id string, inputs values) (values, error)
 	remove(typ, urn, id string) error
 	invoke(token string, args values) (values, error)
+	// configured says what is wrong with the provider's own settings.
+	configured(settings values) []failure
 }
 
 // provider stands in for a real one: what it knows about fields comes from the facts of the real one, what it knows about objects from the backend.
@@ -67,6 +70,9 @@ func (p *provider) CheckConfig(_ context.Context, req plugin.CheckConfigRequest)
 		if name := string(key); !slices.Contains(p.config, name) && name != "version" && !strings.HasPrefix(name, "__") {
 			failures = append(failures, plugin.CheckFailure{Property: key, Reason: "the simulated provider has no such setting"})
 		}
+	}
+	for _, f := range p.backend.configured(values(revealed(req.News).Mappable())) {
+		failures = append(failures, plugin.CheckFailure{Property: resource.PropertyKey(f.path), Reason: f.reason})
 	}
 	return plugin.CheckConfigResponse{Properties: req.News, Failures: failures}, nil
 }
@@ -155,6 +161,16 @@ var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.Proper
 		if wanted, state := plain(req.NewInputs["location"]), plain(req.OldOutputs["location"]); wanted.IsString() && state.IsString() &&
 			strings.EqualFold(wanted.StringValue(), state.StringValue()) {
 			delete(detailed, "location")
+		}
+	},
+	// The primary range of a subnet can only grow in place.
+	subnetworkType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
+		const path = "ipCidrRange"
+		d, changed := detailed[path]
+		wanted, err1 := netip.ParsePrefix(values(req.NewInputs.Mappable()).str(path))
+		state, err2 := netip.ParsePrefix(values(req.OldOutputs.Mappable()).str(path))
+		if changed && (err1 != nil || err2 != nil || wanted.Bits() > state.Bits() || !wanted.Contains(state.Addr())) {
+			detailed[path] = d.ToReplace()
 		}
 	},
 	// A disk cannot shrink: a smaller one means another instance.

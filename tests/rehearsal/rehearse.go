@@ -47,17 +47,23 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 			return fmt.Errorf("there is no step %q: choose of %s", step, strings.Join(Steps, ", "))
 		}
 	}
+	if options.Export != "" && !slices.Contains(steps, StepUp) {
+		return fmt.Errorf("the export is written after step %s, which is not among the steps", StepUp)
+	}
 	engine, err := NewEngine(ctx, options.EngineOptions)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	r := &run{Engine: engine, out: options.Output, export: options.Export}
+	if err := r.possible(steps, len(options.Steps) > 0); err != nil {
+		return err
+	}
 	for _, step := range Steps {
 		if !slices.Contains(steps, step) {
 			continue
 		}
-		if slices.Contains(protectionSteps, step) && !r.protected {
+		if slices.Contains(protectionSteps, step) && !r.Protected {
 			continue
 		}
 		action, what := r.step(step)
@@ -78,12 +84,30 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 	return nil
 }
 
+// possible refuses steps that would do nothing.
+func (r *run) possible(steps []string, chosen bool) error {
+	for i, step := range steps {
+		if step != StepPreview && step != StepUp && !slices.Contains(steps, StepUp) {
+			return fmt.Errorf("step %s needs step %s: a rehearsal begins with an empty cloud", step, StepUp)
+		}
+		if chosen && slices.Contains(protectionSteps, step) && !r.Protected {
+			return fmt.Errorf("step %s is for a protected stack, and the profile of %s is not prod", step, r.Stack)
+		}
+		if i > 0 && slices.Contains(steps[:i], step) {
+			return fmt.Errorf("step %s is named twice", step)
+		}
+	}
+	if r.Protected && slices.Contains(steps, StepDestroy) && !slices.Contains(steps, StepTeardown) {
+		return fmt.Errorf("step %s of a protected stack needs step %s", StepDestroy, StepTeardown)
+	}
+	return nil
+}
+
 // run is a rehearsal under way.
 type run struct {
 	*Engine
 	out       io.Writer
 	export    string
-	protected bool // the stack refuses to be destroyed
 	summary   []line
 	graph     *Graph
 	timeline  *Timeline
@@ -103,7 +127,7 @@ func (r *run) step(step string) (action func(context.Context) (string, error), w
 	case StepRefresh:
 		return r.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes"), "compare with the cloud, which must find nothing"
 	case StepReplacement:
-		return r.refuseReplacement, "a change that would replace the database must be refused"
+		return r.refuseReplacement, "what would replace the database, or anything else that is protected, must be refused"
 	case StepRefusal:
 		return r.refuseDestroy, "destroy must be refused while the stack is protected"
 	case StepTeardown:
@@ -141,20 +165,18 @@ func (r *run) up(ctx context.Context) (string, error) {
 		return "", err
 	}
 	r.graph = NewGraph(export)
-	for _, resource := range export.Deployment.Resources {
-		r.protected = r.protected || resource.Protect
-	}
 	problems, err := CheckExport(raw)
 	if err != nil {
 		return "", err
 	}
-	if problems = append(problems, r.Cloud.CheckOrder(r.graph)...); len(problems) > 0 {
+	problems = append(problems, r.Cloud.CheckOrder(r.graph)...)
+	if problems = append(problems, r.Cloud.CheckOutputs(export)...); len(problems) > 0 {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}
 	if r.timeline, err = NewTimeline(r.graph); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("created, and its state has no secret in clear, nothing public, nothing in a wrong order, in %.1f s", took.Seconds()), nil
+	return fmt.Sprintf("created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, in %.1f s", took.Seconds()), nil
 }
 
 // elsewhere is a region in which the stack is not: a move replaces everything that has a region.
@@ -167,26 +189,44 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 	}
 	output, err := r.Run(ctx, "preview")
 	if err == nil {
-		return "", errors.New("the preview let pass a change that replaces the database")
+		return "", fmt.Errorf("the preview let pass a move to %s, which replaces what is protected", elsewhere)
 	}
-	if err := refusedFor(output, "unable to replace resource"); err != nil {
-		return "", err
+	if !strings.Contains(output, "marked for protection") {
+		return "", errors.New("the preview failed, but not for protection")
 	}
 	if _, err := r.moveTo(ctx, before); err != nil {
 		return "", err
 	}
-	return "refused, and nothing was touched", nil
+	// The engine stops at the first refusal: ask for each by itself.
+	var refused []string
+	for _, urn := range r.graph.order {
+		resource := r.graph.resources[urn]
+		if !resource.Protect {
+			continue
+		}
+		output, err := r.Run(ctx, "preview", "--replace", urn)
+		if err == nil || !strings.Contains(output, "unable to replace resource \""+urn) {
+			return "", fmt.Errorf("the preview let pass a replacement of %s", urnName(urn))
+		}
+		refused = append(refused, resource.Type)
+	}
+	for _, typ := range stateful {
+		if !slices.Contains(refused, typ) {
+			return "", fmt.Errorf("no %s is protected", shortType(typ))
+		}
+	}
+	return "refused, for each protected resource by itself too", nil
 }
 
 // stateful are the types whose loss loses data or the installation.
-var stateful = []string{sqlInstanceType, bucketType, clusterType}
+var stateful = []string{sqlInstanceType, bucketType, clusterType, repositoryType}
 
-// refusedFor fails unless the engine says of every stateful resource that protection forbids the operation.
-func refusedFor(output, message string) error {
+// refusedFor fails unless the engine says of every stateful type that protection forbids to delete it.
+func refusedFor(output string) error {
 	for _, typ := range stateful {
 		refused := false
 		for _, text := range strings.Split(output, "error: ") {
-			refused = refused || (strings.Contains(text, message) && strings.Contains(text, "$"+typ+"::") && strings.Contains(text, "protect"))
+			refused = refused || (strings.Contains(text, "cannot be deleted") && strings.Contains(text, "$"+typ+"::") && strings.Contains(text, "it is protected"))
 		}
 		if !refused {
 			return fmt.Errorf("it failed, but not for the protection of %s", shortType(typ))
@@ -211,7 +251,7 @@ func (r *run) refuseDestroy(ctx context.Context) (string, error) {
 	if err == nil {
 		return "", errors.New("destroy deleted a protected stack")
 	}
-	if err := refusedFor(output, "cannot be deleted"); err != nil {
+	if err := refusedFor(output); err != nil {
 		return "", err
 	}
 	if left := len(r.Cloud.Objects()); left != objects {
@@ -241,7 +281,7 @@ func (r *run) destroy(ctx context.Context) (string, error) {
 	r.destroyed = true
 	var lost []string
 	for _, o := range r.Cloud.Objects() {
-		if !slices.Contains(documentedLeftovers, o.Type) {
+		if o.Left == "" || !slices.Contains(documentedLeftovers, o.Type) {
 			lost = append(lost, o.Type+" "+o.ID)
 		}
 	}
@@ -251,5 +291,6 @@ func (r *run) destroy(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// documentedLeftovers are what destroy leaves in the project, as the README says: enabled APIs, and the reserved name of the database's instance.
-var documentedLeftovers = []string{"projects.Service", "sql.DatabaseInstance name"}
+// documentedLeftovers are what destroy leaves in the project, as the README says: enabled APIs, the reserved name of the database's instance, and the
+// bucket's objects for as long as soft delete keeps them.
+var documentedLeftovers = []string{"projects.Service", "sql.DatabaseInstance name", "storage.Bucket"}

@@ -34,33 +34,34 @@ func readStackFile(path string) (*stackFile, error) {
 	}
 	f := &stackFile{config: document.Config}
 	for _, key := range slices.Sorted(maps.Keys(f.config)) {
-		f.config[key] = f.takeSecrets(key, f.config[key])
-		if f.config[key] == nil {
+		rest, keep := f.takeSecrets(key, f.config[key])
+		if f.config[key] = rest; !keep {
 			delete(f.config, key)
 		}
 	}
 	return f, nil
 }
 
-// takeSecrets returns the value without its secrets, nil where nothing is left.
-func (f *stackFile) takeSecrets(path string, value any) any {
+// takeSecrets returns the value without its secrets. keep is false where the value is a secret itself.
+func (f *stackFile) takeSecrets(path string, value any) (rest any, keep bool) {
 	switch value := value.(type) {
 	case map[string]any:
 		if _, secure := value["secure"]; secure && len(value) == 1 {
 			f.secrets = append(f.secrets, path)
-			return nil
+			return nil, false
 		}
-		for key, item := range value {
-			if value[key] = f.takeSecrets(path+"."+key, item); value[key] == nil {
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			rest, keep := f.takeSecrets(path+"."+key, value[key])
+			if value[key] = rest; !keep {
 				delete(value, key)
 			}
 		}
 	case []any:
 		for i, item := range value {
-			value[i] = f.takeSecrets(fmt.Sprintf("%s[%d]", path, i), item)
+			value[i], _ = f.takeSecrets(fmt.Sprintf("%s[%d]", path, i), item) // the place stays, and is set again
 		}
 	}
-	return value
+	return value, true
 }
 
 // value returns a scalar as text, empty where the file does not have it.

@@ -29,12 +29,16 @@ func (r *run) printSummary() {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", l.step, l.result, l.detail)
 	}
-	flush(w)
+	r.flush(w)
 	fmt.Fprintf(r.out, "%s: stack %s\n", verdict, r.Stack)
 }
 
-// flush writes a table. It can only fail where the output that it goes to fails, and then there is nobody to tell.
-func flush(w *tabwriter.Writer) { _ = w.Flush() }
+// flush writes a table.
+func (r *run) flush(w *tabwriter.Writer) {
+	if err := w.Flush(); err != nil {
+		fmt.Fprintln(r.out, err)
+	}
+}
 
 func (r *run) printResources() {
 	count := map[string]map[string]int{}
@@ -66,7 +70,7 @@ func (r *run) printResources() {
 		}
 		fmt.Fprintln(w)
 	}
-	flush(w)
+	r.flush(w)
 }
 
 func (r *run) printTimeline() {
@@ -78,7 +82,7 @@ func (r *run) printTimeline() {
 		fmt.Fprintf(w, "  %s\t%s\t  %s\n", at, step.Took, step.Name)
 		at += step.Took
 	}
-	flush(w)
+	r.flush(w)
 }
 
 func (r *run) printLeft() {
