@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp"
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -17,11 +18,13 @@ import (
 
 // What the network, the cluster and the application must agree on.
 const (
-	name         = "openhands" // instance name of every component
-	nodeTag      = "openhands-node"
-	appPort      = 3000
-	appNamespace = "openhands"
-	appKSA       = "openhands"
+	name             = "openhands" // instance name of every component
+	nodeTag          = "openhands-node"
+	appPort          = 3000
+	appNamespace     = "openhands"
+	appKSA           = "openhands"
+	sandboxNamespace = "openhands-sandboxes"
+
 	databaseName = "openhands"
 	databaseUser = "openhands"
 )
@@ -106,6 +109,17 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 			return err
 		}
 
+		kubernetes, err := newKubernetesProvider(ctx, cluster)
+		if err != nil {
+			return err
+		}
+		app, err := infra.NewOpenHandsApp(ctx, name, appArgs(config, registry, database, bucket, identity), providers, kubernetes, cluster.Ready(), bucket.Writable(), identity.Bound())
+		if err != nil {
+			return err
+		}
+
+		ctx.Export("appNamespace", app.Namespace)
+		ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward service/%s %d:%d", app.Namespace, app.Service, app.Port, app.Port))
 		ctx.Export("clusterName", cluster.Name)
 		ctx.Export("clusterLocation", cluster.Location)
 		ctx.Export("credentialsCommand", cluster.CredentialsCommand)
@@ -142,6 +156,22 @@ func newProviders(ctx *pulumi.Context, config *stacks.Config) (pulumi.ResourceOp
 	return pulumi.Providers(google, generator), nil
 }
 
+// newKubernetesProvider reaches the cluster by its kubeconfig.
+func newKubernetesProvider(ctx *pulumi.Context, cluster *infra.GkeCluster) (pulumi.ResourceOption, error) {
+	provider, err := kubernetes.NewProvider(ctx, "kubernetes", &kubernetes.ProviderArgs{
+		Kubeconfig: cluster.Kubeconfig,
+		// By it the provider knows the cluster again: another kubeconfig for the same cluster must not replace every object.
+		ClusterIdentifier: cluster.Name,
+		// A changed value changes the object in place; the pod is rolled by a checksum.
+		EnableConfigMapMutable: pulumi.Bool(true),
+		EnableSecretMutable:    pulumi.Bool(true),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("provider kubernetes: %w", err)
+	}
+	return pulumi.Providers(provider), nil
+}
+
 func networkArgs(config *stacks.Config) *infra.NetworkArgs {
 	ranges := config.Ranges()
 	return &infra.NetworkArgs{
@@ -167,7 +197,7 @@ func clusterArgs(config *stacks.Config, services *infra.ProjectServices, network
 		ConnectGateway:    connectGateway(c.Access, services),
 		PublicEndpoint:    publicEndpoint(config),
 		AppPool:           infra.AppPool(c.AppPool),
-		SandboxPool:       infra.SandboxPool{MachineType: config.Sandboxes.Pool.MachineType, MaxNodes: config.SandboxNodes(), Spot: config.Sandboxes.Pool.Spot},
+		SandboxPool:       sandboxPool(config),
 		NodeAccountID:     config.NodeAccountID(),
 		NodeTag:           nodeTag,
 		Protect:           config.Protect(c.DeletionProtection),
@@ -178,6 +208,52 @@ func clusterArgs(config *stacks.Config, services *infra.ProjectServices, network
 		PodsRangeName:     network.PodsRangeName,
 		ServicesRangeName: network.ServicesRangeName,
 	}
+}
+
+func sandboxPool(config *stacks.Config) *infra.SandboxPool {
+	if !config.RunsSandboxes() {
+		return nil
+	}
+	return &infra.SandboxPool{MachineType: config.Sandboxes.Pool.MachineType, MaxNodes: config.SandboxNodes(), Spot: config.Sandboxes.Pool.Spot}
+}
+
+func appArgs(config *stacks.Config, registry *infra.Registry, database *infra.CloudSqlPostgres, bucket *infra.StorageBucket, identity *infra.WorkloadIdentity) *infra.OpenHandsAppArgs {
+	release := config.Release()
+	args := &infra.OpenHandsAppArgs{
+		Release:  release,
+		Images:   infra.Images{App: image(config.App.Image, registry, release.Image)},
+		Database: infra.Database{Host: database.Host, Name: database.Database, User: database.User, Password: database.Password, Range: config.Ranges().Peering},
+		Bucket:   bucket.Name,
+		Identity: infra.Identity{Namespace: appNamespace, ServiceAccountName: appKSA, GoogleServiceAccount: identity.Email},
+		State:    infra.StateVolume{SizeGB: config.App.StateSizeGB, Regional: config.App.RegionalState},
+
+		Conversations:    config.Sandboxes.Max,
+		CPURequest:       config.App.CPURequest,
+		MemoryGiB:        config.App.MemoryGiB,
+		NodePool:         infra.AppPoolName,
+		Host:             "localhost",
+		ControlPlaneCIDR: config.Ranges().ControlPlane,
+		ExtraEnv:         config.App.ExtraEnv,
+	}
+	if !config.RunsSandboxes() {
+		args.RemoteRuntime = &infra.RemoteRuntime{URL: config.App.RemoteRuntimeURL, APIKey: pulumi.ToSecret(pulumi.String(config.SandboxAPIKey)).(pulumi.StringOutput)}
+		return args
+	}
+	args.Images.Sandbox = image(config.App.SandboxImage, registry, release.SandboxImage)
+	s := config.Sandboxes
+	args.Sandboxes = &infra.Sandboxes{
+		Namespace: sandboxNamespace, Max: s.Max, CPURequest: s.CPURequest, MemoryGiB: s.MemoryRequest, CPULimit: s.CPULimit, VolumeGiB: s.VolumeGiB,
+		NodePool: infra.SandboxPoolName, PoolTaint: infra.SandboxTaint,
+	}
+	return args
+}
+
+// image is the configured image, or the release's through the mirror.
+func image(configured string, registry *infra.Registry, released string) pulumi.StringInput {
+	if configured != "" {
+		return pulumi.String(configured)
+	}
+	return pulumi.Sprintf("%s/%s", registry.GHCRPrefix, released)
 }
 
 func connectGateway(access stacks.Access, services *infra.ProjectServices) *infra.ConnectGateway {

@@ -41,6 +41,20 @@ var otherValues = map[string]any{
 	"openhands:cluster.appPool.minNodes":                       2,
 	"openhands:cluster.appPool.maxNodes":                       4,
 
+	"openhands:app.runtime":          "remote",
+	"openhands:app.release":          "1.9.3",
+	"openhands:app.image":            "ghcr.io/example/openhands:0.62.0",
+	"openhands:app.sandboxImage":     "ghcr.io/example/runtime:0.62-own",
+	"openhands:app.remoteRuntimeUrl": "https://runtime.example.com",
+	"openhands:app.cpuRequest":       2.0,
+	"openhands:app.memoryGiB":        8,
+	"openhands:app.stateSizeGb":      50,
+	"openhands:app.regionalState":    false,
+	"openhands:app.extraEnv":         map[string]any{"HTTPS_PROXY": "http://proxy:3128"},
+	"openhands:sandboxApiKey":        "key",
+
+	"openhands:sandboxes.cpuLimit":         6,
+	"openhands:sandboxes.volumeGiB":        40,
 	"openhands:sandboxes.max":              40,
 	"openhands:sandboxes.cpuRequest":       3.5,
 	"openhands:sandboxes.memoryRequestGiB": 12,
@@ -71,17 +85,28 @@ var otherValues = map[string]any{
 // notAlone are the keys that cannot change on their own in prod: with what else, and on which stack.
 var notAlone = map[string]struct {
 	stack string
-	with  map[string]any
+	with  map[string]any // before and after
+	also  map[string]any // after
 }{
-	"openhands:cluster.access.connectGateway.enabled": {"prod", map[string]any{"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"203.0.113.7/32"}}},
-	"openhands:database.backups.pointInTimeDays":      {"prod", map[string]any{"openhands:database.highAvailability": false}},
-	"gcp:zone":          {"dev", nil},
-	"openhands:profile": {"dev", nil},
+	"openhands:cluster.access.connectGateway.enabled": {stack: "prod", with: map[string]any{"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"203.0.113.7/32"}}},
+	"openhands:database.backups.pointInTimeDays":      {stack: "prod", with: map[string]any{"openhands:database.highAvailability": false}},
+	"gcp:zone":          {stack: "dev"},
+	"openhands:profile": {stack: "dev"},
+	// A release has one runtime, and a runtime its settings.
+	"openhands:app.runtime":          {stack: "prod", also: remoteRuntime},
+	"openhands:app.release":          {stack: "prod", also: remoteRuntime},
+	"openhands:app.remoteRuntimeUrl": {stack: "prod", with: remoteRuntime},
+	"openhands:sandboxApiKey":        {stack: "prod", with: remoteRuntime},
 	// prod cannot turn protection off, and dev can turn it on.
-	"openhands:cluster.deletionProtection":  {"dev", nil},
-	"openhands:database.deletionProtection": {"dev", nil},
-	"openhands:bucket.deletionProtection":   {"dev", nil},
-	"openhands:registry.deletionProtection": {"dev", nil},
+	"openhands:cluster.deletionProtection":  {stack: "dev"},
+	"openhands:database.deletionProtection": {stack: "dev"},
+	"openhands:bucket.deletionProtection":   {stack: "dev"},
+	"openhands:registry.deletionProtection": {stack: "dev"},
+}
+
+// remoteRuntime are the settings of the other runtime.
+var remoteRuntime = map[string]any{
+	"openhands:app.runtime": "remote", "openhands:app.release": "1.9.3", "openhands:app.remoteRuntimeUrl": "https://other.example.com", "openhands:sandboxApiKey": "other",
 }
 
 // TestEveryKeyChangesSomething walks all keys of the configuration. A key that changes no resource is a lie to whoever sets it.
@@ -99,7 +124,7 @@ func TestEveryKeyChangesSomething(t *testing.T) {
 				stack = special.stack
 			}
 			before := nested(t, stackFile(t, stack), special.with)
-			after := nested(t, before, map[string]any{key: value})
+			after := nested(t, nested(t, before, special.also), map[string]any{key: value})
 			if key == "openhands:profile" { // from dev, whose file has a zone
 				after[key] = "prod"
 				delete(after, "gcp:zone")

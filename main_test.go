@@ -48,6 +48,9 @@ func deployed(t *testing.T, stack string, config map[string]string, prepare func
 	source := &stacks.Source{}
 	err = pulumi.RunErr(deploy(source), mocks.Option(), func(info *pulumi.RunInfo) {
 		info.Config = config
+		if config["openhands:sandboxApiKey"] != "" {
+			info.ConfigSecretKeys = []string{"openhands:sandboxApiKey"}
+		}
 		if prepare != nil {
 			prepare(mocks, info)
 		}
@@ -131,7 +134,7 @@ func TestEverythingWaitsForTheAPIs(t *testing.T) {
 		graph := graphOf(t, mocks)
 		var apis []string
 		for _, r := range mocks.Resources() {
-			if strings.HasSuffix(r.Type, ":Service") {
+			if r.Type == "gcp:projects/service:Service" {
 				apis = append(apis, r.URN)
 			}
 		}

@@ -43,10 +43,10 @@ type GkeClusterArgs struct {
 	PublicEndpoint *PublicEndpoint
 
 	AppPool       AppPool
-	SandboxPool   SandboxPool
-	NodeAccountID string // id of the nodes' service account: 6 to 30 characters, unique in the project
-	NodeTag       string // network tag of the nodes
-	Protect       bool   // refuse to delete the cluster
+	SandboxPool   *SandboxPool // none where sandboxes run elsewhere
+	NodeAccountID string       // id of the nodes' service account: 6 to 30 characters, unique in the project
+	NodeTag       string       // network tag of the nodes
+	Protect       bool         // refuse to delete the cluster
 	Labels        pulumi.StringMapInput
 
 	ControlPlaneCIDR  netip.Prefix // a /28 outside of all other ranges
@@ -73,7 +73,12 @@ type GkeCluster struct {
 
 	// CredentialsCommand makes kubectl use the cluster.
 	CredentialsCommand pulumi.StringOutput `pulumi:"credentialsCommand"`
+
+	pools []pulumi.Resource
 }
+
+// Ready makes a resource wait until the node pools are there: GKE installs its own types, classes and controllers some time after the cluster.
+func (c *GkeCluster) Ready() pulumi.ResourceOption { return pulumi.DependsOn(c.pools) }
 
 func (args *GkeClusterArgs) validate(name string) error {
 	check := checkArgs("gke cluster", name)
@@ -99,7 +104,9 @@ func (args *GkeClusterArgs) validate(name string) error {
 	}
 	check.require(len(args.Maintenance.Days) > 0 && args.Maintenance.Hours >= 4, "maintenance needs at least one day and 4 hours")
 	args.AppPool.validate(check)
-	args.SandboxPool.validate(check)
+	if args.SandboxPool != nil {
+		args.SandboxPool.validate(check)
+	}
 	return check.err()
 }
 
@@ -124,8 +131,10 @@ func NewGkeCluster(ctx *pulumi.Context, name string, args *GkeClusterArgs, opts 
 	if err := c.newNodePool(ctx, name+"-app", args, cluster, nodes, args.AppPool.pool()); err != nil {
 		return nil, fmt.Errorf("gke cluster %q: create the app pool: %w", name, err)
 	}
-	if err := c.newNodePool(ctx, name+"-sandbox", args, cluster, nodes, args.SandboxPool.pool()); err != nil {
-		return nil, fmt.Errorf("gke cluster %q: create the sandbox pool: %w", name, err)
+	if args.SandboxPool != nil {
+		if err := c.newNodePool(ctx, name+"-sandbox", args, cluster, nodes, args.SandboxPool.pool()); err != nil {
+			return nil, fmt.Errorf("gke cluster %q: create the sandbox pool: %w", name, err)
+		}
 	}
 
 	c.Name, c.Location = cluster.Name, cluster.Location

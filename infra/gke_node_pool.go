@@ -11,6 +11,12 @@ const cloudPlatformScope = "https://www.googleapis.com/auth/cloud-platform"
 // PoolLabel is the node label that says which pool a node belongs to: "app" or "sandbox".
 const PoolLabel = "openhands.dev/pool"
 
+// Values of PoolLabel.
+const (
+	AppPoolName     = "app"
+	SandboxPoolName = "sandbox"
+)
+
 // SandboxTaint keeps everything off the sandbox nodes that does not tolerate it. GKE adds the taint and the label of GKE Sandbox by itself.
 var SandboxTaint = Taint{Key: "openhands.dev/sandbox", Value: "true", Effect: "NO_SCHEDULE"}
 
@@ -52,11 +58,11 @@ type pool struct {
 }
 
 func (p AppPool) pool() pool {
-	return pool{role: "app", machineType: p.MachineType, initial: 1, minNodes: p.MinNodes, maxNodes: p.MaxNodes}
+	return pool{role: AppPoolName, machineType: p.MachineType, initial: 1, minNodes: p.MinNodes, maxNodes: p.MaxNodes}
 }
 
 func (p SandboxPool) pool() pool {
-	return pool{role: "sandbox", machineType: p.MachineType, minNodes: 0, maxNodes: p.MaxNodes, spot: p.Spot, taint: &SandboxTaint, gvisor: true}
+	return pool{role: SandboxPoolName, machineType: p.MachineType, minNodes: 0, maxNodes: p.MaxNodes, spot: p.Spot, taint: &SandboxTaint, gvisor: true}
 }
 
 func (c *GkeCluster) newNodePool(ctx *pulumi.Context, name string, args *GkeClusterArgs, cluster *container.Cluster, nodes *serviceaccount.Account, p pool) error {
@@ -84,7 +90,7 @@ func (c *GkeCluster) newNodePool(ctx *pulumi.Context, name string, args *GkeClus
 	if p.gvisor {
 		config.SandboxConfig = &container.NodePoolNodeConfigSandboxConfigArgs{SandboxType: pulumi.String("gvisor")}
 	}
-	_, err := container.NewNodePool(ctx, name, &container.NodePoolArgs{
+	created, err := container.NewNodePool(ctx, name, &container.NodePoolArgs{
 		Cluster:          cluster.Name,
 		Location:         cluster.Location,
 		InitialNodeCount: pulumi.Int(p.initial),
@@ -103,6 +109,7 @@ func (c *GkeCluster) newNodePool(ctx *pulumi.Context, name string, args *GkeClus
 		// It counts at creation only. A pool that somebody resized by hand reports another number, and a difference would replace the pool.
 		"initialNodeCount",
 	}))...)
+	c.pools = append(c.pools, created)
 	return err
 }
 

@@ -25,6 +25,13 @@ type StorageBucket struct {
 	pulumi.ResourceState
 
 	Name pulumi.StringOutput `pulumi:"name"`
+
+	grant pulumi.Resource
+}
+
+// Writable makes a resource wait until the writer may write.
+func (c *StorageBucket) Writable() pulumi.ResourceOption {
+	return pulumi.DependsOn([]pulumi.Resource{c.grant})
 }
 
 // NewStorageBucket creates the bucket with uniform access, no public access and versioning, and lets the writer use its objects, nothing else.
@@ -69,7 +76,7 @@ func NewStorageBucket(ctx *pulumi.Context, name string, args *StorageBucketArgs,
 		return nil, fmt.Errorf("storage bucket %q: create: %w", name, err)
 	}
 	// objectUser: create, read, overwrite and delete objects. Not admin: OpenHands never reads or changes the bucket itself.
-	_, err = storage.NewBucketIAMMember(ctx, name+"-writer", &storage.BucketIAMMemberArgs{
+	c.grant, err = storage.NewBucketIAMMember(ctx, name+"-writer", &storage.BucketIAMMemberArgs{
 		Bucket: bucket.Name,
 		Role:   pulumi.String("roles/storage.objectUser"),
 		Member: args.Writer,

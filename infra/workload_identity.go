@@ -29,6 +29,13 @@ type WorkloadIdentity struct {
 
 	Email  pulumi.StringOutput `pulumi:"email"`
 	Member pulumi.StringOutput `pulumi:"member"` // for IAM: serviceAccount:<Email>; does not wait for the cluster
+
+	binding pulumi.Resource
+}
+
+// Bound makes a resource wait until the Kubernetes service account may act as the Google one.
+func (c *WorkloadIdentity) Bound() pulumi.ResourceOption {
+	return pulumi.DependsOn([]pulumi.Resource{c.binding})
 }
 
 // NewWorkloadIdentity creates the Google service account and lets one Kubernetes service account act as it. It grants nothing else: what the
@@ -54,7 +61,7 @@ func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentit
 	if err != nil {
 		return nil, fmt.Errorf("workload identity %q: create the service account: %w", name, err)
 	}
-	_, err = serviceaccount.NewIAMMember(ctx, name+"-binding", &serviceaccount.IAMMemberArgs{
+	c.binding, err = serviceaccount.NewIAMMember(ctx, name+"-binding", &serviceaccount.IAMMemberArgs{
 		ServiceAccountId: account.Name,
 		Role:             pulumi.String("roles/iam.workloadIdentityUser"),
 		Member:           pulumi.Sprintf("serviceAccount:%s[%s/%s]", args.WorkloadPool, args.Namespace, args.ServiceAccountName),

@@ -13,10 +13,13 @@ type Config struct {
 
 	Network   Network   `json:"openhands:network"`
 	Cluster   Cluster   `json:"openhands:cluster"`
+	App       App       `json:"openhands:app"`
 	Sandboxes Sandboxes `json:"openhands:sandboxes"`
 	Database  Database  `json:"openhands:database"`
 	Bucket    Bucket    `json:"openhands:bucket"`
 	Registry  Registry  `json:"openhands:registry"`
+
+	SandboxAPIKey string `json:"openhands:sandboxApiKey" jsonschema_description:"Secret. Key of the runtime API, where app.runtime is remote."`
 
 	// Stack is the name of the stack, as Pulumi knows it.
 	Stack string `json:"-"`
@@ -82,11 +85,27 @@ type AppPool struct {
 	MaxNodes    int    `json:"maxNodes" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most nodes, in the whole cluster."`
 }
 
+// App is the configuration of OpenHands itself.
+type App struct {
+	Release          string            `json:"release" jsonschema_description:"Release of OpenHands. It decides which runtimes there are."`
+	Runtime          string            `json:"runtime" jsonschema:"enum=kubernetes,enum=remote" jsonschema_description:"Where conversations get their sandboxes: pods of this cluster, or a runtime API that you bring."`
+	Image            string            `json:"image,omitempty" jsonschema_description:"Image of the application. The release's, through the mirror of ghcr.io, unless set."`
+	SandboxImage     string            `json:"sandboxImage,omitempty" jsonschema_description:"Image of the sandboxes. The release's, through the mirror of ghcr.io, unless set."`
+	RemoteRuntimeURL string            `json:"remoteRuntimeUrl,omitempty" jsonschema_description:"Address of the runtime API, where runtime is remote."`
+	CPURequest       float64           `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that the application is sure of."`
+	MemoryGiB        float64           `json:"memoryGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory of the application, in GiB."`
+	StateSizeGB      int               `json:"stateSizeGb" jsonschema:"minimum=10,maximum=65536" jsonschema_description:"Size of the volume for the application's state."`
+	RegionalState    bool              `json:"regionalState" jsonschema_description:"Keep the volume in two zones. It cannot be changed later without a new volume."`
+	ExtraEnv         map[string]string `json:"extraEnv" jsonschema_description:"More environment variables for the application. Those of the program, and those known to break the application, are refused."`
+}
+
 // Sandboxes is the number and size of the sandboxes, and the node pool that carries them.
 type Sandboxes struct {
 	Max           int         `json:"max" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most sandboxes at a time, in the whole installation."`
 	CPURequest    float64     `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox is sure of."`
 	MemoryRequest float64     `json:"memoryRequestGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory that a sandbox is sure of, in GiB."`
+	CPULimit      float64     `json:"cpuLimit" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox may use while others are idle."`
+	VolumeGiB     int         `json:"volumeGiB" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Size of a sandbox's workspace, in GiB."`
 	Pool          SandboxPool `json:"pool"`
 }
 

@@ -107,6 +107,9 @@ func newError(stack string, problems []Problem) *Error {
 	return &Error{Stack: stack, Problems: problems}
 }
 
+// secretKeys are those whose values are secrets. They are keys of their own: inside of an object, a secret comes out in clear.
+var secretKeys = []string{"openhands:sandboxApiKey"}
+
 // engineNamespace holds settings of Pulumi itself, such as pulumi:disable-default-providers.
 const engineNamespace = "pulumi:"
 
@@ -133,8 +136,13 @@ func parse(source Source) (map[string]any, []Problem) {
 			document[key] = value
 		}
 	}
+	for _, key := range secretKeys {
+		if source.Values[key] != "" && !slices.Contains(source.SecretKeys, key) {
+			problems = append(problems, Problem{Path: key, Message: "is a secret in clear: run `pulumi config set --secret " + key + "`, and replace the one that was in the file"})
+		}
+	}
 	for _, key := range source.SecretKeys {
-		if _, read := Schema().Properties.Get(key); read {
+		if _, read := Schema().Properties.Get(key); read && !slices.Contains(secretKeys, key) {
 			problems = append(problems, Problem{Path: key, Message: "is encrypted, but it is not a secret, and its values become visible properties of resources: write it in clear"})
 		}
 	}
@@ -177,7 +185,12 @@ func explain(e *validator.ValidationError) []Problem {
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
 		for _, key := range k.Properties {
-			problems = append(problems, problem(append(slices.Clone(location), key), "%s", unknownKey(key, keysAt(location))))
+			at := append(slices.Clone(location), key)
+			message, known := teach(strings.Join(at, "."))
+			if !known {
+				message = unknownKey(key, keysAt(location))
+			}
+			problems = append(problems, problem(at, "%s", message))
 		}
 	case *kind.Required:
 		for _, key := range k.Missing {

@@ -1,5 +1,7 @@
 package stacks
 
+import "openhands-gcp/openhands"
+
 // Defaults returns every default of a profile. A stack file overrides single values.
 func Defaults(profile Profile) Config {
 	if profile == Prod {
@@ -26,7 +28,8 @@ func devDefaults() Config {
 			Maintenance:    Maintenance{Days: []string{"SA", "SU"}, StartHour: 2, Hours: 6},
 			AppPool:        AppPool{MachineType: "e2-standard-2", MinNodes: 1, MaxNodes: 2},
 		},
-		Sandboxes: Sandboxes{Max: 3, CPURequest: 1, MemoryRequest: 2, Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true}},
+		App:       App{Release: openhands.DefaultRelease, Runtime: string(openhands.Kubernetes), CPURequest: 0.5, MemoryGiB: 2, StateSizeGB: 10},
+		Sandboxes: Sandboxes{Max: 3, CPURequest: 1, MemoryRequest: 2, CPULimit: 2, VolumeGiB: 10, Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true}},
 		Database: Database{
 			Version:        "POSTGRES_15",
 			Tier:           "db-g1-small",
@@ -47,7 +50,8 @@ func prodDefaults() Config {
 	c.Network.FlowLogSampling = 0.5
 	c.Cluster.AppPool = AppPool{MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3}
 	c.Cluster.DeletionProtection = true
-	c.Sandboxes = Sandboxes{Max: 20, CPURequest: 1, MemoryRequest: 3, Pool: SandboxPool{MachineType: "e2-standard-8"}}
+	c.App.CPURequest, c.App.MemoryGiB, c.App.StateSizeGB, c.App.RegionalState = 1, 4, 20, true
+	c.Sandboxes = Sandboxes{Max: 20, CPURequest: 1, MemoryRequest: 3, CPULimit: 4, VolumeGiB: 20, Pool: SandboxPool{MachineType: "e2-standard-8"}}
 	c.Database.Tier = "db-custom-2-7680"
 	c.Database.HighAvailability = true
 	c.Database.MaxConnections = 200

@@ -37,6 +37,7 @@ func (c *Config) validate() []Problem {
 	c.validateNetwork(report)
 	c.validateCluster(report)
 	c.validateSandboxes(report)
+	c.validateApp(report)
 	c.validateDatabase(report)
 	c.validateBucket(report)
 	c.validateProtection(report)

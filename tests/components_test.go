@@ -289,7 +289,7 @@ func newCluster(ctx *pulumi.Context, ready pulumi.ResourceOption, change func(*i
 		Maintenance:    infra.Maintenance{Days: []string{"SA", "SU"}, StartHour: 20, Hours: 8},
 		ConnectGateway: &infra.ConnectGateway{ProjectNumber: pulumi.String("123456789012")},
 		AppPool:        infra.AppPool{MachineType: "e2-standard-2", MinNodes: 1, MaxNodes: 2},
-		SandboxPool:    infra.SandboxPool{MachineType: "e2-standard-4", MaxNodes: 4, Spot: true},
+		SandboxPool:    &infra.SandboxPool{MachineType: "e2-standard-4", MaxNodes: 4, Spot: true},
 		NodeAccountID:  "test-nodes", NodeTag: "node",
 		ControlPlaneCIDR: netip.MustParsePrefix("172.16.0.0/28"),
 		Network:          network.NetworkID, Subnetwork: network.SubnetworkID, PodsRangeName: network.PodsRangeName, ServicesRangeName: network.ServicesRangeName,
@@ -507,7 +507,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 			return err
 		}, []string{`registry "x": location is required`, "repositoryPrefix", "keepNewest is 0", "deleteUntaggedAfterDays is 0", "reader is required"}},
 		"cluster": {func(ctx *pulumi.Context) error {
-			_, err := infra.NewGkeCluster(ctx, "x", &infra.GkeClusterArgs{PublicEndpoint: &infra.PublicEndpoint{}})
+			_, err := infra.NewGkeCluster(ctx, "x", &infra.GkeClusterArgs{PublicEndpoint: &infra.PublicEndpoint{}, SandboxPool: &infra.SandboxPool{}})
 			return err
 		}, []string{`gke cluster "x": `, "location is required", "controlPlaneCidr is", "at least one authorized range", "appPool.machineType", "sandboxPool.maxNodes is 0"}},
 		"cluster without access": {func(ctx *pulumi.Context) error {

@@ -58,6 +58,12 @@ func creation(typ string, inputs values) (d time.Duration, ok bool) {
 			seconds = regionalDatabase
 		}
 	}
+	if strings.HasPrefix(typ, "kubernetes:") {
+		seconds, ok = 1, true
+		if typ == deploymentType {
+			seconds = 60 // until it is ready
+		}
+	}
 	if strings.HasPrefix(typ, "random:") {
 		ok = true
 	}
@@ -76,7 +82,7 @@ type Timeline struct {
 	Total    time.Duration
 	Critical []Step
 	// Shortest is how long the two chains take that no program can avoid, the longer of the two: APIs, VPC, peering, database and user; or APIs,
-	// VPC, subnet, cluster and node pool.
+	// VPC, subnet, cluster and node pool; and then the application, until it is ready.
 	Shortest time.Duration
 }
 
@@ -116,8 +122,8 @@ func NewTimeline(g *Graph) (*Timeline, error) {
 	}
 	slices.Reverse(t.Critical)
 	for _, chain := range [][]string{
-		{serviceType, networkType, connectionType, sqlInstanceType, sqlUserType},
-		{serviceType, networkType, subnetworkType, clusterType, nodePoolType},
+		{serviceType, networkType, connectionType, sqlInstanceType, sqlUserType, deploymentType},
+		{serviceType, networkType, subnetworkType, clusterType, nodePoolType, deploymentType},
 	} {
 		var sum time.Duration
 		for _, typ := range chain {

@@ -370,7 +370,10 @@ func (c *Cloud) invoke(token string, args values) (values, error) {
 }
 
 // configured wants the provider's place stated: left out, the provider takes it from the environment of whoever runs the program.
-func (c *Cloud) configured(settings values) []failure {
+func (c *Cloud) configured(provider string, settings values) []failure {
+	if provider == "kubernetes" {
+		return configuredKubernetes(settings)
+	}
 	var failures []failure
 	for path, want := range map[string]string{"project": c.project, "region": c.region} {
 		if got := settings.str(path); got != want {

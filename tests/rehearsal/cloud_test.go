@@ -15,7 +15,7 @@ import (
 
 func google(t *testing.T) *provider {
 	t.Helper()
-	p, err := newProvider("gcp", "7.38.0", nil, NewCloud("my-project", "us-central1"))
+	p, err := newProvider(standIns(NewCloud("my-project", "us-central1"))[0])
 	require.NoError(t, err)
 	return p
 }
@@ -72,13 +72,15 @@ func TestUnknownTypesAndFunctionsAreErrors(t *testing.T) {
 
 // TestEveryKnownTypeIsComplete: a type has facts, a behaviour and a duration, or none of them.
 func TestEveryKnownTypeIsComplete(t *testing.T) {
-	for typ := range google(t).types {
+	for typ := range google(t).schema.(factSchema).types {
 		assert.Contains(t, kinds, typ, "behaviour")
 		_, ok := creation(typ, values{})
 		assert.True(t, ok, "duration of %s", typ)
 	}
 	for typ := range kinds {
-		assert.Contains(t, google(t).types, typ, "facts")
+		if _, kubernetes := kubernetesTypes[typ]; !kubernetes {
+			assert.Contains(t, google(t).schema.(factSchema).types, typ, "facts")
+		}
 	}
 }
 
@@ -165,7 +167,7 @@ func TestAPIThatIsOffRefuses(t *testing.T) {
 func diffs(t *testing.T, typ string, wanted, state resource.PropertyMap, ignored ...string) []string {
 	t.Helper()
 	p := google(t)
-	answer, err := p.Diff(context.Background(), plugin.DiffRequest{Type: tokens.Type(typ), NewInputs: wanted, OldOutputs: withDefaults(p.types[typ], state), IgnoreChanges: ignored})
+	answer, err := p.Diff(context.Background(), plugin.DiffRequest{Type: tokens.Type(typ), NewInputs: wanted, OldOutputs: p.schema.complete(typ, state), IgnoreChanges: ignored})
 	require.NoError(t, err)
 	var out []string
 	for path, d := range answer.DetailedDiff {

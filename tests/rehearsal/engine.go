@@ -95,7 +95,7 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 func (e *Engine) serve(program string) error {
 	var providers []string
 	for _, standIn := range standIns(e.Cloud) {
-		p, err := newProvider(standIn.name, standIn.version, standIn.config, standIn.backend)
+		p, err := newProvider(standIn)
 		if err != nil {
 			return err
 		}

@@ -72,4 +72,4 @@ func (g *generator) invoke(token string, _ values) (values, error) {
 	return nil, fmt.Errorf("the simulated provider random has no function %s", token)
 }
 
-func (g *generator) configured(values) []failure { return nil }
+func (g *generator) configured(string, values) []failure { return nil }

@@ -2,6 +2,8 @@ package rehearsal
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -40,12 +42,12 @@ type Registered struct {
 // NewMocks returns mocks for a stack of the project openhands, over an empty cloud.
 func NewMocks(stack, gcpProject, region string) (*Mocks, error) {
 	m := &Mocks{Cloud: NewCloud(gcpProject, region), project: "openhands", stack: stack, providers: map[string]*provider{}}
-	for _, p := range standIns(m.Cloud) {
-		made, err := newProvider(p.name, p.version, p.config, p.backend)
+	for _, s := range standIns(m.Cloud) {
+		made, err := newProvider(s)
 		if err != nil {
 			return nil, err
 		}
-		m.providers[p.name] = made
+		m.providers[s.name] = made
 	}
 	return m, nil
 }
@@ -188,11 +190,12 @@ func reveal(v resource.PropertyValue) resource.PropertyValue {
 	return v
 }
 
-// sealed returns the properties as a state file has them: a secret is what its encryption leaves to see.
+// sealed returns the properties as a state file has them: of a secret, its encryption leaves nothing to see but whether it has changed.
 func sealed(m resource.PropertyMap) map[string]any {
 	return m.MapRepl(nil, func(v resource.PropertyValue) (any, bool) {
 		if v.IsSecret() {
-			return map[string]any{secretSignature: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "sealed"}, true
+			hash := sha256.Sum256([]byte(canonical(v)))
+			return map[string]any{secretSignature: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": hex.EncodeToString(hash[:])}, true
 		}
 		return nil, false
 	})
@@ -209,6 +212,7 @@ type standIn struct {
 func standIns(cloud *Cloud) []standIn {
 	return []standIn{
 		{"gcp", "7.38.0", []string{"project", "region", "zone", "defaultLabels"}, cloud},
+		{"kubernetes", "4.30.0", []string{"kubeconfig", "clusterIdentifier", "enableConfigMapMutable", "enableSecretMutable", "enableServerSideApply"}, cloud},
 		{"random", "4.21.1", nil, &generator{}},
 	}
 }

@@ -2,11 +2,8 @@ package rehearsal
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
-	"hash/fnv"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -23,7 +20,21 @@ type backend interface {
 	remove(typ, urn, id string) error
 	invoke(token string, args values) (values, error)
 	// configured says what is wrong with the provider's own settings.
-	configured(settings values) []failure
+	configured(provider string, settings values) []failure
+}
+
+// schema is what a provider knows about the fields of its types.
+type schema interface {
+	// named adds the name that the provider makes up where the program gives none.
+	named(req plugin.CheckRequest, inputs resource.PropertyMap) error
+	check(typ string, inputs resource.PropertyMap) []failure
+	// complete adds the defaults.
+	complete(typ string, inputs resource.PropertyMap) resource.PropertyMap
+	diff(req plugin.DiffRequest) map[string]plugin.PropertyDiff
+	// planned is the state of an object as a preview knows it; old is nil at a creation.
+	planned(typ string, inputs, old resource.PropertyMap) resource.PropertyMap
+	// state turns the cloud's answer into the properties of a resource.
+	state(typ string, outputs values) resource.PropertyMap
 }
 
 // provider stands in for a real one: what it knows about fields comes from the facts of the real one, what it knows about objects from the backend.
@@ -31,21 +42,25 @@ type provider struct {
 	plugin.UnimplementedProvider
 	name    string
 	version semver.Version
-	types   map[string]fields
+	schema  schema
 	config  []string // the keys of the provider's own configuration that the program uses
 	backend backend
 }
 
-func newProvider(name, version string, config []string, b backend) (*provider, error) {
-	types, err := loadFacts(name + "-" + version)
+func newProvider(s standIn) (*provider, error) {
+	parsed, err := semver.Parse(s.version)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("version of provider %s: %w", s.name, err)
 	}
-	parsed, err := semver.Parse(version)
-	if err != nil {
-		return nil, fmt.Errorf("version of provider %s: %w", name, err)
+	p := &provider{name: s.name, version: parsed, schema: kubernetesSchema{}, config: s.config, backend: s.backend}
+	if s.name != "kubernetes" {
+		types, err := loadFacts(s.name + "-" + s.version)
+		if err != nil {
+			return nil, err
+		}
+		p.schema = factSchema{s.name, types}
 	}
-	return &provider{name: name, version: parsed, types: types, config: config, backend: b}, nil
+	return p, nil
 }
 
 // Handshake asks for plain values: what is secret, the facts say.
@@ -71,7 +86,7 @@ func (p *provider) CheckConfig(_ context.Context, req plugin.CheckConfigRequest)
 			failures = append(failures, plugin.CheckFailure{Property: key, Reason: "the simulated provider has no such setting"})
 		}
 	}
-	for _, f := range p.backend.configured(values(revealed(req.News).Mappable())) {
+	for _, f := range p.backend.configured(p.name, values(revealed(req.News).Mappable())) {
 		failures = append(failures, plugin.CheckFailure{Property: resource.PropertyKey(f.path), Reason: f.reason})
 	}
 	return plugin.CheckConfigResponse{Properties: req.News, Failures: failures}, nil
@@ -91,55 +106,20 @@ func (p *provider) Configure(context.Context, plugin.ConfigureRequest) (plugin.C
 	return plugin.ConfigureResponse{}, nil
 }
 
-func (p *provider) fieldsOf(typ string) (fields, error) {
-	fs, ok := p.types[typ]
-	if !ok {
-		return nil, fmt.Errorf("the simulated provider %s does not know type %s; it knows %s", p.name, typ, strings.Join(slices.Sorted(maps.Keys(p.types)), ", "))
-	}
-	return fs, nil
-}
-
 func (p *provider) Check(_ context.Context, req plugin.CheckRequest) (plugin.CheckResponse, error) {
-	fs, err := p.fieldsOf(string(req.Type))
-	if err != nil {
+	inputs := req.News.Copy()
+	if err := p.schema.named(req, inputs); err != nil {
 		return plugin.CheckResponse{}, err
 	}
-	inputs := req.News.Copy()
-	if f, ok := fs["name"]; ok && !f.OutputOnly {
-		if _, set := inputs["name"]; !set {
-			inputs["name"] = autoname(req)
-		}
-	}
 	var failures []plugin.CheckFailure
-	for _, f := range checkInputs(fs, inputs) {
+	for _, f := range p.schema.check(string(req.Type), inputs) {
 		failures = append(failures, plugin.CheckFailure{Property: resource.PropertyKey(f.path), Reason: f.reason})
 	}
 	return plugin.CheckResponse{Properties: inputs, Failures: failures}, nil
 }
 
-// autoname keeps the name that a resource has, and makes one of the resource's name and seven hexadecimal digits where it has none, as the real
-// providers do.
-func autoname(req plugin.CheckRequest) resource.PropertyValue {
-	if old, ok := req.Olds["name"]; ok {
-		return old
-	}
-	if len(req.RandomSeed) == 0 {
-		h := fnv.New32a()
-		h.Write([]byte(req.URN)) // never fails
-		return resource.NewProperty(fmt.Sprintf("%s-%07x", req.URN.Name(), h.Sum32()&0xfffffff))
-	}
-	return resource.NewProperty(fmt.Sprintf("%s-%s", req.URN.Name(), hex.EncodeToString(req.RandomSeed)[:7]))
-}
-
 func (p *provider) Diff(_ context.Context, req plugin.DiffRequest) (plugin.DiffResponse, error) {
-	fs, err := p.fieldsOf(string(req.Type))
-	if err != nil {
-		return plugin.DiffResponse{}, err
-	}
-	detailed := diffInputs(fs, req.NewInputs, req.OldOutputs, req.IgnoreChanges)
-	if decide, ok := decidedByCode[string(req.Type)]; ok {
-		decide(req, detailed)
-	}
+	detailed := p.schema.diff(req)
 	if len(detailed) == 0 {
 		return plugin.DiffResult{Changes: plugin.DiffNone}, nil
 	}
@@ -154,110 +134,40 @@ func (p *provider) Diff(_ context.Context, req plugin.DiffRequest) (plugin.DiffR
 	return result, nil
 }
 
-// decidedByCode are the differences about which the real provider decides by code, so that its schema does not show it.
-var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.PropertyDiff){
-	// The location is kept in upper case.
-	bucketType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
-		if wanted, state := plain(req.NewInputs["location"]), plain(req.OldOutputs["location"]); wanted.IsString() && state.IsString() &&
-			strings.EqualFold(wanted.StringValue(), state.StringValue()) {
-			delete(detailed, "location")
-		}
-	},
-	// The primary range of a subnet can only grow in place.
-	subnetworkType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
-		const path = "ipCidrRange"
-		d, changed := detailed[path]
-		wanted, err1 := netip.ParsePrefix(values(req.NewInputs.Mappable()).str(path))
-		state, err2 := netip.ParsePrefix(values(req.OldOutputs.Mappable()).str(path))
-		if changed && (err1 != nil || err2 != nil || wanted.Bits() > state.Bits() || !wanted.Contains(state.Addr())) {
-			detailed[path] = d.ToReplace()
-		}
-	},
-	// A disk cannot shrink: a smaller one means another instance.
-	sqlInstanceType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
-		const path = "settings.diskSize"
-		wanted, state := values(req.NewInputs.Mappable()), values(req.OldOutputs.Mappable())
-		if d, changed := detailed[path]; changed && wanted.num(path) < state.num(path) {
-			detailed[path] = d.ToReplace()
-		}
-	},
-}
-
 func (p *provider) Create(_ context.Context, req plugin.CreateRequest) (plugin.CreateResponse, error) {
-	fs, err := p.fieldsOf(string(req.Type))
-	if err != nil {
-		return plugin.CreateResponse{}, err
-	}
-	inputs := withDefaults(fs, req.Properties)
+	inputs := p.schema.complete(string(req.Type), req.Properties)
 	if req.Preview {
-		return plugin.CreateResponse{Properties: planned(fs, inputs, nil)}, nil
+		return plugin.CreateResponse{Properties: p.schema.planned(string(req.Type), inputs, nil)}, nil
 	}
 	id, outputs, err := p.backend.create(string(req.Type), string(req.URN), req.URN.Name(), values(inputs.Mappable()))
 	if err != nil {
 		return plugin.CreateResponse{}, fmt.Errorf("%s %q: %w", shortType(string(req.Type)), req.URN.Name(), err)
 	}
-	return plugin.CreateResponse{ID: resource.ID(id), Properties: state(fs, outputs)}, nil
-}
-
-// planned is the state of an object as a preview knows it: what the cloud will compute is unknown, unless it is known already.
-func planned(fs fields, inputs, old resource.PropertyMap) resource.PropertyMap {
-	out := inputs.Copy()
-	for name, f := range fs {
-		key := resource.PropertyKey(name)
-		if _, set := out[key]; set || (!f.Computed && !f.OutputOnly) {
-			continue
-		}
-		if value, known := old[key]; known {
-			out[key] = value
-		} else if old == nil {
-			out[key] = resource.MakeComputed(resource.NewProperty(""))
-		}
-	}
-	return out
-}
-
-// state turns the cloud's answer into the properties of a resource; what the facts call secret is secret.
-func state(fs fields, outputs values) resource.PropertyMap {
-	properties := resource.NewPropertyMapFromMap(outputs)
-	for name, f := range fs {
-		key := resource.PropertyKey(name)
-		if value, ok := properties[key]; ok && f.Secret {
-			properties[key] = resource.MakeSecret(value)
-		}
-	}
-	return properties
+	return plugin.CreateResponse{ID: resource.ID(id), Properties: p.schema.state(string(req.Type), outputs)}, nil
 }
 
 func (p *provider) Read(_ context.Context, req plugin.ReadRequest) (plugin.ReadResponse, error) {
-	fs, err := p.fieldsOf(string(req.Type))
-	if err != nil {
-		return plugin.ReadResponse{}, err
-	}
 	inputs, outputs := p.backend.read(string(req.Type), string(req.URN), string(req.ID))
 	if outputs == nil {
 		return plugin.ReadResponse{}, nil // it is gone
 	}
 	read := req.Inputs
 	if read == nil { // an import
-		read = state(fs, inputs)
+		read = p.schema.state(string(req.Type), inputs)
 	}
-	return plugin.ReadResponse{ReadResult: plugin.ReadResult{ID: req.ID, Inputs: read, Outputs: state(fs, outputs)}}, nil
+	return plugin.ReadResponse{ReadResult: plugin.ReadResult{ID: req.ID, Inputs: read, Outputs: p.schema.state(string(req.Type), outputs)}}, nil
 }
 
 func (p *provider) Update(_ context.Context, req plugin.UpdateRequest) (plugin.UpdateResponse, error) {
-	fs, err := p.fieldsOf(string(req.Type))
-	if err != nil {
-		return plugin.UpdateResponse{}, err
-	}
-	inputs := withDefaults(fs, req.NewInputs)
+	inputs := p.schema.complete(string(req.Type), req.NewInputs)
 	if req.Preview {
-		return plugin.UpdateResponse{Properties: planned(fs, inputs, req.OldOutputs)}, nil
+		return plugin.UpdateResponse{Properties: p.schema.planned(string(req.Type), inputs, req.OldOutputs)}, nil
 	}
 	outputs, err := p.backend.update(string(req.Type), string(req.URN), string(req.ID), values(inputs.Mappable()))
 	if err != nil {
 		return plugin.UpdateResponse{}, fmt.Errorf("%s %q: %w", shortType(string(req.Type)), req.URN.Name(), err)
 	}
-	return plugin.UpdateResponse{Properties: state(fs, outputs)}, nil
+	return plugin.UpdateResponse{Properties: p.schema.state(string(req.Type), outputs)}, nil
 }
 
 func (p *provider) Delete(_ context.Context, req plugin.DeleteRequest) (plugin.DeleteResponse, error) {

@@ -170,13 +170,14 @@ func (r *run) up(ctx context.Context) (string, error) {
 		return "", err
 	}
 	problems = append(problems, r.Cloud.CheckOrder(r.graph)...)
+	problems = append(problems, r.Cloud.CheckConversation()...)
 	if problems = append(problems, r.Cloud.CheckOutputs(export)...); len(problems) > 0 {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}
 	if r.timeline, err = NewTimeline(r.graph); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, in %.1f s", took.Seconds()), nil
+	return fmt.Sprintf("created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, and a conversation can start, in %.1f s", took.Seconds()), nil
 }
 
 // elsewhere is a region in which the stack is not: a move replaces everything that has a region.

@@ -1,0 +1,322 @@
+package infra
+
+import (
+	"fmt"
+	"net/netip"
+
+	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/openhands"
+)
+
+const openHandsAppType = "openhands:k8s:OpenHandsApp"
+
+// Database is how the application reaches PostgreSQL.
+type Database struct {
+	Host, Name, User, Password pulumi.StringInput
+	Range                      netip.Prefix // in which the host is, for the NetworkPolicy
+}
+
+// Images are references of container images.
+type Images struct {
+	App, Sandbox pulumi.StringInput
+}
+
+// Identity is the application's identity: a Kubernetes service account that acts as a Google one.
+type Identity struct {
+	Namespace, ServiceAccountName string
+	GoogleServiceAccount          pulumi.StringInput // e-mail
+}
+
+// StateVolume is the volume at the release's state path.
+type StateVolume struct {
+	SizeGB   int
+	Regional bool // two zones: survives the loss of one
+}
+
+// Sandboxes are the pods that conversations run in, and where they run.
+type Sandboxes struct {
+	Namespace  string
+	Max        int     // at a time, in the whole installation
+	CPURequest float64 // vCPU
+	MemoryGiB  float64 // request and limit
+	CPULimit   float64 // vCPU
+	VolumeGiB  int     // of the workspace
+	NodePool   string  // value of the label PoolLabel
+	PoolTaint  Taint
+}
+
+// RemoteRuntime is a runtime API that the user brings.
+type RemoteRuntime struct {
+	URL    string
+	APIKey pulumi.StringInput
+}
+
+// OpenHandsAppArgs are the arguments of NewOpenHandsApp. One of Sandboxes and RemoteRuntime is set, by the release's runtime.
+type OpenHandsAppArgs struct {
+	Release  openhands.Release
+	Images   Images
+	Database Database
+	Bucket   pulumi.StringInput // name of the bucket of the file store
+	Identity Identity
+	State    StateVolume
+
+	Sandboxes     *Sandboxes
+	RemoteRuntime *RemoteRuntime
+	Conversations int // at a time, where the runtime is remote; Sandboxes.Max otherwise
+
+	CPURequest float64 // vCPU
+	MemoryGiB  float64 // request and limit
+	NodePool   string  // value of the label PoolLabel
+
+	Host             string // as in the browser's address line: localhost, or the host's name
+	ControlPlaneCIDR netip.Prefix
+	ExtraEnv         map[string]string
+}
+
+// OpenHandsApp is OpenHands on a Kubernetes cluster. It uses the kubernetes and the random provider only.
+type OpenHandsApp struct {
+	pulumi.ResourceState
+
+	Namespace pulumi.StringOutput `pulumi:"namespace"`
+	Service   pulumi.StringOutput `pulumi:"service"`
+	Port      pulumi.IntOutput    `pulumi:"port"`
+}
+
+// serverLabels select the application's pods.
+var serverLabels = map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}
+
+// skipAwait lets the engine go on at once: a volume that waits for its first consumer is bound when the pod comes, and the pod waits for the volume.
+const skipAwait = "pulumi.com/skipAwait"
+
+func (args *OpenHandsAppArgs) validate(name string) error {
+	check := checkArgs("openhands app", name)
+	for field, value := range map[string]pulumi.StringInput{
+		"images.app": args.Images.App, "database.host": args.Database.Host, "database.name": args.Database.Name, "database.user": args.Database.User,
+		"database.password": args.Database.Password, "bucket": args.Bucket, "identity.googleServiceAccount": args.Identity.GoogleServiceAccount,
+	} {
+		check.require(value != nil, "%s is required", field)
+	}
+	check.require(args.Release.Version != "", "release is required")
+	check.require(args.Identity.Namespace != "" && args.Identity.ServiceAccountName != "", "identity.namespace and identity.serviceAccountName are required")
+	check.require(args.State.SizeGB >= 10, "state.sizeGb is %d: at least 10", args.State.SizeGB)
+	check.require((args.Sandboxes == nil) != (args.RemoteRuntime == nil), "one of sandboxes and remoteRuntime is needed")
+	check.require(args.Host != "", "host is required")
+	check.require(args.CPURequest > 0 && args.MemoryGiB > 0, "cpuRequest and memoryGib are required")
+	check.require(args.Database.Range.IsValid() && args.ControlPlaneCIDR.IsValid(), "database.range and controlPlaneCidr are required")
+	if s := args.Sandboxes; s != nil {
+		check.require(s.Namespace != "" && s.Namespace != args.Identity.Namespace, "sandboxes need a namespace of their own")
+		check.require(s.Max >= 1, "sandboxes.max is %d: at least 1", s.Max)
+		check.require(args.Images.Sandbox != nil, "images.sandbox is required: without it a sandbox has no action server")
+	}
+	for name := range args.ExtraEnv {
+		if err := openhands.CheckExtraEnv(name); err != nil {
+			check.require(false, "extra environment: %s %v", name, err)
+		}
+	}
+	return check.err()
+}
+
+// NewOpenHandsApp creates the application and everything that it needs inside the cluster.
+func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, opts ...pulumi.ResourceOption) (*OpenHandsApp, error) {
+	if err := args.validate(name); err != nil {
+		return nil, err
+	}
+	c := &OpenHandsApp{}
+	if err := ctx.RegisterComponentResource(openHandsAppType, name, c, opts...); err != nil {
+		return nil, fmt.Errorf("openhands app %q: %w", name, err)
+	}
+	namespace, err := c.newNamespace(ctx, name, args.Identity.Namespace, "restricted")
+	if err != nil {
+		return nil, fmt.Errorf("openhands app %q: create the namespace: %w", name, err)
+	}
+	account, err := corev1.NewServiceAccount(ctx, name+"-server", &corev1.ServiceAccountArgs{
+		Metadata: &metav1.ObjectMetaArgs{
+			Name:        pulumi.String(args.Identity.ServiceAccountName),
+			Namespace:   namespace,
+			Annotations: pulumi.StringMap{"iam.gke.io/gcp-service-account": args.Identity.GoogleServiceAccount},
+		},
+	}, child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("openhands app %q: create the service account: %w", name, err)
+	}
+	var sandboxNamespace pulumi.StringInput
+	var prerequisites []pulumi.Resource
+	if args.Sandboxes != nil {
+		if sandboxNamespace, prerequisites, err = c.newSandboxes(ctx, name, args, account); err != nil {
+			return nil, fmt.Errorf("openhands app %q: sandboxes: %w", name, err)
+		}
+	}
+	policies, err := c.newNetworkPolicies(ctx, name, args, namespace, sandboxNamespace)
+	if err != nil {
+		return nil, fmt.Errorf("openhands app %q: network policies: %w", name, err)
+	}
+	environment, err := c.newEnvironment(ctx, name, args, namespace)
+	if err != nil {
+		return nil, fmt.Errorf("openhands app %q: environment: %w", name, err)
+	}
+	claim, err := c.newStateVolume(ctx, name, args, namespace)
+	if err != nil {
+		return nil, fmt.Errorf("openhands app %q: state volume: %w", name, err)
+	}
+	// The policies first: a pod that starts before them may talk to anything.
+	if _, err := c.newDeployment(ctx, name, args, namespace, account, environment, claim, append(prerequisites, policies...)); err != nil {
+		return nil, fmt.Errorf("openhands app %q: create the deployment: %w", name, err)
+	}
+	service, err := corev1.NewService(ctx, name, &corev1.ServiceArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace},
+		Spec: &corev1.ServiceSpecArgs{
+			Type:     pulumi.String("ClusterIP"),
+			Selector: pulumi.ToStringMap(serverLabels),
+			Ports: corev1.ServicePortArray{&corev1.ServicePortArgs{
+				Name: pulumi.String("http"), Port: pulumi.Int(args.Release.Port), TargetPort: pulumi.String("http"), Protocol: pulumi.String("TCP"),
+			}},
+		},
+	}, child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("openhands app %q: create the service: %w", name, err)
+	}
+
+	c.Namespace = namespace
+	c.Service = service.Metadata.Name().Elem()
+	c.Port = service.Spec.Ports().Index(pulumi.Int(0)).Port()
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "service": c.Service, "port": c.Port})
+}
+
+// newNamespace creates a namespace under a level of Pod Security, and returns its name as an output of it, so that who takes the name waits.
+func (c *OpenHandsApp) newNamespace(ctx *pulumi.Context, name, namespace, level string) (pulumi.StringOutput, error) {
+	created, err := corev1.NewNamespace(ctx, name+"-"+namespace, &corev1.NamespaceArgs{
+		Metadata: &metav1.ObjectMetaArgs{
+			Name: pulumi.String(namespace),
+			Labels: pulumi.StringMap{
+				"pod-security.kubernetes.io/enforce": pulumi.String(level),
+				"pod-security.kubernetes.io/warn":    pulumi.String(level),
+			},
+		},
+	}, child(c)...)
+	if err != nil {
+		return pulumi.StringOutput{}, err
+	}
+	return created.Metadata.Name().Elem(), nil
+}
+
+// Class of persistent disks that GKE brings, in one zone.
+const zonalStorageClass = "standard-rwo"
+
+// newStateVolume claims the volume at the state path, and creates the class of a disk in two zones where that is wanted: GKE brings none.
+func (c *OpenHandsApp) newStateVolume(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput) (pulumi.StringOutput, error) {
+	class := pulumi.StringInput(pulumi.String(zonalStorageClass))
+	if args.State.Regional {
+		var err error
+		if class, err = c.newRegionalStorageClass(ctx, name); err != nil {
+			return pulumi.StringOutput{}, err
+		}
+	}
+	claim, err := corev1.NewPersistentVolumeClaim(ctx, name+"-state", &corev1.PersistentVolumeClaimArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-state"), Namespace: namespace, Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")}},
+		Spec: &corev1.PersistentVolumeClaimSpecArgs{
+			AccessModes:      pulumi.ToStringArray([]string{"ReadWriteOnce"}),
+			StorageClassName: class,
+			Resources:        &corev1.VolumeResourceRequirementsArgs{Requests: pulumi.StringMap{"storage": pulumi.Sprintf("%dGi", args.State.SizeGB)}},
+		},
+	}, child(c)...)
+	if err != nil {
+		return pulumi.StringOutput{}, err
+	}
+	return claim.Metadata.Name().Elem(), nil
+}
+
+// startCommand runs the server behind a shell. As the first process of the container the shell does not pass the stop signal on, which is the point:
+// on a stop signal the runtime removes the volume of the process's first conversation with its pod (openhands/runtime/impl/kubernetes/
+// kubernetes_runtime.py). The image's own entrypoint cannot be used: it insists on root. The second command keeps the shell from replacing itself
+// by the first.
+var startCommand = []string{"/bin/sh", "-c", "python -m openhands.server; exit $?"}
+
+// stopSeconds is short, because nothing listens to the signal.
+const stopSeconds = 5
+
+func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput, account *corev1.ServiceAccount,
+	environment environment, claim pulumi.StringInput, after []pulumi.Resource,
+) (*appsv1.Deployment, error) {
+	probe := func(path string, period, failures int) *corev1.ProbeArgs {
+		return &corev1.ProbeArgs{
+			HttpGet:          &corev1.HTTPGetActionArgs{Path: pulumi.String(path), Port: pulumi.String("http")},
+			PeriodSeconds:    pulumi.Int(period),
+			TimeoutSeconds:   pulumi.Int(3),
+			FailureThreshold: pulumi.Int(failures),
+		}
+	}
+	memory := pulumi.Sprintf("%dMi", mebibytes(args.MemoryGiB))
+	container := &corev1.ContainerArgs{
+		Name:       pulumi.String("server"),
+		Image:      args.Images.App,
+		Command:    pulumi.ToStringArray(startCommand),
+		WorkingDir: pulumi.String("/app"),
+		Ports:      corev1.ContainerPortArray{&corev1.ContainerPortArgs{Name: pulumi.String("http"), ContainerPort: pulumi.Int(args.Release.Port)}},
+		EnvFrom: corev1.EnvFromSourceArray{
+			&corev1.EnvFromSourceArgs{ConfigMapRef: &corev1.ConfigMapEnvSourceArgs{Name: environment.configMap}},
+			&corev1.EnvFromSourceArgs{SecretRef: &corev1.SecretEnvSourceArgs{Name: environment.secret}},
+		},
+		// Migrations run before the server answers, and an image of gigabytes is unpacked: five minutes.
+		StartupProbe:   probe(args.Release.StartupPath, 10, 30),
+		LivenessProbe:  probe(args.Release.LivenessPath, 10, 3),
+		ReadinessProbe: probe(args.Release.ReadinessPath, 5, 3),
+		Resources: &corev1.ResourceRequirementsArgs{
+			Requests: pulumi.StringMap{"cpu": milliCPU(args.CPURequest), "memory": memory},
+			Limits:   pulumi.StringMap{"memory": memory},
+		},
+		SecurityContext: &corev1.SecurityContextArgs{
+			AllowPrivilegeEscalation: pulumi.Bool(false),
+			ReadOnlyRootFilesystem:   pulumi.Bool(true),
+			Capabilities:             &corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
+		},
+		VolumeMounts: corev1.VolumeMountArray{
+			&corev1.VolumeMountArgs{Name: pulumi.String("state"), MountPath: pulumi.String(args.Release.StatePath)},
+			&corev1.VolumeMountArgs{Name: pulumi.String("tmp"), MountPath: pulumi.String("/tmp")},
+			&corev1.VolumeMountArgs{Name: pulumi.String("home"), MountPath: pulumi.String("/home/openhands")},
+		},
+	}
+	empty := func(name string) corev1.VolumeInput {
+		return &corev1.VolumeArgs{Name: pulumi.String(name), EmptyDir: &corev1.EmptyDirVolumeSourceArgs{}}
+	}
+	return appsv1.NewDeployment(ctx, name, &appsv1.DeploymentArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace, Labels: pulumi.ToStringMap(serverLabels)},
+		Spec: &appsv1.DeploymentSpecArgs{
+			Replicas: pulumi.Int(1), // openhands.SingleProcess
+			// The old pod first: two must not have the volume, or the conversations, at the same time.
+			Strategy: &appsv1.DeploymentStrategyArgs{Type: pulumi.String("Recreate")},
+			Selector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(serverLabels)},
+			Template: &corev1.PodTemplateSpecArgs{
+				Metadata: &metav1.ObjectMetaArgs{
+					Labels: pulumi.ToStringMap(serverLabels),
+					// A changed value rolls the pod: variables are read at its start only.
+					Annotations: pulumi.StringMap{"openhands.dev/environment": environment.checksum},
+				},
+				Spec: &corev1.PodSpecArgs{
+					ServiceAccountName:            account.Metadata.Name(),
+					AutomountServiceAccountToken:  pulumi.Bool(args.Sandboxes != nil), // the Kubernetes runtime calls the API server with it
+					EnableServiceLinks:            pulumi.Bool(false),                 // a Service named OH_... or REDIS_... would break the configuration
+					TerminationGracePeriodSeconds: pulumi.Int(stopSeconds),
+					NodeSelector:                  pulumi.StringMap{PoolLabel: pulumi.String(args.NodePool)},
+					SecurityContext: &corev1.PodSecurityContextArgs{
+						RunAsNonRoot: pulumi.Bool(true), RunAsUser: pulumi.Int(args.Release.User), RunAsGroup: pulumi.Int(args.Release.User), FsGroup: pulumi.Int(args.Release.User),
+						SeccompProfile: &corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
+					},
+					Containers: corev1.ContainerArray{container},
+					Volumes: corev1.VolumeArray{
+						&corev1.VolumeArgs{Name: pulumi.String("state"), PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSourceArgs{ClaimName: claim}},
+						empty("tmp"),
+						empty("home"),
+					},
+				},
+			},
+		},
+	}, child(c, pulumi.DependsOn(after))...)
+}
+
+func mebibytes(gib float64) int { return int(gib * 1024) }
+
+func milliCPU(cpus float64) pulumi.StringOutput { return pulumi.Sprintf("%dm", int(cpus*1000)) }

@@ -1,0 +1,150 @@
+package infra
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/openhands"
+)
+
+// environment is what the server reads: the names of a ConfigMap and a Secret, and a checksum of both.
+type environment struct {
+	configMap, secret pulumi.StringInput
+	checksum          pulumi.StringInput
+}
+
+// newEnvironment writes the closed list of variables. What is not in it is unset on purpose: package openhands has the reasons.
+func (c *OpenHandsApp) newEnvironment(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput) (environment, error) {
+	jwt, err := random.NewRandomPassword(ctx, name+"-jwt", &random.RandomPasswordArgs{Length: pulumi.Int(64), Special: pulumi.Bool(false)}, child(c)...)
+	if err != nil {
+		return environment{}, fmt.Errorf("generate the key of the sessions: %w", err)
+	}
+	plain := args.variables()
+	secret := pulumi.StringMap{
+		"DB_PASS":    args.Database.Password,
+		"JWT_SECRET": jwt.Result, // left out, the server writes one into the file store
+	}
+	if args.RemoteRuntime != nil {
+		secret["SANDBOX_API_KEY"] = args.RemoteRuntime.APIKey
+	}
+	configMap, err := corev1.NewConfigMap(ctx, name+"-environment", &corev1.ConfigMapArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-environment"), Namespace: namespace},
+		Data:     plain,
+	}, child(c)...)
+	if err != nil {
+		return environment{}, fmt.Errorf("create the ConfigMap: %w", err)
+	}
+	secrets, err := corev1.NewSecret(ctx, name+"-environment", &corev1.SecretArgs{
+		Metadata:   &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-environment"), Namespace: namespace},
+		Type:       pulumi.String("Opaque"),
+		StringData: secret,
+	}, child(c)...)
+	if err != nil {
+		return environment{}, fmt.Errorf("create the Secret: %w", err)
+	}
+	return environment{
+		configMap: configMap.Metadata.Name().Elem(),
+		secret:    secrets.Metadata.Name().Elem(),
+		checksum:  checksum(plain, secret),
+	}, nil
+}
+
+// variables are those that are no secret.
+func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
+	v := pulumi.StringMap{
+		"FILE_STORE":             pulumi.String(openhands.FileStore),
+		"FILE_STORE_PATH":        args.Bucket,
+		"OH_PERSISTENCE_DIR":     pulumi.String(args.Release.StatePath),
+		"DB_HOST":                args.Database.Host,
+		"DB_PORT":                pulumi.String("5432"),
+		"DB_NAME":                args.Database.Name,
+		"DB_USER":                args.Database.User,
+		"WEB_HOST":               pulumi.String(args.Host),
+		"PERMITTED_CORS_ORIGINS": pulumi.String(args.origin()),
+		"LOG_JSON":               pulumi.String("1"),
+		"LOG_JSON_LEVEL_KEY":     pulumi.String("severity"),
+		"WORKSPACE_BASE":         pulumi.String(""),
+		"SANDBOX_USER_ID":        pulumi.String("0"),
+		"SERVE_FRONTEND":         pulumi.String("true"),
+	}
+	if args.Release.DatabaseTLS {
+		v["DB_SSL_MODE"] = pulumi.String("require")
+	}
+	if s := args.Sandboxes; s != nil {
+		maps.Copy(v, pulumi.StringMap{
+			"RUNTIME":                         pulumi.String(openhands.Kubernetes),
+			"SANDBOX_RUNTIME_CONTAINER_IMAGE": args.Images.Sandbox,
+			// Otherwise the list of conversations builds a Docker client, and answers 500.
+			"OH_SANDBOX_KIND":                    pulumi.String("ProcessSandboxServiceInjector"),
+			"OH_SANDBOX_SPEC_KIND":               pulumi.String("ProcessSandboxSpecServiceInjector"),
+			"MAX_CONCURRENT_CONVERSATIONS":       pulumi.Sprintf("%d", s.Max),
+			"KUBERNETES_NAMESPACE":               pulumi.String(s.Namespace),
+			"KUBERNETES_PVC_STORAGE_SIZE":        pulumi.Sprintf("%dGi", s.VolumeGiB),
+			"KUBERNETES_PVC_STORAGE_CLASS":       pulumi.String(zonalStorageClass),
+			"KUBERNETES_RESOURCE_CPU_REQUEST":    milliCPU(s.CPURequest),
+			"KUBERNETES_RESOURCE_MEMORY_REQUEST": pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB)),
+			"KUBERNETES_RESOURCE_MEMORY_LIMIT":   pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB)),
+			"KUBERNETES_NODE_SELECTOR_KEY":       pulumi.String(PoolLabel),
+			"KUBERNETES_NODE_SELECTOR_VAL":       pulumi.String(s.NodePool),
+			"KUBERNETES_TOLERATIONS_YAML":        pulumi.String(s.PoolTaint.tolerationYAML()),
+			"KUBERNETES_INGRESS_DOMAIN":          pulumi.String(unservedDomain),
+		})
+	}
+	if r := args.RemoteRuntime; r != nil {
+		maps.Copy(v, pulumi.StringMap{
+			"RUNTIME":                        pulumi.String(openhands.Remote),
+			"SANDBOX_REMOTE_RUNTIME_API_URL": pulumi.String(r.URL),
+			"MAX_CONCURRENT_CONVERSATIONS":   pulumi.Sprintf("%d", args.Conversations),
+		})
+	}
+	for name, value := range args.ExtraEnv { // none of the above: validate has checked
+		v[name] = pulumi.String(value)
+	}
+	return v
+}
+
+// origin is the address that the browser shows.
+func (args *OpenHandsAppArgs) origin() string {
+	if args.Host == "localhost" {
+		return fmt.Sprintf("http://localhost:%d", args.Release.Port)
+	}
+	return "https://" + args.Host
+}
+
+// unservedDomain names the Ingresses of the sandboxes' editors. Nothing serves them.
+const unservedDomain = "sandboxes.invalid"
+
+// effects are Kubernetes' names for those of GKE's API.
+var effects = map[string]string{"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}
+
+// tolerationYAML writes the toleration of the taint as the Kubernetes runtime reads it: a list in YAML.
+func (t Taint) tolerationYAML() string {
+	return fmt.Sprintf("- key: %s\n  operator: Equal\n  value: %q\n  effect: %s\n", t.Key, t.Value, effects[t.Effect])
+}
+
+// checksum changes with every variable. It is a secret as soon as one of them is.
+func checksum(variables ...pulumi.StringMap) pulumi.StringOutput {
+	var all []any
+	var names []string
+	for _, m := range variables {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			names = append(names, name)
+			all = append(all, m[name])
+		}
+	}
+	return pulumi.All(all...).ApplyT(func(values []any) string {
+		hash := sha256.New()
+		for i, name := range names {
+			fmt.Fprintf(hash, "%s=%q\n", name, values[i])
+		}
+		return hex.EncodeToString(hash.Sum(nil))
+	}).(pulumi.StringOutput)
+}

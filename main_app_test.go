@@ -1,0 +1,186 @@
+package main
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"openhands-gcp/tests/rehearsal"
+)
+
+func TestAConversationCanStart(t *testing.T) {
+	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) { assert.Empty(t, mocks.Cloud.CheckConversation()) })
+}
+
+// TestEnvironmentIsTheClosedList has every variable that OpenHands 0.62 gets. What is not here is unset on purpose.
+func TestEnvironmentIsTheClosedList(t *testing.T) {
+	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+		data := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
+		database, bucket := find(t, mocks, "DatabaseInstance", "openhands-postgres"), find(t, mocks, "Bucket", "openhands-files")
+		sandboxes := map[string][]string{"dev": {"3", "2048Mi", "10Gi"}, "prod": {"20", "3072Mi", "20Gi"}}[stack]
+		assert.Equal(t, map[string]any{
+			"RUNTIME":                            "kubernetes",
+			"SANDBOX_RUNTIME_CONTAINER_IMAGE":    "us-central1-docker.pkg.dev/my-openhands-" + stack + "/openhands-" + stack + "-ghcr/openhands/runtime:0.62-nikolaik",
+			"OH_SANDBOX_KIND":                    "ProcessSandboxServiceInjector",
+			"OH_SANDBOX_SPEC_KIND":               "ProcessSandboxSpecServiceInjector",
+			"FILE_STORE":                         "google_cloud",
+			"FILE_STORE_PATH":                    bucket.ID,
+			"OH_PERSISTENCE_DIR":                 "/.openhands",
+			"DB_HOST":                            database.Outputs["privateIpAddress"],
+			"DB_PORT":                            "5432",
+			"DB_NAME":                            "openhands",
+			"DB_USER":                            "openhands",
+			"WEB_HOST":                           "localhost",
+			"PERMITTED_CORS_ORIGINS":             "http://localhost:3000",
+			"LOG_JSON":                           "1",
+			"LOG_JSON_LEVEL_KEY":                 "severity",
+			"WORKSPACE_BASE":                     "",
+			"SANDBOX_USER_ID":                    "0",
+			"SERVE_FRONTEND":                     "true",
+			"MAX_CONCURRENT_CONVERSATIONS":       sandboxes[0],
+			"KUBERNETES_NAMESPACE":               "openhands-sandboxes",
+			"KUBERNETES_PVC_STORAGE_SIZE":        sandboxes[2],
+			"KUBERNETES_PVC_STORAGE_CLASS":       "standard-rwo",
+			"KUBERNETES_RESOURCE_CPU_REQUEST":    "1000m",
+			"KUBERNETES_RESOURCE_MEMORY_REQUEST": sandboxes[1],
+			"KUBERNETES_RESOURCE_MEMORY_LIMIT":   sandboxes[1],
+			"KUBERNETES_NODE_SELECTOR_KEY":       "openhands.dev/pool",
+			"KUBERNETES_NODE_SELECTOR_VAL":       "sandbox",
+			"KUBERNETES_TOLERATIONS_YAML":        "- key: openhands.dev/sandbox\n  operator: Equal\n  value: \"true\"\n  effect: NoSchedule\n",
+			"KUBERNETES_INGRESS_DOMAIN":          "sandboxes.invalid",
+		}, data)
+		assert.Contains(t, find(t, mocks, "Secret", "openhands-environment").Inputs["stringData"], "ciphertext", "all of it is secret")
+		assert.Equal(t, []string{"DB_PASS", "JWT_SECRET"}, secretNames(t, stack, stackFile(t, stack)))
+	})
+}
+
+// secretNames lists the variables in the application's Secret, whose values no export shows.
+func secretNames(t *testing.T, stack string, config map[string]string) (names []string) {
+	t.Helper()
+	_, err := deployed(t, stack, config, func(m *rehearsal.Mocks, _ *pulumi.RunInfo) {
+		m.Spoil = func(typ, _ string, inputs resource.PropertyMap) {
+			if typ == "kubernetes:core/v1:Secret" {
+				for _, key := range inputs["stringData"].SecretValue().Element.ObjectValue().StableKeys() {
+					names = append(names, string(key))
+				}
+			}
+		}
+	})
+	require.NoError(t, err)
+	return names
+}
+
+// TestRemoteRuntime: with another line, the pods, their pool and their settings are gone.
+func TestRemoteRuntime(t *testing.T) {
+	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), remoteRuntime), nil)
+	require.NoError(t, err)
+	assert.Empty(t, mocks.Cloud.CheckConversation())
+	data := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
+	for name := range data {
+		assert.False(t, strings.HasPrefix(name, "KUBERNETES_") || strings.HasPrefix(name, "OH_SANDBOX_"), name)
+	}
+	assert.Equal(t, "remote", data["RUNTIME"])
+	assert.Equal(t, "require", data["DB_SSL_MODE"])
+	assert.Equal(t, "https://other.example.com", data["SANDBOX_REMOTE_RUNTIME_API_URL"])
+	assert.Equal(t, []string{"DB_PASS", "JWT_SECRET", "SANDBOX_API_KEY"}, secretNames(t, "prod", nested(t, stackFile(t, "prod"), remoteRuntime)))
+	for _, r := range mocks.Resources() {
+		assert.NotContains(t, r.Name(), "sandbox")
+		assert.NotContains(t, []string{"Role", "RoleBinding", "MutatingAdmissionPolicy"}, r.Type[strings.LastIndex(r.Type, ":")+1:])
+	}
+}
+
+func TestAChangedValueRollsThePod(t *testing.T) {
+	annotation := func(changes map[string]any) any {
+		mocks, err := deployed(t, "dev", nested(t, stackFile(t, "dev"), changes), nil)
+		require.NoError(t, err)
+		template := find(t, mocks, "Deployment", "openhands").Inputs["spec"].(map[string]any)["template"].(map[string]any)
+		return template["metadata"].(map[string]any)["annotations"].(map[string]any)["openhands.dev/environment"]
+	}
+	before := annotation(nil)
+	require.NotNil(t, before)
+	assert.Equal(t, before, annotation(map[string]any{"openhands:bucket.oldVersionDays": 5}), "something else")
+	assert.NotEqual(t, before, annotation(map[string]any{"openhands:app.extraEnv": map[string]any{"LOG_LEVEL": "DEBUG"}}), "a variable")
+}
+
+// TestWhatWouldBreakAConversation makes one mistake at a time in the objects of the application. Each would leave an installation that looks healthy.
+func TestWhatWouldBreakAConversation(t *testing.T) {
+	set := func(path string, value any) func(*testing.T, resource.PropertyMap) {
+		return func(t *testing.T, inputs resource.PropertyMap) {
+			t.Helper()
+			p, err := resource.ParsePropertyPath(path)
+			require.NoError(t, err)
+			v, ok := p.Add(resource.NewProperty(inputs), resource.NewPropertyValue(value))
+			require.True(t, ok, path)
+			maps.Copy(inputs, v.ObjectValue())
+		}
+	}
+	data := func(name, value string) func(*testing.T, resource.PropertyMap) { return set("data."+name, value) }
+	for _, c := range []struct {
+		mistake, resource, name string
+		spoil                   func(*testing.T, resource.PropertyMap)
+		says                    string
+	}{
+		{"one verb more", "Role", "openhands-runtime", set("rules[0].verbs[3]", "list"), "the server may do"},
+		{"one verb less", "Role", "openhands-runtime", set("rules[0].verbs", []any{"get", "create"}), "the server may do"},
+		{"another resource", "Role", "openhands-runtime", set("rules[0].resources[1]", "secrets"), "the server may do"},
+		{"token for the sandboxes", "ServiceAccountPatch", "openhands-sandbox-default", set("automountServiceAccountToken", true), "hands its token to every sandbox"},
+		{"token in the policy", "MutatingAdmissionPolicy", "openhands-gvisor", set("spec.mutations[0].applyConfiguration.expression", "Object{spec: Object.spec{runtimeClassName: \"gvisor\"}}"), "no policy puts the pods"},
+		{"policy bound elsewhere", "MutatingAdmissionPolicyBinding", "openhands-gvisor", set("spec.matchResources.namespaceSelector.matchLabels[\"kubernetes.io/metadata.name\"]", "default"), "no policy puts the pods"},
+		{"selector of a policy misspelt", "NetworkPolicy", "openhands-sandboxes", set("spec.podSelector.matchLabels.app", "openhands-runtimes"), "selects no pod"},
+		{"peer of a policy misspelt", "NetworkPolicy", "openhands-sandboxes", set("spec.ingress[0].from[0].podSelector.matchLabels[\"app.kubernetes.io/name\"]", "openhand"), "cannot reach a sandbox"},
+		{"port of a policy", "NetworkPolicy", "openhands-server", set("spec.egress[6].ports[0].port", 8888.0), "cannot reach a sandbox"},
+		{"deny that allows", "NetworkPolicy", "openhands-deny-all", set("spec.egress", []any{map[string]any{}}), "has no policy that denies everything"},
+		{"state volume at another path", "Deployment", "openhands", set("spec.template.spec.containers[0].volumeMounts[0].mountPath", "/opt/workspace_base"), "the state path /.openhands is on no volume"},
+		{"two replicas", "Deployment", "openhands", set("spec.replicas", 2.0), "one replica"},
+		{"rolling update", "Deployment", "openhands", set("spec.strategy.type", "RollingUpdate"), "one replica"},
+		{"latest image", "Deployment", "openhands", set("spec.template.spec.containers[0].image", "ghcr.io/openhands/openhands:latest"), "another one tomorrow"},
+		{"toleration that does not match the taint", "ConfigMap", "openhands-environment", data("KUBERNETES_TOLERATIONS_YAML", "- key: openhands.dev/sandboxes\n  operator: Exists\n"), "a sandbox stays pending"},
+		{"taint that does not match the toleration", "NodePool", "openhands-sandbox", set("nodeConfig.taints[0].value", "yes"), "a sandbox stays pending"},
+		{"sandboxes on the app's nodes", "ConfigMap", "openhands-environment", data("KUBERNETES_NODE_SELECTOR_VAL", "app"), "which has no gVisor"},
+		{"another Kubernetes service account", "IAMMember", "openhands-binding", set("member", "serviceAccount:my-openhands-dev.svc.id.goog[openhands/openhands-deploy]"), "no binding names it"},
+		{"another bucket", "ConfigMap", "openhands-environment", data("FILE_STORE_PATH", "/.openhands"), "may not use the bucket"},
+		{"file store that is memory", "ConfigMap", "openhands-environment", data("FILE_STORE", "gcs"), "every session is lost"},
+		{"another database", "ConfigMap", "openhands-environment", data("DB_HOST", "10.0.0.3"), "is the private address of no database"},
+		{"another password", "Secret", "openhands-environment", func(_ *testing.T, inputs resource.PropertyMap) {
+			inputs["stringData"] = resource.NewPropertyValue(map[string]any{"DB_PASS": "x"})
+		}, "has another password"},
+		{"quota that differs", "ResourceQuota", "openhands-sandboxes", set("spec.hard.pods", "2"), "the quota is of \"2\" pods"},
+		{"no default IngressClass", "IngressClass", "openhands-unserved", set("metadata.annotations[\"ingressclass.kubernetes.io/is-default-class\"]", "false"), "public load balancer"},
+		{"sandboxes under another level", "Namespace", "openhands-openhands-sandboxes", set("metadata.labels[\"pod-security.kubernetes.io/enforce\"]", "privileged"), "not baseline"},
+
+		// What the API server refuses.
+		{"unknown field", "Deployment", "openhands", set("spec.template.spec.containers[0].imagePullpolicy", "Always"), "unknown field"},
+		{"selector that matches nothing", "Deployment", "openhands", set("spec.selector.matchLabels.app", "x"), "does not match the labels"},
+		{"missing ConfigMap", "Deployment", "openhands", set("spec.template.spec.containers[0].envFrom[0].configMapRef.name", "other"), "does not exist"},
+		{"missing service account", "Deployment", "openhands", set("spec.template.spec.serviceAccountName", "other"), "does not exist"},
+		{"missing namespace", "ConfigMap", "openhands-environment", set("metadata.namespace", "other"), "does not exist"},
+		{"missing storage class", "PersistentVolumeClaim", "openhands-state", set("spec.storageClassName", "fast"), "does not exist"},
+		{"root in a restricted namespace", "Deployment", "openhands", set("spec.template.spec.securityContext.runAsNonRoot", false), "violates PodSecurity"},
+		{"escalation in a restricted namespace", "Deployment", "openhands", set("spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation", true), "violates PodSecurity"},
+		{"pool that does not exist", "Deployment", "openhands", set("spec.template.spec.nodeSelector[\"openhands.dev/pool\"]", "other"), "no node matches"},
+		{"name that is none", "ConfigMap", "openhands-environment", set("metadata.name", "Environment"), "RFC 1123"},
+	} {
+		t.Run(c.mistake, func(t *testing.T) {
+			hit := false
+			mocks, err := deployed(t, "dev", stackFile(t, "dev"), func(m *rehearsal.Mocks, _ *pulumi.RunInfo) {
+				m.Spoil = func(typ, name string, inputs resource.PropertyMap) {
+					if name == c.name && strings.HasSuffix(typ, ":"+c.resource) {
+						hit = true
+						c.spoil(t, inputs)
+					}
+				}
+			})
+			require.True(t, hit, "the program has no such resource")
+			said := strings.Join(mocks.Cloud.CheckConversation(), "\n")
+			if err != nil {
+				said = err.Error()
+			}
+			assert.Contains(t, said, c.says)
+		})
+	}
+}

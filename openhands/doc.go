@@ -1,0 +1,6 @@
+// Package openhands is what the program knows about the application: its release lines and what each of them can do, the environment that it reads, and
+// which settings lose data or crash it. It knows no cloud and no Pulumi.
+//
+// Facts are read from the source of OpenHands (https://github.com/OpenHands/OpenHands) at the tag of each release; paths in comments are in that
+// repository.
+package openhands

@@ -1,0 +1,70 @@
+package openhands
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Kinds of file stores. Any other value silently becomes memory, and every session is lost at the next restart (openhands/storage/__init__.py).
+const FileStore = "google_cloud"
+
+// never are variables that break the open-source image, with the reason.
+var never = map[string]string{
+	"GCP_DB_INSTANCE":          "it switches to a connector for Cloud SQL that is not in the image, and the server crashes. The database is reached by its private address",
+	"GCP_PROJECT":              "it belongs to a connector for Cloud SQL that is not in the image",
+	"GCP_REGION":               "it belongs to a connector for Cloud SQL that is not in the image",
+	"DEBUG_LLM":                "the server asks for input at its start, and hangs",
+	"OPENHANDS_CONFIG_CLS":     "the open-source server raises an error at its start",
+	"GOOGLE_CLOUD_BUCKET_NAME": "it is never read: the bucket is FILE_STORE_PATH, which the program sets",
+	"KUBERNETES_PRIVILEGED":    "a sandbox that is privileged is none",
+	"DB_POOL_SIZE":             "it is ignored; the size of the pool is fixed, and the connection budget counts with it",
+}
+
+// reasons are for owned variables that people try to set, with what would happen.
+var reasons = map[string]string{
+	"FILE_STORE":                      "any value but local, s3 and google_cloud silently becomes memory (gcs too), and every session is lost at the next restart",
+	"FILE_STORE_PATH":                 "it is the name of the bucket, and with another value the server asks for a bucket that does not exist, and dies",
+	"RUNTIME":                         "set openhands:app.runtime",
+	"SANDBOX_RUNTIME_CONTAINER_IMAGE": "set openhands:app.sandboxImage",
+	"MAX_CONCURRENT_CONVERSATIONS":    "set openhands:sandboxes.max, which the quota and the node pool follow",
+	"SANDBOX_REMOTE_RUNTIME_API_URL":  "set openhands:app.remoteRuntimeUrl",
+	"SANDBOX_API_KEY":                 "set the secret openhands:sandboxApiKey",
+	"SANDBOX_USER_ID":                 "any value but 0 makes the image look for a Docker socket, and die",
+	"OH_SANDBOX_KIND":                 "any other value builds a Docker client, and the list of conversations answers 500",
+	"OH_SANDBOX_SPEC_KIND":            "any other value builds a Docker client, and the list of conversations answers 500",
+	"OH_PERSISTENCE_DIR":              "it is where the state volume is mounted",
+}
+
+// owned are the variables that the program sets, with the runtime kubernetes or remote.
+var owned = []string{
+	"RUNTIME", "SANDBOX_RUNTIME_CONTAINER_IMAGE", "OH_SANDBOX_KIND", "OH_SANDBOX_SPEC_KIND", "FILE_STORE", "FILE_STORE_PATH", "OH_PERSISTENCE_DIR",
+	"DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "DB_SSL_MODE", "JWT_SECRET", "WEB_HOST", "PERMITTED_CORS_ORIGINS", "LOG_JSON", "LOG_JSON_LEVEL_KEY",
+	"WORKSPACE_BASE", "SANDBOX_USER_ID", "SERVE_FRONTEND", "MAX_CONCURRENT_CONVERSATIONS", "SANDBOX_REMOTE_RUNTIME_API_URL", "SANDBOX_API_KEY", "FORWARDED_ALLOW_IPS",
+}
+
+// kubernetesPrefix begins the settings of the Kubernetes runtime, all of which are the program's.
+const kubernetesPrefix = "KUBERNETES_"
+
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// CheckExtraEnv refuses a variable of the user's that would override one of the program's or break the server.
+func CheckExtraEnv(name string) error {
+	if !variable.MatchString(name) {
+		return fmt.Errorf("is not the name of an environment variable")
+	}
+	if why, broken := never[name]; broken {
+		return fmt.Errorf("must not be set: %s", why)
+	}
+	isOwned := strings.HasPrefix(name, kubernetesPrefix)
+	for _, o := range owned {
+		isOwned = isOwned || o == name
+	}
+	if !isOwned {
+		return nil
+	}
+	if why, known := reasons[name]; known {
+		return fmt.Errorf("is set by the program: %s", why)
+	}
+	return fmt.Errorf("is set by the program itself: remove it")
+}
