@@ -33,8 +33,9 @@ lint: bin/staticcheck ## formatting, module files, vet, staticcheck
 	bin/staticcheck ./...
 
 .PHONY: docs
-docs: ## write docs/configuration.md anew, from the types and the profiles
+docs: ## write docs/configuration.md and the README's list of resources anew
 	go test ./stacks -run TestConfigurationReference -update
+	go test . -run TestReadmeListsTheResources -update
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time

@@ -118,6 +118,20 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 			return err
 		}
 
+		_, err = infra.NewObservability(ctx, name, &infra.ObservabilityArgs{
+			Title:            "OpenHands " + config.Stack,
+			Emails:           config.Observability.NotificationEmails,
+			Labels:           pulumi.ToStringMap(config.AllLabels()),
+			Project:          config.Project,
+			Cluster:          cluster.Name,
+			Namespace:        app.Namespace,
+			Deployment:       app.Deployment,
+			DatabaseInstance: database.InstanceName,
+		}, providers, ready)
+		if err != nil {
+			return err
+		}
+
 		ctx.Export("appNamespace", app.Namespace)
 		ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward service/%s %d:%d", app.Namespace, app.Service, app.Port, app.Port))
 		ctx.Export("clusterName", cluster.Name)

@@ -53,6 +53,8 @@ var otherValues = map[string]any{
 	"openhands:app.extraEnv":         map[string]any{"HTTPS_PROXY": "http://proxy:3128"},
 	"openhands:sandboxApiKey":        "key",
 
+	"openhands:observability.notificationEmails": []any{"ops@example.com"},
+
 	"openhands:sandboxes.cpuLimit":         6,
 	"openhands:sandboxes.volumeGiB":        40,
 	"openhands:sandboxes.max":              40,

@@ -81,9 +81,10 @@ type OpenHandsAppArgs struct {
 type OpenHandsApp struct {
 	pulumi.ResourceState
 
-	Namespace pulumi.StringOutput `pulumi:"namespace"`
-	Service   pulumi.StringOutput `pulumi:"service"`
-	Port      pulumi.IntOutput    `pulumi:"port"`
+	Namespace  pulumi.StringOutput `pulumi:"namespace"`
+	Deployment pulumi.StringOutput `pulumi:"deployment"`
+	Service    pulumi.StringOutput `pulumi:"service"`
+	Port       pulumi.IntOutput    `pulumi:"port"`
 }
 
 // serverLabels select the application's pods.
@@ -163,7 +164,8 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 		return nil, fmt.Errorf("openhands app %q: state volume: %w", name, err)
 	}
 	// The policies first: a pod that starts before them may talk to anything.
-	if _, err := c.newDeployment(ctx, name, args, namespace, account, environment, claim, append(prerequisites, policies...)); err != nil {
+	deployment, err := c.newDeployment(ctx, name, args, namespace, account, environment, claim, append(prerequisites, policies...))
+	if err != nil {
 		return nil, fmt.Errorf("openhands app %q: create the deployment: %w", name, err)
 	}
 	service, err := corev1.NewService(ctx, name, &corev1.ServiceArgs{
@@ -181,9 +183,10 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	}
 
 	c.Namespace = namespace
+	c.Deployment = deployment.Metadata.Name().Elem()
 	c.Service = service.Metadata.Name().Elem()
 	c.Port = service.Spec.Ports().Index(pulumi.Int(0)).Port()
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "service": c.Service, "port": c.Port})
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "deployment": c.Deployment, "service": c.Service, "port": c.Port})
 }
 
 // newNamespace creates a namespace under a level of Pod Security, and returns its name as an output of it, so that who takes the name waits.

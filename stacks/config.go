@@ -19,6 +19,8 @@ type Config struct {
 	Bucket    Bucket    `json:"openhands:bucket"`
 	Registry  Registry  `json:"openhands:registry"`
 
+	Observability Observability `json:"openhands:observability"`
+
 	SandboxAPIKey string `json:"openhands:sandboxApiKey" jsonschema_description:"Secret. Key of the runtime API, where app.runtime is remote."`
 
 	// Stack is the name of the stack, as Pulumi knows it.
@@ -83,6 +85,11 @@ type AppPool struct {
 	MachineType string `json:"machineType" jsonschema_description:"Machine type of the nodes."`
 	MinNodes    int    `json:"minNodes" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Fewest nodes, in the whole cluster."`
 	MaxNodes    int    `json:"maxNodes" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most nodes, in the whole cluster."`
+}
+
+// Observability says who is told when something is wrong.
+type Observability struct {
+	NotificationEmails []string `json:"notificationEmails" jsonschema_description:"Addresses that alerts are sent to. Without any, alerts are seen in the console only."`
 }
 
 // App is the configuration of OpenHands itself.

@@ -178,6 +178,9 @@ func TestBadInput(t *testing.T) {
 		{mistake: "soft delete for two days", set: values{"openhands:bucket": `{"softDeleteDays":2}`}, path: "openhands:bucket.softDeleteDays", says: "0 (off) or 7 to 90"},
 		{mistake: "location that is none", set: values{"openhands:bucket": `{"location":"Frankfurt"}`}, path: "openhands:bucket.location", says: "is not a location"},
 
+		{mistake: "address that is none", set: values{"openhands:observability": `{"notificationEmails":["ops"]}`}, path: "openhands:observability.notificationEmails", says: "is not an e-mail address"},
+		{mistake: "address named twice", set: values{"openhands:observability": `{"notificationEmails":["a@example.com","A@example.com"]}`}, path: "openhands:observability.notificationEmails", says: "twice"},
+
 		// Protection.
 		{mistake: "prod without a protected cluster", profile: "prod", set: values{"openhands:cluster": `{"deletionProtection":false}`}, path: "openhands:cluster.deletionProtection", says: "does not run unprotected"},
 		{mistake: "prod without a protected database", profile: "prod", set: values{"openhands:database": `{"deletionProtection":false}`}, path: "openhands:database.deletionProtection", says: "openhands:teardown"},

@@ -40,6 +40,7 @@ func (c *Config) validate() []Problem {
 	c.validateApp(report)
 	c.validateDatabase(report)
 	c.validateBucket(report)
+	c.validateObservability(report)
 	c.validateProtection(report)
 	return problems
 }
@@ -202,6 +203,21 @@ func (c *Config) validateBucket(report reporter) {
 	}
 	if c.Bucket.Location != "" && !location.MatchString(c.Bucket.Location) {
 		report("openhands:bucket.location", "%q is not a location: write a region like us-central1, or US, EU or ASIA", c.Bucket.Location)
+	}
+}
+
+var emailAddress = regexp.MustCompile(`^[^@\s]+@[^@\s]+\.[^@\s]+$`)
+
+func (c *Config) validateObservability(report reporter) {
+	const path = "openhands:observability.notificationEmails"
+	emails := c.Observability.NotificationEmails
+	for _, email := range emails {
+		if !emailAddress.MatchString(email) {
+			report(path, "%q is not an e-mail address", email)
+		}
+	}
+	if sorted := slices.Sorted(slices.Values(emails)); len(slices.CompactFunc(sorted, strings.EqualFold)) < len(emails) {
+		report(path, "names an address twice")
 	}
 }
 

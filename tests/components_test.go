@@ -544,3 +544,36 @@ func TestArgumentsAreChecked(t *testing.T) {
 		})
 	}
 }
+
+func TestAlertsTellWhoIsListed(t *testing.T) {
+	mocks, err := deploy(t, func(ctx *pulumi.Context, ready pulumi.ResourceOption) error {
+		_, err := infra.NewObservability(ctx, "obs", &infra.ObservabilityArgs{
+			Title: "OpenHands test", Emails: []string{"ops@example.com"}, Project: project,
+			Cluster: pulumi.String("c"), Namespace: pulumi.String("ns"), Deployment: pulumi.String("d"), DatabaseInstance: pulumi.String("db"),
+		}, ready)
+		return err
+	})
+	require.NoError(t, err)
+	channel := one(t, mocks, "NotificationChannel")
+	assert.Equal(t, "ops@example.com", at(t, channel, "labels.email_address"))
+	queries := map[string]any{}
+	for _, alert := range all(mocks, "AlertPolicy") {
+		assert.Equal(t, []any{channel.ID}, alert.Inputs["notificationChannels"])
+		assert.NotEmpty(t, at(t, alert, "documentation.content"), "what to do")
+		conditions := alert.Inputs["conditions"].([]any)
+		require.Len(t, conditions, 1)
+		queries[alert.Name()] = conditions[0].(map[string]any)["conditionPrometheusQueryLanguage"].(map[string]any)["query"]
+	}
+	assert.Equal(t, map[string]any{
+		"obs-availability":  `(max(kube_deployment_status_replicas_available{cluster="c",namespace="ns",deployment="d"}) or vector(0)) < 1`,
+		"obs-database-cpu":  `max(cloudsql_googleapis_com:database_cpu_utilization{monitored_resource="cloudsql_database",database_id="my-project:db"}) > 0.9`,
+		"obs-database-disk": `max(cloudsql_googleapis_com:database_disk_utilization{monitored_resource="cloudsql_database",database_id="my-project:db"}) > 0.85`,
+	}, queries)
+	var dashboard struct {
+		MosaicLayout struct {
+			Tiles []any `json:"tiles"`
+		} `json:"mosaicLayout"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(one(t, mocks, "Dashboard").Inputs["dashboardJson"].(string)), &dashboard))
+	assert.Len(t, dashboard.MosaicLayout.Tiles, 3)
+}

@@ -29,6 +29,9 @@ var durations = map[string]int{
 	sqlDatabaseType:      5,
 	sqlUserType:          5,
 	nodePoolType:         100,
+	alertType:            3,
+	channelType:          3,
+	dashboardType:        3,
 }
 
 // Durations that depend on more than the type, in seconds.

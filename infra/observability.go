@@ -1,0 +1,150 @@
+package infra
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/monitoring"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+const observabilityType = "openhands:gcp:Observability"
+
+// ObservabilityArgs are the arguments of NewObservability.
+type ObservabilityArgs struct {
+	Title  string   // begins the names of alerts and dashboard, e.g. OpenHands prod
+	Emails []string // who is told; nobody where empty, and the alerts are seen in the console only
+	Labels pulumi.StringMapInput
+
+	Cluster, Namespace, Deployment pulumi.StringInput
+	Project                        string
+	DatabaseInstance               pulumi.StringInput
+}
+
+// Observability tells people when the application or its database is in trouble, by signals that exist: the application itself has none.
+type Observability struct {
+	pulumi.ResourceState
+
+	Dashboard pulumi.StringOutput `pulumi:"dashboard"` // id
+}
+
+// signal is a PromQL expression that is shown, and its limit that is alerted on.
+type signal struct {
+	role, title string
+	query       pulumi.StringOutput // yields one value
+	alert       string              // what makes it bad, e.g. "> 0.9"
+	lasting     string              // for how long, e.g. 300s
+	advice      string              // for who is told, in Markdown
+}
+
+func (args *ObservabilityArgs) signals() []signal {
+	database := func(metric string) pulumi.StringOutput {
+		return pulumi.Sprintf(`max(cloudsql_googleapis_com:%s{monitored_resource="cloudsql_database",database_id="%s:%s"})`, metric, args.Project, args.DatabaseInstance)
+	}
+	return []signal{
+		{
+			role: "availability", title: "application available",
+			// No series at all is as bad as no replica.
+			query: pulumi.Sprintf(`(max(kube_deployment_status_replicas_available{cluster="%s",namespace="%s",deployment="%s"}) or vector(0))`, args.Cluster, args.Namespace, args.Deployment),
+			alert: "< 1", lasting: "300s",
+			advice: "No pod of the application is ready. `kubectl --namespace=openhands get pods`, then `kubectl --namespace=openhands describe pod` and `kubectl --namespace=openhands logs deployment/openhands --previous`. A database that cannot be reached keeps the server from starting.",
+		},
+		{
+			role: "database-cpu", title: "database CPU", query: database("database_cpu_utilization"), alert: "> 0.9", lasting: "900s",
+			advice: "The database's CPU has been above 90 % for 15 minutes. Look at Query Insights in the console; a larger `openhands:database.tier` restarts the database.",
+		},
+		{
+			role: "database-disk", title: "database disk", query: database("database_disk_utilization"), alert: "> 0.85", lasting: "900s",
+			advice: "The database's disk is over 85 % full. It grows by itself up to `openhands:database.diskLimitGb`: if it has reached that, raise it.",
+		},
+	}
+}
+
+// NewObservability creates a notification channel for each address, an alert for each signal, and a dashboard that shows all of them.
+func NewObservability(ctx *pulumi.Context, name string, args *ObservabilityArgs, opts ...pulumi.ResourceOption) (*Observability, error) {
+	check := checkArgs("observability", name)
+	check.require(args.Title != "" && args.Project != "", "title and project are required")
+	for field, value := range map[string]pulumi.StringInput{
+		"cluster": args.Cluster, "namespace": args.Namespace, "deployment": args.Deployment, "databaseInstance": args.DatabaseInstance,
+	} {
+		check.require(value != nil, "%s is required", field)
+	}
+	if err := check.err(); err != nil {
+		return nil, err
+	}
+	c := &Observability{}
+	if err := ctx.RegisterComponentResource(observabilityType, name, c, opts...); err != nil {
+		return nil, fmt.Errorf("observability %q: %w", name, err)
+	}
+	var channels pulumi.StringArray
+	for _, email := range args.Emails {
+		channel, err := monitoring.NewNotificationChannel(ctx, name+"-"+email, &monitoring.NotificationChannelArgs{
+			DisplayName: pulumi.String(args.Title + ": " + email),
+			Type:        pulumi.String("email"),
+			Labels:      pulumi.StringMap{"email_address": pulumi.String(email)},
+			UserLabels:  args.Labels,
+		}, child(c)...)
+		if err != nil {
+			return nil, fmt.Errorf("observability %q: channel to %s: %w", name, email, err)
+		}
+		channels = append(channels, channel.Name)
+	}
+	signals := args.signals()
+	for _, s := range signals {
+		if err := c.newAlert(ctx, name, args, s, channels); err != nil {
+			return nil, fmt.Errorf("observability %q: alert %s: %w", name, s.role, err)
+		}
+	}
+	dashboard, err := monitoring.NewDashboard(ctx, name+"-dashboard", &monitoring.DashboardArgs{DashboardJson: dashboardJSON(args.Title, signals)}, child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("observability %q: dashboard: %w", name, err)
+	}
+	c.Dashboard = dashboard.ID().ToStringOutput()
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"dashboard": c.Dashboard})
+}
+
+func (c *Observability) newAlert(ctx *pulumi.Context, name string, args *ObservabilityArgs, s signal, channels pulumi.StringArray) error {
+	_, err := monitoring.NewAlertPolicy(ctx, name+"-"+s.role, &monitoring.AlertPolicyArgs{
+		DisplayName: pulumi.String(args.Title + ": " + s.title),
+		Combiner:    pulumi.String("OR"),
+		Conditions: monitoring.AlertPolicyConditionArray{&monitoring.AlertPolicyConditionArgs{
+			DisplayName: pulumi.String(s.title),
+			ConditionPrometheusQueryLanguage: &monitoring.AlertPolicyConditionConditionPrometheusQueryLanguageArgs{
+				Query:              pulumi.Sprintf("%s %s", s.query, s.alert),
+				Duration:           pulumi.String(s.lasting),
+				EvaluationInterval: pulumi.String("60s"),
+			},
+		}},
+		NotificationChannels: channels,
+		AlertStrategy:        &monitoring.AlertPolicyAlertStrategyArgs{AutoClose: pulumi.String("1800s")},
+		Documentation:        &monitoring.AlertPolicyDocumentationArgs{Content: pulumi.String(s.advice), MimeType: pulumi.String("text/markdown")},
+		UserLabels:           args.Labels,
+	}, child(c)...)
+	return err
+}
+
+// dashboardJSON writes a dashboard with one chart for each signal, two in a row.
+// https://cloud.google.com/monitoring/api/ref_v3/rest/v1/projects.dashboards
+func dashboardJSON(title string, signals []signal) pulumi.StringOutput {
+	queries := make([]any, len(signals))
+	for i, s := range signals {
+		queries[i] = s.query
+	}
+	return pulumi.All(queries...).ApplyT(func(values []any) (string, error) {
+		const columns, width, height = 48, 24, 16
+		var tiles []any
+		for i, s := range signals {
+			tiles = append(tiles, map[string]any{
+				"xPos": i % (columns / width) * width, "yPos": i / (columns / width) * height, "width": width, "height": height,
+				"widget": map[string]any{"title": s.title, "xyChart": map[string]any{
+					"dataSets": []any{map[string]any{"plotType": "LINE", "timeSeriesQuery": map[string]any{"prometheusQuery": values[i]}}},
+				}},
+			})
+		}
+		document, err := json.Marshal(map[string]any{"displayName": title, "mosaicLayout": map[string]any{"columns": columns, "tiles": tiles}})
+		if err != nil {
+			return "", fmt.Errorf("dashboard %s: %w", title, err)
+		}
+		return string(document), nil
+	}).(pulumi.StringOutput)
+}
