@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"strings"
 	"testing"
 
@@ -109,73 +108,54 @@ func TestAChangedValueRollsThePod(t *testing.T) {
 
 // TestWhatWouldBreakAConversation makes one mistake at a time in the objects of the application. Each would leave an installation that looks healthy.
 func TestWhatWouldBreakAConversation(t *testing.T) {
-	set := func(path string, value any) func(*testing.T, resource.PropertyMap) {
-		return func(t *testing.T, inputs resource.PropertyMap) {
-			t.Helper()
-			p, err := resource.ParsePropertyPath(path)
-			require.NoError(t, err)
-			v, ok := p.Add(resource.NewProperty(inputs), resource.NewPropertyValue(value))
-			require.True(t, ok, path)
-			maps.Copy(inputs, v.ObjectValue())
-		}
-	}
-	data := func(name, value string) func(*testing.T, resource.PropertyMap) { return set("data."+name, value) }
+	data := func(name, value string) func(resource.PropertyMap) { return setInput("data."+name, value) }
 	for _, c := range []struct {
 		mistake, resource, name string
-		spoil                   func(*testing.T, resource.PropertyMap)
+		spoil                   func(resource.PropertyMap)
 		says                    string
 	}{
-		{"one verb more", "Role", "openhands-runtime", set("rules[0].verbs[3]", "list"), "the server may do"},
-		{"one verb less", "Role", "openhands-runtime", set("rules[0].verbs", []any{"get", "create"}), "the server may do"},
-		{"another resource", "Role", "openhands-runtime", set("rules[0].resources[1]", "secrets"), "the server may do"},
-		{"token for the sandboxes", "ServiceAccountPatch", "openhands-sandbox-default", set("automountServiceAccountToken", true), "hands its token to every sandbox"},
-		{"token in the policy", "MutatingAdmissionPolicy", "openhands-gvisor", set("spec.mutations[0].applyConfiguration.expression", "Object{spec: Object.spec{runtimeClassName: \"gvisor\"}}"), "no policy puts the pods"},
-		{"policy bound elsewhere", "MutatingAdmissionPolicyBinding", "openhands-gvisor", set("spec.matchResources.namespaceSelector.matchLabels[\"kubernetes.io/metadata.name\"]", "default"), "no policy puts the pods"},
-		{"selector of a policy misspelt", "NetworkPolicy", "openhands-sandboxes", set("spec.podSelector.matchLabels.app", "openhands-runtimes"), "selects no pod"},
-		{"peer of a policy misspelt", "NetworkPolicy", "openhands-sandboxes", set("spec.ingress[0].from[0].podSelector.matchLabels[\"app.kubernetes.io/name\"]", "openhand"), "cannot reach a sandbox"},
-		{"port of a policy", "NetworkPolicy", "openhands-server", set("spec.egress[6].ports[0].port", 8888.0), "cannot reach a sandbox"},
-		{"deny that allows", "NetworkPolicy", "openhands-deny-all", set("spec.egress", []any{map[string]any{}}), "has no policy that denies everything"},
-		{"state volume at another path", "Deployment", "openhands", set("spec.template.spec.containers[0].volumeMounts[0].mountPath", "/opt/workspace_base"), "the state path /.openhands is on no volume"},
-		{"two replicas", "Deployment", "openhands", set("spec.replicas", 2.0), "one replica"},
-		{"rolling update", "Deployment", "openhands", set("spec.strategy.type", "RollingUpdate"), "one replica"},
-		{"latest image", "Deployment", "openhands", set("spec.template.spec.containers[0].image", "ghcr.io/openhands/openhands:latest"), "another one tomorrow"},
+		{"one verb more", "Role", "openhands-runtime", setInput("rules[0].verbs[3]", "list"), "the server may do"},
+		{"one verb less", "Role", "openhands-runtime", setInput("rules[0].verbs", []any{"get", "create"}), "the server may do"},
+		{"another resource", "Role", "openhands-runtime", setInput("rules[0].resources[1]", "secrets"), "the server may do"},
+		{"token for the sandboxes", "ServiceAccountPatch", "openhands-sandbox-default", setInput("automountServiceAccountToken", true), "hands its token to every sandbox"},
+		{"token in the policy", "MutatingAdmissionPolicy", "openhands-gvisor", setInput("spec.mutations[0].applyConfiguration.expression", "Object{spec: Object.spec{runtimeClassName: \"gvisor\"}}"), "no policy puts the pods"},
+		{"policy bound elsewhere", "MutatingAdmissionPolicyBinding", "openhands-gvisor", setInput("spec.matchResources.namespaceSelector.matchLabels[\"kubernetes.io/metadata.name\"]", "default"), "no policy puts the pods"},
+		{"selector of a policy misspelt", "NetworkPolicy", "openhands-sandboxes", setInput("spec.podSelector.matchLabels.app", "openhands-runtimes"), "selects no pod"},
+		{"peer of a policy misspelt", "NetworkPolicy", "openhands-sandboxes", setInput("spec.ingress[0].from[0].podSelector.matchLabels[\"app.kubernetes.io/name\"]", "openhand"), "cannot reach a sandbox"},
+		{"port of a policy", "NetworkPolicy", "openhands-server", setInput("spec.egress[6].ports[0].port", 8888.0), "cannot reach a sandbox"},
+		{"deny that allows", "NetworkPolicy", "openhands-deny-all", setInput("spec.egress", []any{map[string]any{}}), "has no policy that denies everything"},
+		{"state volume at another path", "Deployment", "openhands", setInput("spec.template.spec.containers[0].volumeMounts[0].mountPath", "/opt/workspace_base"), "the state path /.openhands is on no volume"},
+		{"two replicas", "Deployment", "openhands", setInput("spec.replicas", 2.0), "one replica"},
+		{"rolling update", "Deployment", "openhands", setInput("spec.strategy.type", "RollingUpdate"), "one replica"},
+		{"latest image", "Deployment", "openhands", setInput("spec.template.spec.containers[0].image", "ghcr.io/openhands/openhands:latest"), "another one tomorrow"},
 		{"toleration that does not match the taint", "ConfigMap", "openhands-environment", data("KUBERNETES_TOLERATIONS_YAML", "- key: openhands.dev/sandboxes\n  operator: Exists\n"), "a sandbox stays pending"},
-		{"taint that does not match the toleration", "NodePool", "openhands-sandbox", set("nodeConfig.taints[0].value", "yes"), "a sandbox stays pending"},
+		{"taint that does not match the toleration", "NodePool", "openhands-sandbox", setInput("nodeConfig.taints[0].value", "yes"), "a sandbox stays pending"},
 		{"sandboxes on the app's nodes", "ConfigMap", "openhands-environment", data("KUBERNETES_NODE_SELECTOR_VAL", "app"), "which has no gVisor"},
-		{"another Kubernetes service account", "IAMMember", "openhands-binding", set("member", "serviceAccount:my-openhands-dev.svc.id.goog[openhands/openhands-deploy]"), "no binding names it"},
+		{"another Kubernetes service account", "IAMMember", "openhands-binding", setInput("member", "serviceAccount:my-openhands-dev.svc.id.goog[openhands/openhands-deploy]"), "no binding names it"},
 		{"another bucket", "ConfigMap", "openhands-environment", data("FILE_STORE_PATH", "/.openhands"), "may not use the bucket"},
 		{"file store that is memory", "ConfigMap", "openhands-environment", data("FILE_STORE", "gcs"), "every session is lost"},
 		{"another database", "ConfigMap", "openhands-environment", data("DB_HOST", "10.0.0.3"), "is the private address of no database"},
-		{"another password", "Secret", "openhands-environment", func(_ *testing.T, inputs resource.PropertyMap) {
+		{"another password", "Secret", "openhands-environment", func(inputs resource.PropertyMap) {
 			inputs["stringData"] = resource.NewPropertyValue(map[string]any{"DB_PASS": "x"})
 		}, "has another password"},
-		{"quota that differs", "ResourceQuota", "openhands-sandboxes", set("spec.hard.pods", "2"), "the quota is of \"2\" pods"},
-		{"no default IngressClass", "IngressClass", "openhands-unserved", set("metadata.annotations[\"ingressclass.kubernetes.io/is-default-class\"]", "false"), "public load balancer"},
-		{"sandboxes under another level", "Namespace", "openhands-openhands-sandboxes", set("metadata.labels[\"pod-security.kubernetes.io/enforce\"]", "privileged"), "not baseline"},
+		{"quota that differs", "ResourceQuota", "openhands-sandboxes", setInput("spec.hard.pods", "2"), "the quota is of \"2\" pods"},
+		{"no default IngressClass", "IngressClass", "openhands-unserved", setInput("metadata.annotations[\"ingressclass.kubernetes.io/is-default-class\"]", "false"), "public load balancer"},
+		{"sandboxes under another level", "Namespace", "openhands-openhands-sandboxes", setInput("metadata.labels[\"pod-security.kubernetes.io/enforce\"]", "privileged"), "not baseline"},
 
 		// What the API server refuses.
-		{"unknown field", "Deployment", "openhands", set("spec.template.spec.containers[0].imagePullpolicy", "Always"), "unknown field"},
-		{"selector that matches nothing", "Deployment", "openhands", set("spec.selector.matchLabels.app", "x"), "does not match the labels"},
-		{"missing ConfigMap", "Deployment", "openhands", set("spec.template.spec.containers[0].envFrom[0].configMapRef.name", "other"), "does not exist"},
-		{"missing service account", "Deployment", "openhands", set("spec.template.spec.serviceAccountName", "other"), "does not exist"},
-		{"missing namespace", "ConfigMap", "openhands-environment", set("metadata.namespace", "other"), "does not exist"},
-		{"missing storage class", "PersistentVolumeClaim", "openhands-state", set("spec.storageClassName", "fast"), "does not exist"},
-		{"root in a restricted namespace", "Deployment", "openhands", set("spec.template.spec.securityContext.runAsNonRoot", false), "violates PodSecurity"},
-		{"escalation in a restricted namespace", "Deployment", "openhands", set("spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation", true), "violates PodSecurity"},
-		{"pool that does not exist", "Deployment", "openhands", set("spec.template.spec.nodeSelector[\"openhands.dev/pool\"]", "other"), "no node matches"},
-		{"name that is none", "ConfigMap", "openhands-environment", set("metadata.name", "Environment"), "RFC 1123"},
+		{"unknown field", "Deployment", "openhands", setInput("spec.template.spec.containers[0].imagePullpolicy", "Always"), "unknown field"},
+		{"selector that matches nothing", "Deployment", "openhands", setInput("spec.selector.matchLabels.app", "x"), "does not match the labels"},
+		{"missing ConfigMap", "Deployment", "openhands", setInput("spec.template.spec.containers[0].envFrom[0].configMapRef.name", "other"), "does not exist"},
+		{"missing service account", "Deployment", "openhands", setInput("spec.template.spec.serviceAccountName", "other"), "does not exist"},
+		{"missing namespace", "ConfigMap", "openhands-environment", setInput("metadata.namespace", "other"), "does not exist"},
+		{"missing storage class", "PersistentVolumeClaim", "openhands-state", setInput("spec.storageClassName", "fast"), "does not exist"},
+		{"root in a restricted namespace", "Deployment", "openhands", setInput("spec.template.spec.securityContext.runAsNonRoot", false), "violates PodSecurity"},
+		{"escalation in a restricted namespace", "Deployment", "openhands", setInput("spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation", true), "violates PodSecurity"},
+		{"pool that does not exist", "Deployment", "openhands", setInput("spec.template.spec.nodeSelector[\"openhands.dev/pool\"]", "other"), "no node matches"},
+		{"name that is none", "ConfigMap", "openhands-environment", setInput("metadata.name", "Environment"), "RFC 1123"},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
-			hit := false
-			mocks, err := deployed(t, "dev", stackFile(t, "dev"), func(m *rehearsal.Mocks, _ *pulumi.RunInfo) {
-				m.Spoil = func(typ, name string, inputs resource.PropertyMap) {
-					if name == c.name && strings.HasSuffix(typ, ":"+c.resource) {
-						hit = true
-						c.spoil(t, inputs)
-					}
-				}
-			})
-			require.True(t, hit, "the program has no such resource")
+			mocks, err := spoiled(t, c.resource, c.name, c.spoil)
 			said := strings.Join(mocks.Cloud.CheckConversation(), "\n")
 			if err != nil {
 				said = err.Error()
