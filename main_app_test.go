@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -95,6 +96,7 @@ func TestRemoteRuntime(t *testing.T) {
 
 func TestAChangedValueRollsThePod(t *testing.T) {
 	annotation := func(changes map[string]any) any {
+		t.Helper()
 		mocks, err := deployed(t, "dev", nested(t, stackFile(t, "dev"), changes), nil)
 		require.NoError(t, err)
 		template := find(t, mocks, "Deployment", "openhands").Inputs["spec"].(map[string]any)["template"].(map[string]any)
@@ -103,7 +105,11 @@ func TestAChangedValueRollsThePod(t *testing.T) {
 	before := annotation(nil)
 	require.NotNil(t, before)
 	assert.Equal(t, before, annotation(map[string]any{"openhands:bucket.oldVersionDays": 5}), "something else")
-	assert.NotEqual(t, before, annotation(map[string]any{"openhands:app.extraEnv": map[string]any{"LOG_LEVEL": "DEBUG"}}), "a variable")
+	assert.NotEqual(t, before, annotation(map[string]any{"openhands:app.extraEnv": map[string]any{"HTTPS_PROXY": "http://proxy:3128"}}), "a variable")
+	remote := annotation(remoteRuntime)
+	other := maps.Clone(remoteRuntime)
+	other["openhands:sandboxApiKey"] = "rotated"
+	assert.NotEqual(t, remote, annotation(other), "a secret")
 }
 
 // TestWhatWouldBreakAConversation makes one mistake at a time in the objects of the application. Each would leave an installation that looks healthy.
@@ -122,7 +128,13 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		{"policy bound elsewhere", "MutatingAdmissionPolicyBinding", "openhands-gvisor", setInput("spec.matchResources.namespaceSelector.matchLabels[\"kubernetes.io/metadata.name\"]", "default"), "no policy puts the pods"},
 		{"selector of a policy misspelt", "NetworkPolicy", "openhands-sandboxes", setInput("spec.podSelector.matchLabels.app", "openhands-runtimes"), "selects no pod"},
 		{"peer of a policy misspelt", "NetworkPolicy", "openhands-sandboxes", setInput("spec.ingress[0].from[0].podSelector.matchLabels[\"app.kubernetes.io/name\"]", "openhand"), "cannot reach a sandbox"},
-		{"port of a policy", "NetworkPolicy", "openhands-server", setInput("spec.egress[6].ports[0].port", 8888.0), "cannot reach a sandbox"},
+		{"port of a policy", "NetworkPolicy", "openhands-server", setInput("spec.egress[5].ports[0].port", 8888.0), "cannot reach a sandbox"},
+		{"no way to DNS", "NetworkPolicy", "openhands-server", setInput("spec.egress[0].ports[0].port", 54.0), "cannot reach DNS"},
+		{"no way to the metadata server", "NetworkPolicy", "openhands-server", setInput("spec.egress[1].ports[0].port", 81.0), "cannot reach the metadata server"},
+		{"no way to the API server", "NetworkPolicy", "openhands-server", setInput("spec.egress[2].to[0].ipBlock.cidr", "172.16.1.0/28"), "cannot reach the API server"},
+		{"no way to the database", "NetworkPolicy", "openhands-server", setInput("spec.egress[3].to[0].ipBlock.cidr", "10.65.0.0/20"), "cannot reach the database"},
+		{"no way to the internet", "NetworkPolicy", "openhands-server", setInput("spec.egress[4].ports[0].port", 80.0), "cannot reach the internet"},
+		{"variable beside the list", "Deployment", "openhands", setInput("spec.template.spec.containers[0].env", []any{map[string]any{"name": "GCP_DB_INSTANCE", "value": "x"}}), "beside the closed list"},
 		{"deny that allows", "NetworkPolicy", "openhands-deny-all", setInput("spec.egress", []any{map[string]any{}}), "has no policy that denies everything"},
 		{"state volume at another path", "Deployment", "openhands", setInput("spec.template.spec.containers[0].volumeMounts[0].mountPath", "/opt/workspace_base"), "the state path /.openhands is on no volume"},
 		{"two replicas", "Deployment", "openhands", setInput("spec.replicas", 2.0), "one replica"},

@@ -211,15 +211,18 @@ const zonalStorageClass = "standard-rwo"
 
 // newStateVolume claims the volume at the state path, and creates the class of a disk in two zones where that is wanted: GKE brings none.
 func (c *OpenHandsApp) newStateVolume(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput) (pulumi.StringOutput, error) {
+	// Another class means another volume. Its name is another one too, so that the new volume comes before the old one goes: a claim in use cannot.
+	claimName := name + "-state"
 	class := pulumi.StringInput(pulumi.String(zonalStorageClass))
 	if args.State.Regional {
+		claimName += "-regional"
 		var err error
 		if class, err = c.newRegionalStorageClass(ctx, name); err != nil {
 			return pulumi.StringOutput{}, err
 		}
 	}
 	claim, err := corev1.NewPersistentVolumeClaim(ctx, name+"-state", &corev1.PersistentVolumeClaimArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-state"), Namespace: namespace, Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")}},
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(claimName), Namespace: namespace, Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")}},
 		Spec: &corev1.PersistentVolumeClaimSpecArgs{
 			AccessModes:      pulumi.ToStringArray([]string{"ReadWriteOnce"}),
 			StorageClassName: class,
@@ -280,6 +283,7 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 			&corev1.VolumeMountArgs{Name: pulumi.String("state"), MountPath: pulumi.String(args.Release.StatePath)},
 			&corev1.VolumeMountArgs{Name: pulumi.String("tmp"), MountPath: pulumi.String("/tmp")},
 			&corev1.VolumeMountArgs{Name: pulumi.String("home"), MountPath: pulumi.String("/home/openhands")},
+			&corev1.VolumeMountArgs{Name: pulumi.String("logs"), MountPath: pulumi.String("/app/logs")}, // made at the debug level
 		},
 	}
 	empty := func(name string) corev1.VolumeInput {
@@ -313,6 +317,7 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 						&corev1.VolumeArgs{Name: pulumi.String("state"), PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSourceArgs{ClaimName: claim}},
 						empty("tmp"),
 						empty("home"),
+						empty("logs"),
 					},
 				},
 			},

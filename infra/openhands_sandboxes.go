@@ -95,12 +95,16 @@ func (c *OpenHandsApp) newRuntimeRole(ctx *pulumi.Context, name string, namespac
 	return binding, nil
 }
 
+// closingSandboxes is the room for pods that are on their way out: the server closes the oldest conversation for a new one, does not wait for its pod to
+// go, and a pod counts until it is gone.
+const closingSandboxes = 2
+
 // newSandboxLimits caps the number of sandboxes, and gives each the CPU limit that the runtime cannot set.
 func (c *OpenHandsApp) newSandboxLimits(ctx *pulumi.Context, name string, s *Sandboxes, namespace pulumi.StringInput) ([]pulumi.Resource, error) {
 	quota, err := corev1.NewResourceQuota(ctx, name+"-sandboxes", &corev1.ResourceQuotaArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-sandboxes"), Namespace: namespace},
 		Spec: &corev1.ResourceQuotaSpecArgs{Hard: pulumi.StringMap{
-			"pods":                   pulumi.Sprintf("%d", s.Max),
+			"pods":                   pulumi.Sprintf("%d", s.Max+closingSandboxes),
 			"services.loadbalancers": pulumi.String("0"),
 			"services.nodeports":     pulumi.String("0"),
 		}},

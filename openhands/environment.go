@@ -3,6 +3,7 @@ package openhands
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -43,6 +44,17 @@ var owned = []string{
 	"WORKSPACE_BASE", "SANDBOX_USER_ID", "SERVE_FRONTEND", "MAX_CONCURRENT_CONVERSATIONS", "SANDBOX_REMOTE_RUNTIME_API_URL", "SANDBOX_API_KEY", "FORWARDED_ALLOW_IPS",
 }
 
+// reservedPrefixes begin families of variables that are not for users, with the reason.
+var reservedPrefixes = map[string]string{
+	"OH_":      "variables that begin with OH_ are the server's own configuration, which the program sets as a whole",
+	"DB_":      "the database is the program's own",
+	"SANDBOX_": "the sandboxes are the program's own: see openhands:sandboxes",
+	"GOOGLE_":  "the server is known to Google by its Kubernetes service account, which other credentials would replace",
+	"PYTHON":   "it changes the interpreter under the server",
+	"LD_":      "it changes what the server loads",
+	"PORT":     "the probes and the Service expect the release's port",
+}
+
 // kubernetesPrefix begins the settings of the Kubernetes runtime, all of which are the program's.
 const kubernetesPrefix = "KUBERNETES_"
 
@@ -55,6 +67,11 @@ func CheckExtraEnv(name string) error {
 	}
 	if why, broken := never[name]; broken {
 		return fmt.Errorf("must not be set: %s", why)
+	}
+	for prefix, why := range reservedPrefixes {
+		if strings.HasPrefix(strings.ToUpper(name), prefix) && !slices.Contains(owned, name) {
+			return fmt.Errorf("must not be set: %s", why)
+		}
 	}
 	isOwned := strings.HasPrefix(name, kubernetesPrefix)
 	for _, o := range owned {

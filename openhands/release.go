@@ -23,6 +23,7 @@ type Release struct {
 
 	Image        string // name and tag on ghcr.io
 	SandboxImage string // the same for sandboxes; empty where the line starts none
+	tags         *regexp.Regexp
 	sandboxTags  *regexp.Regexp
 
 	Port      int    // HTTP and WebSocket (containers/app/Dockerfile)
@@ -47,14 +48,14 @@ const SingleProcess = "conversations live in the memory of one process, and a se
 var releases = []Release{
 	{
 		Version: "0.62.0", Runtimes: []Runtime{Kubernetes},
-		Image: "openhands/openhands:0.62.0", SandboxImage: "openhands/runtime:0.62-nikolaik", sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
+		Image: "openhands/openhands:0.62.0", tags: regexp.MustCompile(`^0\.62([.-]|$)`), SandboxImage: "openhands/runtime:0.62-nikolaik", sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/alive",
 	},
 	{
 		Version: "1.9.3", Runtimes: []Runtime{Remote},
-		Image: "openhands/openhands:1.9.3",
-		Port:  3000, User: 42420, StatePath: "/.openhands", Connections: 70,
+		Image: "openhands/openhands:1.9.3", tags: regexp.MustCompile(`^1\.9([.-]|$)`),
+		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/ready", DatabaseTLS: true,
 	},
 }
@@ -82,12 +83,28 @@ func together() string {
 	return strings.Join(pairs, ", or ")
 }
 
-// CheckImage refuses a reference that may name another image tomorrow, or that is known to be of another line.
-func CheckImage(reference string) error {
+// CheckAppImage refuses an image of the application that is not of the release's line: environment, probes and runtime are the line's. Of an image by
+// digest, the line cannot be seen.
+func (r Release) CheckAppImage(reference string) error {
+	if err := checkImage(reference); err != nil {
+		return err
+	}
+	if _, tag, digest := split(reference); digest == "" && !r.tags.MatchString(tag) {
+		return fmt.Errorf("%s is not of the line of release %s: its tag must match %s, or set openhands:app.release", reference, r.Version, r.tags)
+	}
+	return nil
+}
+
+var sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// checkImage refuses a reference that may name another image tomorrow.
+func checkImage(reference string) error {
 	name, tag, digest := split(reference)
 	switch {
 	case name == "" || strings.ContainsAny(reference, " \t"):
 		return fmt.Errorf("%q is not an image", reference)
+	case digest != "" && !sha256Digest.MatchString(digest):
+		return fmt.Errorf("%s: %q is not a digest: write sha256: and 64 hexadecimal digits", reference, digest)
 	case digest != "":
 		return nil
 	case tag == "":
@@ -104,7 +121,7 @@ func (r Release) CheckSandboxImage(reference string) error {
 	if r.SandboxImage == "" {
 		return fmt.Errorf("release %s starts no sandboxes of its own: remove the image", r.Version)
 	}
-	if err := CheckImage(reference); err != nil {
+	if err := checkImage(reference); err != nil {
 		return err
 	}
 	if _, tag, digest := split(reference); digest == "" && !r.sandboxTags.MatchString(tag) {

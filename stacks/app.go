@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 
 	"openhands-gcp/openhands"
@@ -22,12 +23,19 @@ func (c *Config) RunsSandboxes() bool { return c.App.Runtime == string(openhands
 func (c *Config) validateApp(report reporter) {
 	const key = "openhands:app."
 	release, err := openhands.Lookup(c.App.Release, openhands.Runtime(c.App.Runtime))
+	for name := range c.App.ExtraEnv {
+		if err := openhands.CheckExtraEnv(name); err != nil {
+			report(key+"extraEnv."+name, "%v", err)
+		}
+	}
+	c.validateRuntime(report)
+	c.validateAppSize(report)
 	if err != nil {
 		report(key+"release", "%v", err)
 		return
 	}
 	if c.App.Image != "" {
-		if err := openhands.CheckImage(c.App.Image); err != nil {
+		if err := release.CheckAppImage(c.App.Image); err != nil {
 			report(key+"image", "%v", err)
 		}
 	}
@@ -36,12 +44,6 @@ func (c *Config) validateApp(report reporter) {
 			report(key+"sandboxImage", "%v", err)
 		}
 	}
-	for name := range c.App.ExtraEnv {
-		if err := openhands.CheckExtraEnv(name); err != nil {
-			report(key+"extraEnv."+name, "%v", err)
-		}
-	}
-	c.validateRuntime(report)
 	// The server keeps a few connections for its administrators, and a rolling change of the database needs some more.
 	const reserved = 10
 	if budget := release.Connections + reserved; c.Database.MaxConnections < budget {
@@ -61,11 +63,29 @@ func (c *Config) validateRuntime(report reporter) {
 			report(path, "has no effect with runtime %s: remove it, or set openhands:app.runtime to remote", c.App.Runtime)
 		}
 	}
-	if u, err := url.Parse(c.App.RemoteRuntimeURL); c.App.RemoteRuntimeURL != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-		report(key+"remoteRuntimeUrl", "%q is not an https address", c.App.RemoteRuntimeURL)
+	if u, err := url.Parse(c.App.RemoteRuntimeURL); c.App.RemoteRuntimeURL != "" {
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+			report(key+"remoteRuntimeUrl", "%q is not an https address", c.App.RemoteRuntimeURL)
+		} else if ip, err := netip.ParseAddr(u.Hostname()); (u.Port() != "" && u.Port() != "443") || (err == nil && ip.IsPrivate()) {
+			report(key+"remoteRuntimeUrl", "%q is out of reach: the application's NetworkPolicy lets it reach public addresses on port 443", c.App.RemoteRuntimeURL)
+		}
 	}
 	if c.Sandboxes.CPULimit < c.Sandboxes.CPURequest {
 		report("openhands:sandboxes.cpuLimit", "is %g, below cpuRequest (%g)", c.Sandboxes.CPULimit, c.Sandboxes.CPURequest)
+	}
+}
+
+// validateAppSize refuses an application that no node of its pool has room for: its pod would stay pending.
+func (c *Config) validateAppSize(report reporter) {
+	m, err := parseMachineType(c.Cluster.AppPool.MachineType)
+	if err != nil {
+		return // of another family, or reported already
+	}
+	cpus, memory := m.allocatable()
+	cpus, memory = cpus-systemCPU, memory-systemMemoryGiB
+	if c.App.CPURequest > cpus || c.App.MemoryGiB > memory {
+		report("openhands:app.memoryGiB", "the application asks for %g vCPU and %g GiB, and an %s has %.2f and %.1f left: choose a larger openhands:cluster.appPool.machineType, or a smaller application",
+			c.App.CPURequest, c.App.MemoryGiB, c.Cluster.AppPool.MachineType, cpus, memory)
 	}
 }
 

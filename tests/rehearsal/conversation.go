@@ -3,7 +3,9 @@ package rehearsal
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -101,6 +103,9 @@ func (t *conversation) checkServer() {
 	for _, container := range spec.Template.Spec.Containers {
 		if strings.HasSuffix(container.Image, ":latest") || !strings.ContainsAny(container.Image[strings.LastIndex(container.Image, "/")+1:], ":@") {
 			t.report("the server's image %s may be another one tomorrow", container.Image)
+		}
+		for _, variable := range container.Env {
+			t.report("variable %s is set beside the closed list", variable.Name)
 		}
 		for _, m := range container.VolumeMounts {
 			for _, v := range spec.Template.Spec.Volumes {
@@ -220,8 +225,10 @@ func (t *conversation) checkSandbox() {
 			quota = labelsOf(o.inputs, "spec.hard")["pods"]
 		}
 	}
-	if most := t.env["MAX_CONCURRENT_CONVERSATIONS"]; quota != most {
-		t.report("the quota is of %q pods, and MAX_CONCURRENT_CONVERSATIONS is %q", quota, most)
+	// Two more: a pod that is closed for a new conversation counts until it is gone.
+	most, err := strconv.Atoi(t.env["MAX_CONCURRENT_CONVERSATIONS"])
+	if err != nil || quota != strconv.Itoa(most+2) {
+		t.report("the quota is of %q pods, and MAX_CONCURRENT_CONVERSATIONS is %q: two more are needed", quota, t.env["MAX_CONCURRENT_CONVERSATIONS"])
 	}
 	unserved := slices.ContainsFunc(t.cloud.all(ingressClassType), func(o *object) bool {
 		return labelsOf(o.inputs, "metadata.annotations")["ingressclass.kubernetes.io/is-default-class"] == "true" && !strings.Contains(o.inputs.str("spec.controller"), "gce")
@@ -229,7 +236,7 @@ func (t *conversation) checkSandbox() {
 	if !unserved {
 		t.report("GKE builds a public load balancer for every conversation: no default IngressClass takes their Ingresses away from it")
 	}
-	if !strings.Contains(t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"], "/runtime:0.62") {
+	if image := t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"]; !strings.Contains(image, "@sha256:") && !strings.Contains(image, ":0.62") {
 		t.report("SANDBOX_RUNTIME_CONTAINER_IMAGE %q is not of the server's line", t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"])
 	}
 }
@@ -286,9 +293,61 @@ func (t *conversation) checkPolicies() {
 			t.report("namespace %s has no policy that denies everything", namespace)
 		}
 	}
+	for _, way := range []struct {
+		address, protocol string
+		port              int32
+		what              string
+	}{
+		{t.env["DB_HOST"], "TCP", 5432, "the database"},
+		{t.controlPlane(), "TCP", 443, "the API server"},
+		{"169.254.169.254", "TCP", 80, "the metadata server, for Workload Identity"},
+		{"169.254.20.10", "UDP", 53, "DNS"},
+		{"203.0.113.1", "TCP", 443, "the internet"},
+	} {
+		if !t.reaches(way.address, corev1.Protocol(way.protocol), way.port) {
+			t.report("the server cannot reach %s: no policy allows %s port %d", way.what, way.address, way.port)
+		}
+	}
 	if !toSandbox || !fromServer {
 		t.report("the server cannot reach a sandbox on port 8080 (egress allowed: %t, ingress allowed: %t)", toSandbox, fromServer)
 	}
+}
+
+// controlPlane is the private address of the API server.
+func (t *conversation) controlPlane() string {
+	for _, o := range t.cloud.all(clusterType) {
+		return o.outputs.str("privateClusterConfig.privateEndpoint")
+	}
+	return ""
+}
+
+// reaches reports whether a policy lets the server reach an address that is no pod's.
+func (t *conversation) reaches(address string, protocol corev1.Protocol, port int32) bool {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	inside := func(cidr string) bool {
+		prefix, err := netip.ParsePrefix(cidr)
+		return err == nil && prefix.Contains(ip)
+	}
+	for _, o := range t.cloud.all(networkPolicyType) {
+		policy := decodeAs[*networkingv1.NetworkPolicy](o)
+		if policy.Namespace != t.server.Namespace || !contained(policy.Spec.PodSelector.MatchLabels, t.server.Spec.Template.Labels) {
+			continue
+		}
+		for _, rule := range policy.Spec.Egress {
+			open := slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool {
+				return p.Port != nil && p.Port.IntVal == port && p.Protocol != nil && *p.Protocol == protocol
+			})
+			if open && slices.ContainsFunc(rule.To, func(p networkingv1.NetworkPolicyPeer) bool {
+				return p.IPBlock != nil && inside(p.IPBlock.CIDR) && !slices.ContainsFunc(p.IPBlock.Except, inside)
+			}) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func opens(ports []networkingv1.NetworkPolicyPort, port int32) bool {
