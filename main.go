@@ -20,7 +20,6 @@ import (
 const (
 	name             = "openhands" // instance name of every component
 	nodeTag          = "openhands-node"
-	appPort          = 3000
 	appNamespace     = "openhands"
 	appKSA           = "openhands"
 	sandboxNamespace = "openhands-sandboxes"
@@ -196,7 +195,7 @@ func networkArgs(config *stacks.Config) *infra.NetworkArgs {
 		PeeringCIDR:     ranges.Peering,
 		FlowLogSampling: config.Network.FlowLogSampling,
 		NodeTag:         nodeTag,
-		AppPort:         appPort,
+		AppPort:         config.Release().Port,
 	}
 }
 

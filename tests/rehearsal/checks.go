@@ -11,7 +11,7 @@ import (
 // CheckOrder reports each resource that used another one which nothing makes it wait for. Such a program works by luck.
 func (c *Cloud) CheckOrder(g *Graph) []string {
 	var problems []string
-	for _, n := range c.takeNeeds() {
+	for _, n := range c.recordedNeeds() {
 		if _, exists := g.resources[n.urn]; !exists {
 			continue
 		}

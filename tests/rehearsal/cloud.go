@@ -204,7 +204,7 @@ func (r *request) enabled(api string) error {
 	return nil
 }
 
-// Create makes an object, or says why the cloud refuses.
+// create makes an object, or says why the cloud refuses.
 func (c *Cloud) create(typ, urn, name string, inputs values) (string, values, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -315,8 +315,8 @@ func (c *Cloud) Objects() []Object {
 	return out
 }
 
-// Needs lists what had to exist before what, as "resource, other resource, why".
-func (c *Cloud) takeNeeds() []need {
+// recordedNeeds lists what had to exist before what.
+func (c *Cloud) recordedNeeds() []need {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.needs)

@@ -16,17 +16,16 @@ type Export struct {
 
 // Resource is one resource of a stack's state.
 type Resource struct {
-	URN                  string              `json:"urn"`
-	Type                 string              `json:"type"`
-	ID                   string              `json:"id"`
-	Custom               bool                `json:"custom"`
-	Protect              bool                `json:"protect"`
-	Parent               string              `json:"parent"`
-	Provider             string              `json:"provider"` // <URN>::<id>
-	Inputs               map[string]any      `json:"inputs"`
-	Outputs              map[string]any      `json:"outputs"`
-	Dependencies         []string            `json:"dependencies"`
-	PropertyDependencies map[string][]string `json:"propertyDependencies"`
+	URN          string         `json:"urn"`
+	Type         string         `json:"type"`
+	ID           string         `json:"id"`
+	Custom       bool           `json:"custom"`
+	Protect      bool           `json:"protect"`
+	Parent       string         `json:"parent"`
+	Provider     string         `json:"provider"` // <URN>::<id>
+	Inputs       map[string]any `json:"inputs"`
+	Outputs      map[string]any `json:"outputs"`
+	Dependencies []string       `json:"dependencies"`
 }
 
 // Name is the last part of the resource's URN.

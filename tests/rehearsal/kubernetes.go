@@ -43,7 +43,8 @@ var kubernetesTypes = map[string]struct {
 	"kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicyBinding": {"admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding", false, func() any { return &admissionv1.MutatingAdmissionPolicyBinding{} }},
 }
 
-// immutable are the paths whose change replaces an object, as the provider knows them.
+// immutable are the paths that cannot change in place. Of a few (volumeMode, volumeBindingMode) the provider does not know that: there the API server
+// refuses, and no replacement is planned.
 var immutable = map[string][]string{
 	"kubernetes:apps/v1:Deployment":                       {"spec.selector"},
 	"kubernetes:core/v1:PersistentVolumeClaim":            {"spec.accessModes", "spec.storageClassName", "spec.volumeName", "spec.volumeMode"},

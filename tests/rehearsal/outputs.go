@@ -40,6 +40,15 @@ func (c *Cloud) expectedOutputs() map[string]any {
 	for _, o := range c.all(membershipType) {
 		want["credentialsCommand"] = fmt.Sprintf("gcloud container fleet memberships get-credentials %s --location=%s --project=%s", o.outputs.str("membershipId"), o.outputs.str("location"), c.project)
 	}
+	for _, o := range c.all("kubernetes:core/v1:Service") {
+		namespace, name := o.inputs.str("metadata.namespace"), o.inputs.str("metadata.name")
+		want["appNamespace"] = namespace
+		for _, item := range o.inputs.list("spec.ports") {
+			if port, ok := item.(map[string]any); ok {
+				want["openCommand"] = fmt.Sprintf("kubectl --namespace=%s port-forward service/%s %v:%v", namespace, name, port["port"], port["port"])
+			}
+		}
+	}
 	for _, o := range c.all(sqlInstanceType) {
 		want["databaseInstance"], want["databaseHost"] = o.outputs.str("name"), o.outputs.str("privateIpAddress")
 	}
