@@ -13,6 +13,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"openhands-gcp/infra"
+	"openhands-gcp/openhands"
 	"openhands-gcp/stacks"
 )
 
@@ -57,7 +58,7 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 			return err
 		}
 
-		services, err := infra.NewProjectServices(ctx, name, providers)
+		services, err := infra.NewProjectServices(ctx, name, &infra.ProjectServicesArgs{LoadBalancer: config.Exposed(), DNS: config.Exposure.DNSZone != ""}, providers)
 		if err != nil {
 			return err
 		}
@@ -112,7 +113,7 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 		if err != nil {
 			return err
 		}
-		app, err := infra.NewOpenHandsApp(ctx, name, appArgs(config, registry, database, bucket, identity), providers, kubernetes, cluster.Ready(), bucket.Writable(), identity.Bound())
+		app, err := infra.NewOpenHandsApp(ctx, name, appArgs(config, cluster, registry, database, bucket, identity), providers, kubernetes, cluster.Ready(), bucket.Writable(), identity.Bound())
 		if err != nil {
 			return err
 		}
@@ -131,6 +132,8 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 			return err
 		}
 
+		ctx.Export("url", app.URL)
+		ctx.Export("dnsRecords", app.DNSRecords)
 		ctx.Export("appNamespace", app.Namespace)
 		ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward service/%s %d:%d", app.Namespace, app.Service, app.Port, app.Port))
 		ctx.Export("clusterName", cluster.Name)
@@ -187,7 +190,7 @@ func newKubernetesProvider(ctx *pulumi.Context, cluster *infra.GkeCluster) (pulu
 
 func networkArgs(config *stacks.Config) *infra.NetworkArgs {
 	ranges := config.Ranges()
-	return &infra.NetworkArgs{
+	args := &infra.NetworkArgs{
 		Region:          config.Region,
 		NodesCIDR:       ranges.Nodes,
 		PodsCIDR:        ranges.Pods,
@@ -195,8 +198,11 @@ func networkArgs(config *stacks.Config) *infra.NetworkArgs {
 		PeeringCIDR:     ranges.Peering,
 		FlowLogSampling: config.Network.FlowLogSampling,
 		NodeTag:         nodeTag,
-		AppPort:         config.Release().Port,
 	}
+	if config.Exposed() {
+		args.LoadBalancerPort = config.Release().Port
+	}
+	return args
 }
 
 func clusterArgs(config *stacks.Config, services *infra.ProjectServices, network *infra.Network) *infra.GkeClusterArgs {
@@ -214,6 +220,7 @@ func clusterArgs(config *stacks.Config, services *infra.ProjectServices, network
 		NodeAccountID:     config.NodeAccountID(),
 		NodeTag:           nodeTag,
 		Protect:           config.Protect(c.DeletionProtection),
+		FQDNNetworkPolicy: c.FQDNNetworkPolicy,
 		Labels:            pulumi.ToStringMap(config.AllLabels()),
 		ControlPlaneCIDR:  config.Ranges().ControlPlane,
 		Network:           network.NetworkID,
@@ -230,7 +237,7 @@ func sandboxPool(config *stacks.Config) *infra.SandboxPool {
 	return &infra.SandboxPool{MachineType: config.Sandboxes.Pool.MachineType, MaxNodes: config.SandboxNodes(), Spot: config.Sandboxes.Pool.Spot}
 }
 
-func appArgs(config *stacks.Config, registry *infra.Registry, database *infra.CloudSqlPostgres, bucket *infra.StorageBucket, identity *infra.WorkloadIdentity) *infra.OpenHandsAppArgs {
+func appArgs(config *stacks.Config, cluster *infra.GkeCluster, registry *infra.Registry, database *infra.CloudSqlPostgres, bucket *infra.StorageBucket, identity *infra.WorkloadIdentity) *infra.OpenHandsAppArgs {
 	release := config.Release()
 	args := &infra.OpenHandsAppArgs{
 		Release:  release,
@@ -240,25 +247,62 @@ func appArgs(config *stacks.Config, registry *infra.Registry, database *infra.Cl
 		Identity: infra.Identity{Namespace: appNamespace, ServiceAccountName: appKSA, GoogleServiceAccount: identity.Email},
 		State:    infra.StateVolume{SizeGB: config.App.StateSizeGB, Regional: config.App.RegionalState},
 
-		Conversations:    config.Sandboxes.Max,
-		CPURequest:       config.App.CPURequest,
-		MemoryGiB:        config.App.MemoryGiB,
-		NodePool:         infra.AppPoolName,
-		Host:             "localhost",
-		ControlPlaneCIDR: config.Ranges().ControlPlane,
-		ExtraEnv:         config.App.ExtraEnv,
+		Conversations: config.Sandboxes.Max,
+		CPURequest:    config.App.CPURequest,
+		MemoryGiB:     config.App.MemoryGiB,
+		NodePool:      infra.AppPoolName,
+		Exposure:      exposure(config),
+		ExtraEnv:      config.App.ExtraEnv,
+
+		ControlPlaneCIDR:   config.Ranges().ControlPlane,
+		PublicControlPlane: cluster.PublicAddress,
 	}
 	if !config.RunsSandboxes() {
-		args.RemoteRuntime = &infra.RemoteRuntime{URL: config.App.RemoteRuntimeURL, APIKey: pulumi.ToSecret(pulumi.String(config.SandboxAPIKey)).(pulumi.StringOutput)}
+		args.RemoteRuntime = &infra.RemoteRuntime{URL: config.App.RemoteRuntimeURL, APIKey: secret(config.SandboxAPIKey)}
 		return args
 	}
 	args.Images.Sandbox = image(config.App.SandboxImage, registry, release.SandboxImage)
 	s := config.Sandboxes
 	args.Sandboxes = &infra.Sandboxes{
 		Namespace: sandboxNamespace, Max: s.Max, CPURequest: s.CPURequest, MemoryGiB: s.MemoryRequest, CPULimit: s.CPULimit, VolumeGiB: s.VolumeGiB,
-		NodePool: infra.SandboxPoolName, PoolTaint: infra.SandboxTaint,
+		NodePool: infra.SandboxPoolName, PoolTaint: infra.SandboxTaint, Warm: s.Warm,
+		// Own images, and the sandbox image's own repository with whatever tag.
+		ImagePrefixes:  pulumi.StringArray{pulumi.Sprintf("%s/", registry.ImagePrefix), repository(args.Images.Sandbox, ":"), repository(args.Images.Sandbox, "@")},
+		AllowedDomains: s.Egress.AllowedDomains, AllowedRanges: s.Egress.AllowedRanges,
+		KeepUnusedVolumeDays: s.KeepUnusedVolumeDays,
 	}
 	return args
+}
+
+func secret(value string) pulumi.StringOutput {
+	return pulumi.ToSecret(pulumi.String(value)).(pulumi.StringOutput)
+}
+
+// repository is an image's reference without tag and digest, and with what separates the one or the other.
+func repository(image pulumi.StringInput, separator string) pulumi.StringOutput {
+	return image.ToStringOutput().ApplyT(func(reference string) string { return openhands.Repository(reference) + separator }).(pulumi.StringOutput)
+}
+
+// exposure is none where the application is reached by port-forward.
+func exposure(config *stacks.Config) *infra.Exposure {
+	if !config.Exposed() {
+		return nil
+	}
+	e := config.Exposure
+	exposure := &infra.Exposure{
+		Host: e.Host, DNSZone: e.DNSZone,
+		Armor: infra.Armor{
+			RequestsPerMinute: e.Armor.RequestsPerMinute, AllowedRanges: e.Armor.AllowedRanges, DeniedRanges: e.Armor.DeniedRanges,
+			AdaptiveProtection: e.Armor.AdaptiveProtection, WAFRules: e.Armor.WAFRules, EnforceWAF: e.Armor.WAFEnforce,
+		},
+	}
+	if !e.OpenToEveryoneWithoutLogin {
+		exposure.Login = &infra.Login{Members: e.Login.Members}
+		if e.Login.ClientID != "" {
+			exposure.Login.ClientID, exposure.Login.ClientSecret = e.Login.ClientID, secret(config.IAPClientSecret)
+		}
+	}
+	return exposure
 }
 
 // image is the configured image, or the release's through the mirror.

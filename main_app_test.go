@@ -23,7 +23,7 @@ func TestEnvironmentIsTheClosedList(t *testing.T) {
 		data := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
 		database, bucket := find(t, mocks, "DatabaseInstance", "openhands-postgres"), find(t, mocks, "Bucket", "openhands-files")
 		sandboxes := map[string][]string{"dev": {"3", "2048Mi", "10Gi"}, "prod": {"20", "3072Mi", "20Gi"}}[stack]
-		assert.Equal(t, map[string]any{
+		want := map[string]any{
 			"RUNTIME":                            "kubernetes",
 			"SANDBOX_RUNTIME_CONTAINER_IMAGE":    "us-central1-docker.pkg.dev/my-openhands-" + stack + "/openhands-" + stack + "-ghcr/openhands/runtime:0.62-nikolaik",
 			"OH_SANDBOX_KIND":                    "ProcessSandboxServiceInjector",
@@ -35,8 +35,6 @@ func TestEnvironmentIsTheClosedList(t *testing.T) {
 			"DB_PORT":                            "5432",
 			"DB_NAME":                            "openhands",
 			"DB_USER":                            "openhands",
-			"WEB_HOST":                           "localhost",
-			"PERMITTED_CORS_ORIGINS":             "http://localhost:3000",
 			"LOG_JSON":                           "1",
 			"LOG_JSON_LEVEL_KEY":                 "severity",
 			"WORKSPACE_BASE":                     "",
@@ -53,7 +51,12 @@ func TestEnvironmentIsTheClosedList(t *testing.T) {
 			"KUBERNETES_NODE_SELECTOR_VAL":       "sandbox",
 			"KUBERNETES_TOLERATIONS_YAML":        "- key: openhands.dev/sandbox\n  operator: Equal\n  value: \"true\"\n  effect: NoSchedule\n",
 			"KUBERNETES_INGRESS_DOMAIN":          "sandboxes.invalid",
-		}, data)
+		}
+		maps.Copy(want, map[string]map[string]any{
+			"dev":  {"WEB_HOST": "localhost", "PERMITTED_CORS_ORIGINS": "http://localhost:3000"},
+			"prod": {"WEB_HOST": "openhands.example.com", "PERMITTED_CORS_ORIGINS": "https://openhands.example.com", "FORWARDED_ALLOW_IPS": "*"},
+		}[stack])
+		assert.Equal(t, want, data)
 		assert.Contains(t, find(t, mocks, "Secret", "openhands-environment").Inputs["stringData"], "ciphertext", "all of it is secret")
 		assert.Equal(t, []string{"DB_PASS", "JWT_SECRET"}, secretNames(t, stack, stackFile(t, stack)))
 	})
@@ -90,7 +93,7 @@ func TestRemoteRuntime(t *testing.T) {
 	assert.Equal(t, []string{"DB_PASS", "JWT_SECRET", "SANDBOX_API_KEY"}, secretNames(t, "prod", nested(t, stackFile(t, "prod"), remoteRuntime)))
 	for _, r := range mocks.Resources() {
 		assert.NotContains(t, r.Name(), "sandbox")
-		assert.NotContains(t, []string{"Role", "RoleBinding", "MutatingAdmissionPolicy"}, r.Type[strings.LastIndex(r.Type, ":")+1:])
+		assert.NotContains(t, []string{"Role", "RoleBinding", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy", "CronJob"}, r.Type[strings.LastIndex(r.Type, ":")+1:])
 	}
 }
 
@@ -150,6 +153,11 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		{"another password", "Secret", "openhands-environment", func(inputs resource.PropertyMap) {
 			inputs["stringData"] = resource.NewPropertyValue(map[string]any{"DB_PASS": "x"})
 		}, "has another password"},
+		{"no clean-up of the right namespace", "CronJob", "openhands-cleanup", setInput("spec.jobTemplate.spec.template.spec.containers[0].env[0].value", "default"), "the clean-up looks at namespace"},
+		{"clean-up that asks nobody", "CronJob", "openhands-cleanup", setInput("spec.jobTemplate.spec.template.spec.containers[0].env[1].value", "http://openhands:80"), "the clean-up asks"},
+		{"clean-up that may do more", "Role", "openhands-cleanup", setInput("rules[0].resources[0]", "secrets"), "the clean-up may do"},
+		{"sandboxes that are not validated", "ValidatingAdmissionPolicyBinding", "openhands-sandboxes", setInput("spec.validationActions[0]", "Audit"), "no policy refuses wrong pods"},
+		{"Ingresses that are not validated", "ValidatingAdmissionPolicy", "openhands-ingresses", setInput("spec.failurePolicy", "Ignore"), "no policy refuses wrong ingresses"},
 		{"quota that differs", "ResourceQuota", "openhands-sandboxes", setInput("spec.hard.pods", "2"), "the quota is of \"2\" pods"},
 		{"no default IngressClass", "IngressClass", "openhands-unserved", setInput("metadata.annotations[\"ingressclass.kubernetes.io/is-default-class\"]", "false"), "public load balancer"},
 		{"sandboxes under another level", "Namespace", "openhands-openhands-sandboxes", setInput("metadata.labels[\"pod-security.kubernetes.io/enforce\"]", "privileged"), "not baseline"},

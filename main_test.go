@@ -48,8 +48,10 @@ func deployed(t *testing.T, stack string, config map[string]string, prepare func
 	source := &stacks.Source{}
 	err = pulumi.RunErr(deploy(source), mocks.Option(), func(info *pulumi.RunInfo) {
 		info.Config = config
-		if config["openhands:sandboxApiKey"] != "" {
-			info.ConfigSecretKeys = []string{"openhands:sandboxApiKey"}
+		for _, key := range []string{"openhands:sandboxApiKey", "openhands:iapClientSecret"} {
+			if config[key] != "" {
+				info.ConfigSecretKeys = append(info.ConfigSecretKeys, key)
+			}
 		}
 		if prepare != nil {
 			prepare(mocks, info)

@@ -47,7 +47,9 @@ type GkeClusterArgs struct {
 	NodeAccountID string       // id of the nodes' service account: 6 to 30 characters, unique in the project
 	NodeTag       string       // network tag of the nodes
 	Protect       bool         // refuse to delete the cluster
-	Labels        pulumi.StringMapInput
+	// FQDNNetworkPolicy enforces network policies by domain name too. Turning it off replaces the cluster.
+	FQDNNetworkPolicy bool
+	Labels            pulumi.StringMapInput
 
 	ControlPlaneCIDR  netip.Prefix // a /28 outside of all other ranges
 	Network           pulumi.StringInput
@@ -60,9 +62,10 @@ type GkeClusterArgs struct {
 type GkeCluster struct {
 	pulumi.ResourceState
 
-	Name         pulumi.StringOutput `pulumi:"name"`
-	Location     pulumi.StringOutput `pulumi:"location"`
-	WorkloadPool pulumi.StringOutput `pulumi:"workloadPool"` // known once the cluster, and with it the pool, exists
+	Name          pulumi.StringOutput `pulumi:"name"`
+	Location      pulumi.StringOutput `pulumi:"location"`
+	PublicAddress pulumi.StringOutput `pulumi:"publicAddress"` // of the control plane; empty where it has none
+	WorkloadPool  pulumi.StringOutput `pulumi:"workloadPool"`  // known once the cluster, and with it the pool, exists
 
 	// NodeMember is the nodes' service account as an IAM member. It does not wait for the cluster.
 	NodeMember pulumi.StringOutput `pulumi:"nodeMember"`
@@ -140,12 +143,17 @@ func NewGkeCluster(ctx *pulumi.Context, name string, args *GkeClusterArgs, opts 
 	c.Name, c.Location = cluster.Name, cluster.Location
 	c.WorkloadPool = cluster.WorkloadIdentityConfig.WorkloadPool().Elem()
 	c.NodeMember = nodes.Member
+	c.PublicAddress = pulumi.String("").ToStringOutput()
+	if args.PublicEndpoint != nil {
+		c.PublicAddress = cluster.PrivateClusterConfig.PublicEndpoint().Elem()
+	}
 	if err := c.newAccess(ctx, name, args, cluster); err != nil {
 		return nil, fmt.Errorf("gke cluster %q: access: %w", name, err)
 	}
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"name":               c.Name,
 		"location":           c.Location,
+		"publicAddress":      c.PublicAddress,
 		"workloadPool":       c.WorkloadPool,
 		"nodeMember":         c.NodeMember,
 		"kubeconfig":         c.Kubeconfig,
@@ -194,7 +202,9 @@ func (c *GkeCluster) newCluster(ctx *pulumi.Context, name string, args *GkeClust
 		Subnetwork:       args.Subnetwork,
 		NetworkingMode:   pulumi.String("VPC_NATIVE"),
 		DatapathProvider: pulumi.String("ADVANCED_DATAPATH"),
-		GatewayApiConfig: &container.ClusterGatewayApiConfigArgs{Channel: pulumi.String("CHANNEL_STANDARD")},
+		// Policies by domain name, for the allow-list of the sandboxes. On to off replaces the cluster.
+		EnableFqdnNetworkPolicy: pulumi.Bool(args.FQDNNetworkPolicy),
+		GatewayApiConfig:        &container.ClusterGatewayApiConfigArgs{Channel: pulumi.String("CHANNEL_STANDARD")},
 		IpAllocationPolicy: &container.ClusterIpAllocationPolicyArgs{
 			ClusterSecondaryRangeName:  args.PodsRangeName,
 			ServicesSecondaryRangeName: args.ServicesRangeName,

@@ -37,7 +37,9 @@ type NetworkArgs struct {
 
 	FlowLogSampling float64 // share of the flows that are logged, 0 (no flow logs) to 1
 	NodeTag         string  // network tag of the nodes, to which the firewall's allowances apply
-	AppPort         int     // TCP port on which the load balancer reaches the application's pods
+
+	// LoadBalancerPort is the TCP port on which the load balancer reaches the application's pods. 0 where there is none.
+	LoadBalancerPort int
 }
 
 // Network is a VPC in which nothing has a public address and nothing may enter that a rule does not name.
@@ -65,7 +67,6 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	}
 	check.require(args.FlowLogSampling >= 0 && args.FlowLogSampling <= 1, "flowLogSampling is %g: 0 to 1", args.FlowLogSampling)
 	check.require(args.NodeTag != "", "nodeTag is required")
-	check.require(args.AppPort > 0, "appPort is required")
 	if err := check.err(); err != nil {
 		return nil, err
 	}
@@ -187,7 +188,7 @@ func (c *Network) newPrivateServicesAccess(ctx *pulumi.Context, name string, arg
 	return nil
 }
 
-// newFirewall denies all that enters and allows two things by name. GKE adds its own rules for the traffic between control plane, nodes and pods.
+// newFirewall denies all that enters and allows at most two things by name. GKE adds its own rules for the traffic between control plane, nodes and pods.
 func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArgs) error {
 	logged := &compute.FirewallLogConfigArgs{Metadata: pulumi.String("INCLUDE_ALL_METADATA")}
 	_, err := compute.NewFirewall(ctx, name+"-deny-ingress", &compute.FirewallArgs{
@@ -202,13 +203,14 @@ func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArg
 	if err != nil {
 		return err
 	}
-	allowances := []struct {
+	type allowance struct {
 		role, description string
 		sources           []string
 		port              int
-	}{
-		{"allow-iap-ssh", "SSH to nodes, through Identity-Aware Proxy only", []string{iapRange}, 22},
-		{"allow-load-balancer", "Load balancer and its health checks to the application's pods", loadBalancerRanges, args.AppPort},
+	}
+	allowances := []allowance{{"allow-iap-ssh", "SSH to nodes, through Identity-Aware Proxy only", []string{iapRange}, 22}}
+	if args.LoadBalancerPort > 0 {
+		allowances = append(allowances, allowance{"allow-load-balancer", "Load balancer and its health checks to the application's pods", loadBalancerRanges, args.LoadBalancerPort})
 	}
 	for _, a := range allowances {
 		_, err := compute.NewFirewall(ctx, name+"-"+a.role, &compute.FirewallArgs{

@@ -47,6 +47,15 @@ type Sandboxes struct {
 	VolumeGiB  int     // of the workspace
 	NodePool   string  // value of the label PoolLabel
 	PoolTaint  Taint
+	Warm       int // sandboxes for which room is kept ready
+
+	// ImagePrefixes are where their images may come from: the beginnings of references, down to a slash, colon or @. No other image runs.
+	ImagePrefixes pulumi.StringArrayInput
+
+	// What a sandbox may reach outside of the cluster. The internet, where both are empty.
+	AllowedDomains, AllowedRanges []string
+
+	KeepUnusedVolumeDays int // of conversations that nobody continues; 0 keeps them for ever
 }
 
 // RemoteRuntime is a runtime API that the user brings.
@@ -72,9 +81,12 @@ type OpenHandsAppArgs struct {
 	MemoryGiB  float64 // request and limit
 	NodePool   string  // value of the label PoolLabel
 
-	Host             string // as in the browser's address line: localhost, or the host's name
+	Exposure *Exposure // none where the application is reached by port-forward only
+	ExtraEnv map[string]string
+
 	ControlPlaneCIDR netip.Prefix
-	ExtraEnv         map[string]string
+	// PublicControlPlane is the control plane's public address; an empty string where it has none.
+	PublicControlPlane pulumi.StringInput
 }
 
 // OpenHandsApp is OpenHands on a Kubernetes cluster. It uses the kubernetes and the random provider only.
@@ -85,6 +97,10 @@ type OpenHandsApp struct {
 	Deployment pulumi.StringOutput `pulumi:"deployment"`
 	Service    pulumi.StringOutput `pulumi:"service"`
 	Port       pulumi.IntOutput    `pulumi:"port"`
+
+	URL pulumi.StringOutput `pulumi:"url"` // as in the browser's address line
+	// DNSRecords must exist for the URL to work: maps with name, type and data. Empty without an exposure.
+	DNSRecords pulumi.ArrayOutput `pulumi:"dnsRecords"`
 }
 
 // serverLabels select the application's pods.
@@ -105,13 +121,20 @@ func (args *OpenHandsAppArgs) validate(name string) error {
 	check.require(args.Identity.Namespace != "" && args.Identity.ServiceAccountName != "", "identity.namespace and identity.serviceAccountName are required")
 	check.require(args.State.SizeGB >= 10, "state.sizeGb is %d: at least 10", args.State.SizeGB)
 	check.require((args.Sandboxes == nil) != (args.RemoteRuntime == nil), "one of sandboxes and remoteRuntime is needed")
-	check.require(args.Host != "", "host is required")
+	if e := args.Exposure; e != nil {
+		check.require(e.Host != "", "exposure.host is required")
+		check.require(e.Login == nil || len(e.Login.Members) > 0, "exposure.login.members is empty: nobody could log in")
+		check.require(e.Login == nil || (e.Login.ClientID == "") == (e.Login.ClientSecret == nil), "exposure.login needs both of clientId and clientSecret, or none")
+		check.require(e.Armor.RequestsPerMinute > 0, "exposure.armor.requestsPerMinute is required")
+	}
+	check.require(args.PublicControlPlane != nil, "publicControlPlane is required")
 	check.require(args.CPURequest > 0 && args.MemoryGiB > 0, "cpuRequest and memoryGib are required")
 	check.require(args.Database.Range.IsValid() && args.ControlPlaneCIDR.IsValid(), "database.range and controlPlaneCidr are required")
 	if s := args.Sandboxes; s != nil {
 		check.require(s.Namespace != "" && s.Namespace != args.Identity.Namespace, "sandboxes need a namespace of their own")
 		check.require(s.Max >= 1, "sandboxes.max is %d: at least 1", s.Max)
 		check.require(args.Images.Sandbox != nil, "images.sandbox is required: without it a sandbox has no action server")
+		check.require(s.ImagePrefixes != nil, "sandboxes.imagePrefixes is required")
 	}
 	for name := range args.ExtraEnv {
 		if err := openhands.CheckExtraEnv(name); err != nil {
@@ -182,11 +205,29 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 		return nil, fmt.Errorf("openhands app %q: create the service: %w", name, err)
 	}
 
+	if args.Sandboxes != nil {
+		if err := c.newCleanup(ctx, name, args, namespace, sandboxNamespace, service); err != nil {
+			return nil, fmt.Errorf("openhands app %q: clean-up: %w", name, err)
+		}
+		if err := c.newWarmNodes(ctx, name, args, sandboxNamespace, append(prerequisites, policies...)); err != nil {
+			return nil, fmt.Errorf("openhands app %q: warm nodes: %w", name, err)
+		}
+	}
+
+	c.URL, c.DNSRecords = pulumi.String(args.origin()).ToStringOutput(), pulumi.Array{}.ToArrayOutput()
+	if args.Exposure != nil {
+		exposure := exposed{Exposure: args.Exposure, name: name, namespace: namespace, service: service.Metadata.Name().Elem(), port: args.Release.Port, health: args.Release.LivenessPath}
+		if err := c.newExposure(ctx, exposure); err != nil {
+			return nil, fmt.Errorf("openhands app %q: exposure: %w", name, err)
+		}
+	}
 	c.Namespace = namespace
 	c.Deployment = deployment.Metadata.Name().Elem()
 	c.Service = service.Metadata.Name().Elem()
 	c.Port = service.Spec.Ports().Index(pulumi.Int(0)).Port()
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "deployment": c.Deployment, "service": c.Service, "port": c.Port})
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"namespace": c.Namespace, "deployment": c.Deployment, "service": c.Service, "port": c.Port, "url": c.URL, "dnsRecords": c.DNSRecords,
+	})
 }
 
 // newNamespace creates a namespace under a level of Pod Security, and returns its name as an output of it, so that who takes the name waits.
@@ -274,11 +315,7 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 			Requests: pulumi.StringMap{"cpu": milliCPU(args.CPURequest), "memory": memory},
 			Limits:   pulumi.StringMap{"memory": memory},
 		},
-		SecurityContext: &corev1.SecurityContextArgs{
-			AllowPrivilegeEscalation: pulumi.Bool(false),
-			ReadOnlyRootFilesystem:   pulumi.Bool(true),
-			Capabilities:             &corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
-		},
+		SecurityContext: containerSecurity(),
 		VolumeMounts: corev1.VolumeMountArray{
 			&corev1.VolumeMountArgs{Name: pulumi.String("state"), MountPath: pulumi.String(args.Release.StatePath)},
 			&corev1.VolumeMountArgs{Name: pulumi.String("tmp"), MountPath: pulumi.String("/tmp")},
@@ -308,11 +345,8 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 					EnableServiceLinks:            pulumi.Bool(false),                 // a Service named OH_... or REDIS_... would break the configuration
 					TerminationGracePeriodSeconds: pulumi.Int(stopSeconds),
 					NodeSelector:                  pulumi.StringMap{PoolLabel: pulumi.String(args.NodePool)},
-					SecurityContext: &corev1.PodSecurityContextArgs{
-						RunAsNonRoot: pulumi.Bool(true), RunAsUser: pulumi.Int(args.Release.User), RunAsGroup: pulumi.Int(args.Release.User), FsGroup: pulumi.Int(args.Release.User),
-						SeccompProfile: &corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
-					},
-					Containers: corev1.ContainerArray{container},
+					SecurityContext:               args.podSecurity(),
+					Containers:                    corev1.ContainerArray{container},
 					Volumes: corev1.VolumeArray{
 						&corev1.VolumeArgs{Name: pulumi.String("state"), PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSourceArgs{ClaimName: claim}},
 						empty("tmp"),
@@ -323,6 +357,23 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 			},
 		},
 	}, child(c, pulumi.DependsOn(after))...)
+}
+
+// podSecurity and containerSecurity are what the level "restricted" of Pod Security asks for, and a read-only root file system.
+func (args *OpenHandsAppArgs) podSecurity() *corev1.PodSecurityContextArgs {
+	user := pulumi.Int(args.Release.User)
+	return &corev1.PodSecurityContextArgs{
+		RunAsNonRoot: pulumi.Bool(true), RunAsUser: user, RunAsGroup: user, FsGroup: user,
+		SeccompProfile: &corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
+	}
+}
+
+func containerSecurity() *corev1.SecurityContextArgs {
+	return &corev1.SecurityContextArgs{
+		AllowPrivilegeEscalation: pulumi.Bool(false),
+		ReadOnlyRootFilesystem:   pulumi.Bool(true),
+		Capabilities:             &corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
+	}
 }
 
 func mebibytes(gib float64) int { return int(gib * 1024) }

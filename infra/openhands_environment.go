@@ -67,13 +67,17 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 		"DB_PORT":                pulumi.String("5432"),
 		"DB_NAME":                args.Database.Name,
 		"DB_USER":                args.Database.User,
-		"WEB_HOST":               pulumi.String(args.Host),
+		"WEB_HOST":               pulumi.String(args.host()),
 		"PERMITTED_CORS_ORIGINS": pulumi.String(args.origin()),
 		"LOG_JSON":               pulumi.String("1"),
 		"LOG_JSON_LEVEL_KEY":     pulumi.String("severity"),
 		"WORKSPACE_BASE":         pulumi.String(""),
 		"SANDBOX_USER_ID":        pulumi.String("0"),
 		"SERVE_FRONTEND":         pulumi.String("true"),
+	}
+	if args.Exposure != nil {
+		// Otherwise all users are one address, the load balancer's, and share its limit. Nothing but the load balancer gets here to forge the header.
+		v["FORWARDED_ALLOW_IPS"] = pulumi.String("*")
 	}
 	if args.Release.DatabaseTLS {
 		v["DB_SSL_MODE"] = pulumi.String("require")
@@ -111,12 +115,20 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 	return v
 }
 
+// host is the name that the browser knows the server by.
+func (args *OpenHandsAppArgs) host() string {
+	if args.Exposure == nil {
+		return "localhost"
+	}
+	return args.Exposure.Host
+}
+
 // origin is the address that the browser shows.
 func (args *OpenHandsAppArgs) origin() string {
-	if args.Host == "localhost" {
+	if args.Exposure == nil {
 		return fmt.Sprintf("http://localhost:%d", args.Release.Port)
 	}
-	return "https://" + args.Host
+	return "https://" + args.Exposure.Host
 }
 
 // unservedDomain names the Ingresses of the sandboxes' editors. Nothing serves them.

@@ -3,7 +3,10 @@ package infra
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -21,35 +24,22 @@ const (
 // metadataServer serves the node's and, by Workload Identity, the pod's credentials; with NodeLocal DNSCache off it is the DNS server too.
 const metadataServer = "169.254.169.254/32"
 
-// notTheInternet are the ranges that "the internet" does not mean: private ones, shared address space, link-local with the metadata server.
-var notTheInternet = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"}
+// notTheInternet are the ranges that "the internet" does not mean: private ones, shared address space, link-local with the metadata server,
+// benchmarking addresses and class E, both of which a VPC may use.
+var notTheInternet = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "198.18.0.0/15", "240.0.0.0/4"}
 
 // newNetworkPolicies denies everything in both namespaces, and then allows by name what the application and its sandboxes need. Policies only add up:
 // one that allows more anywhere defeats the rest.
 func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, appNamespace, sandboxNamespace pulumi.StringInput) ([]pulumi.Resource, error) {
-	server := labelSelector(serverLabels)
-	policies := []policy{
-		{role: "deny-all", namespace: appNamespace},
-		{role: "server", namespace: appNamespace, pods: server, egress: append(dnsEgress(),
-			to(tcp(80, 8080), ipBlock(metadataServer)),
-			to(tcp(443), ipBlock(args.ControlPlaneCIDR.String())),
-			to(tcp(databasePort), ipBlock(args.Database.Range.String())),
-			to(tcp(443), internet()),
-		)},
-	}
+	policies := []policy{{role: "deny-all", namespace: appNamespace}, args.serverPolicy(appNamespace, sandboxNamespace)}
 	if args.Sandboxes != nil {
-		sandboxes := labelSelector(sandboxLabels)
-		policies[1].egress = append(policies[1].egress, to(tcp(actionServerPort), podsOf(sandboxNamespace, sandboxes)))
 		policies = append(policies,
+			policy{role: "cleanup", namespace: appNamespace, pods: labelSelector(cleanupLabels), egress: append(dnsEgress(),
+				to(tcp(443), ipBlock(args.ControlPlaneCIDR.String())),
+				to(tcp(args.Release.Port), podsOf(appNamespace, labelSelector(serverLabels))),
+			)},
 			policy{role: "sandbox-deny-all", namespace: sandboxNamespace},
-			policy{
-				role: "sandboxes", namespace: sandboxNamespace, pods: sandboxes,
-				ingress: networkingv1.NetworkPolicyIngressRuleArray{&networkingv1.NetworkPolicyIngressRuleArgs{
-					From:  networkingv1.NetworkPolicyPeerArray{podsOf(appNamespace, server)},
-					Ports: tcp(actionServerPort, editorPort),
-				}},
-				egress: append(dnsEgress(), &networkingv1.NetworkPolicyEgressRuleArgs{To: networkingv1.NetworkPolicyPeerArray{internet()}}),
-			},
+			args.sandboxPolicy(appNamespace, sandboxNamespace),
 		)
 	}
 	var created []pulumi.Resource
@@ -68,7 +58,93 @@ func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args
 		}
 		created = append(created, resource)
 	}
+	if s := args.Sandboxes; s != nil && len(s.AllowedDomains) > 0 {
+		byName, err := c.newDomainPolicy(ctx, name+"-sandbox-domains", sandboxNamespace, s.AllowedDomains)
+		if err != nil {
+			return nil, fmt.Errorf("create sandbox-domains: %w", err)
+		}
+		created = append(created, byName)
+	}
 	return created, nil
+}
+
+// serverPolicy is what the server talks to: the API server, the database, the metadata server for its identity, its sandboxes, and by TLS the internet with
+// Google's APIs, the LLM and the git hosts. To it come the load balancer and the clean-up.
+func (args *OpenHandsAppArgs) serverPolicy(appNamespace, sandboxNamespace pulumi.StringInput) policy {
+	p := policy{role: "server", namespace: appNamespace, pods: labelSelector(serverLabels), egress: append(dnsEgress(),
+		to(tcp(80, 8080), ipBlock(metadataServer)),
+		to(tcp(443), ipBlock(args.ControlPlaneCIDR.String())),
+		to(tcp(databasePort), ipBlock(args.Database.Range.String())),
+		to(tcp(443), internet()),
+	)}
+	if args.Exposure != nil {
+		var ranges []networkingv1.NetworkPolicyPeerInput
+		for _, r := range loadBalancerRanges {
+			ranges = append(ranges, ipBlock(r))
+		}
+		p.ingress = append(p.ingress, from(tcp(args.Release.Port), ranges...))
+	}
+	if args.Sandboxes != nil {
+		p.egress = append(p.egress, to(tcp(actionServerPort), podsOf(sandboxNamespace, labelSelector(sandboxLabels))))
+		p.ingress = append(p.ingress, from(tcp(args.Release.Port), podsOf(appNamespace, labelSelector(cleanupLabels))))
+	}
+	return p
+}
+
+// sandboxPolicy lets the server in, and out what a sandbox may reach: names, and the internet or a list of it.
+func (args *OpenHandsAppArgs) sandboxPolicy(appNamespace, sandboxNamespace pulumi.StringInput) policy {
+	p := policy{
+		role: "sandboxes", namespace: sandboxNamespace, pods: labelSelector(sandboxLabels),
+		ingress: networkingv1.NetworkPolicyIngressRuleArray{from(tcp(actionServerPort, editorPort), podsOf(appNamespace, labelSelector(serverLabels)))},
+		egress:  dnsEgress(),
+	}
+	s := args.Sandboxes
+	if len(s.AllowedRanges)+len(s.AllowedDomains) == 0 {
+		p.egress = append(p.egress, to(nil, args.internetWithoutControlPlane("0.0.0.0/0")))
+	}
+	for _, r := range s.AllowedRanges {
+		p.egress = append(p.egress, to(nil, args.internetWithoutControlPlane(r)))
+	}
+	return p
+}
+
+// internetWithoutControlPlane is a range without what a sandbox must not reach in it: what is not the internet, and the control plane's public address,
+// which answers to addresses that people listed, but which a sandbox has no business with.
+func (args *OpenHandsAppArgs) internetWithoutControlPlane(cidr string) networkingv1.NetworkPolicyPeerInput {
+	outer := netip.MustParsePrefix(cidr)
+	except := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) []string {
+		var inside []string
+		for _, text := range notTheInternet {
+			if outer.Contains(netip.MustParsePrefix(text).Addr()) {
+				inside = append(inside, text)
+			}
+		}
+		if ip, err := netip.ParseAddr(address); err == nil && outer.Contains(ip) {
+			inside = append(inside, netip.PrefixFrom(ip, ip.BitLen()).String())
+		}
+		return inside
+	}).(pulumi.StringArrayOutput)
+	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: &networkingv1.IPBlockArgs{Cidr: pulumi.String(cidr), Except: except}}
+}
+
+// newDomainPolicy allows names, by a kind of GKE's own that adds to the NetworkPolicies.
+func (c *OpenHandsApp) newDomainPolicy(ctx *pulumi.Context, name string, namespace pulumi.StringInput, domains []string) (pulumi.Resource, error) {
+	var matches pulumi.Array
+	for _, domain := range domains {
+		field := "name"
+		if strings.HasPrefix(domain, "*") {
+			field = "pattern"
+		}
+		matches = append(matches, pulumi.Map{field: pulumi.String(domain)})
+	}
+	return apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
+		ApiVersion: pulumi.String("networking.gke.io/v1alpha1"), Kind: pulumi.String("FQDNNetworkPolicy"),
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace},
+		OtherFields: kubernetes.UntypedArgs{"spec": pulumi.Map{
+			"podSelector": pulumi.Map{"matchLabels": pulumi.ToStringMap(sandboxLabels)},
+			"egress":      pulumi.Array{pulumi.Map{"matches": matches}},
+		}},
+	}, child(c)...)
 }
 
 // databasePort is PostgreSQL's.
@@ -96,6 +172,10 @@ func labelSelector(labels map[string]string) *metav1.LabelSelectorArgs {
 
 func to(ports networkingv1.NetworkPolicyPortArray, peers ...networkingv1.NetworkPolicyPeerInput) networkingv1.NetworkPolicyEgressRuleInput {
 	return &networkingv1.NetworkPolicyEgressRuleArgs{To: networkingv1.NetworkPolicyPeerArray(peers), Ports: ports}
+}
+
+func from(ports networkingv1.NetworkPolicyPortArray, peers ...networkingv1.NetworkPolicyPeerInput) networkingv1.NetworkPolicyIngressRuleInput {
+	return &networkingv1.NetworkPolicyIngressRuleArgs{From: networkingv1.NetworkPolicyPeerArray(peers), Ports: ports}
 }
 
 func tcp(ports ...int) networkingv1.NetworkPolicyPortArray { return portsOf("TCP", ports...) }

@@ -2,8 +2,8 @@ package infra
 
 import (
 	"fmt"
+	"slices"
 
-	admissionv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/admissionregistration/v1"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
@@ -15,11 +15,14 @@ import (
 // sandboxLabels are what the Kubernetes runtime puts on the pods of conversations.
 var sandboxLabels = map[string]string{"app": "openhands-runtime"}
 
-// runtimeRules are exactly the calls that the Kubernetes runtime makes (openhands/runtime/impl/kubernetes/kubernetes_runtime.py).
-var runtimeRules = []struct {
+// rule is what somebody may do with a kind of object.
+type rule struct {
 	group, resource string
 	verbs           []string
-}{
+}
+
+// runtimeRules are exactly the calls that the Kubernetes runtime makes (openhands/runtime/impl/kubernetes/kubernetes_runtime.py).
+var runtimeRules = []rule{
 	{"", "pods", []string{"get", "create", "delete"}},
 	{"", "services", []string{"create", "delete"}},
 	{"", "persistentvolumeclaims", []string{"get", "create", "delete"}},
@@ -49,15 +52,15 @@ func (c *OpenHandsApp) newSandboxes(ctx *pulumi.Context, name string, args *Open
 	if err != nil {
 		return nil, nil, err
 	}
-	gvisor, err := c.newGVisorPolicy(ctx, name, s, namespace)
+	admission, err := c.newSandboxAdmission(ctx, name, s, namespace)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("admission: %w", err)
 	}
 	// The runtime makes an Ingress without a class for every conversation. GKE would build a public load balancer for each, unless a default class
 	// that GKE does not serve exists.
 	unserved, err := networkingv1.NewIngressClass(ctx, name+"-unserved", &networkingv1.IngressClassArgs{
 		Metadata: &metav1.ObjectMetaArgs{
-			Name:        pulumi.String(name + "-unserved"),
+			Name:        pulumi.String(unservedClass(name)),
 			Annotations: pulumi.StringMap{"ingressclass.kubernetes.io/is-default-class": pulumi.String("true")},
 		},
 		Spec: &networkingv1.IngressClassSpecArgs{Controller: pulumi.String("openhands.dev/unserved")},
@@ -65,32 +68,41 @@ func (c *OpenHandsApp) newSandboxes(ctx *pulumi.Context, name string, args *Open
 	if err != nil {
 		return nil, nil, fmt.Errorf("create the default IngressClass: %w", err)
 	}
-	return namespace, append(limits, tokenless, binding, gvisor, unserved), nil
+	return namespace, slices.Concat(limits, admission, []pulumi.Resource{tokenless, binding, unserved}), nil
 }
 
 func (c *OpenHandsApp) newRuntimeRole(ctx *pulumi.Context, name string, namespace pulumi.StringInput, account *corev1.ServiceAccount) (pulumi.Resource, error) {
+	binding, err := c.newRole(ctx, name+"-runtime", namespace, runtimeRules, account)
+	if err != nil {
+		return nil, fmt.Errorf("the runtime's role: %w", err)
+	}
+	return binding, nil
+}
+
+// newRole lets an account do what the rules say in a namespace.
+func (c *OpenHandsApp) newRole(ctx *pulumi.Context, name string, namespace pulumi.StringInput, allowed []rule, account *corev1.ServiceAccount) (pulumi.Resource, error) {
 	var rules rbacv1.PolicyRuleArray
-	for _, r := range runtimeRules {
+	for _, r := range allowed {
 		rules = append(rules, &rbacv1.PolicyRuleArgs{
 			ApiGroups: pulumi.ToStringArray([]string{r.group}), Resources: pulumi.ToStringArray([]string{r.resource}), Verbs: pulumi.ToStringArray(r.verbs),
 		})
 	}
-	role, err := rbacv1.NewRole(ctx, name+"-runtime", &rbacv1.RoleArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-runtime"), Namespace: namespace},
+	role, err := rbacv1.NewRole(ctx, name, &rbacv1.RoleArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace},
 		Rules:    rules,
 	}, child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("create the runtime's role: %w", err)
+		return nil, fmt.Errorf("create: %w", err)
 	}
-	binding, err := rbacv1.NewRoleBinding(ctx, name+"-runtime", &rbacv1.RoleBindingArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-runtime"), Namespace: namespace},
+	binding, err := rbacv1.NewRoleBinding(ctx, name, &rbacv1.RoleBindingArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace},
 		RoleRef:  &rbacv1.RoleRefArgs{ApiGroup: pulumi.String("rbac.authorization.k8s.io"), Kind: pulumi.String("Role"), Name: role.Metadata.Name().Elem()},
 		Subjects: rbacv1.SubjectArray{&rbacv1.SubjectArgs{
 			Kind: pulumi.String("ServiceAccount"), Name: account.Metadata.Name().Elem(), Namespace: account.Metadata.Namespace(),
 		}},
 	}, child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("bind the runtime's role: %w", err)
+		return nil, fmt.Errorf("bind: %w", err)
 	}
 	return binding, nil
 }
@@ -99,12 +111,15 @@ func (c *OpenHandsApp) newRuntimeRole(ctx *pulumi.Context, name string, namespac
 // go, and a pod counts until it is gone.
 const closingSandboxes = 2
 
+// unservedClass names the class of Ingresses that nothing serves.
+func unservedClass(name string) string { return name + "-unserved" }
+
 // newSandboxLimits caps the number of sandboxes, and gives each the CPU limit that the runtime cannot set.
 func (c *OpenHandsApp) newSandboxLimits(ctx *pulumi.Context, name string, s *Sandboxes, namespace pulumi.StringInput) ([]pulumi.Resource, error) {
 	quota, err := corev1.NewResourceQuota(ctx, name+"-sandboxes", &corev1.ResourceQuotaArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-sandboxes"), Namespace: namespace},
 		Spec: &corev1.ResourceQuotaSpecArgs{Hard: pulumi.StringMap{
-			"pods":                   pulumi.Sprintf("%d", s.Max+closingSandboxes),
+			"pods":                   pulumi.Sprintf("%d", s.Max+closingSandboxes+s.Warm),
 			"services.loadbalancers": pulumi.String("0"),
 			"services.nodeports":     pulumi.String("0"),
 		}},
@@ -112,10 +127,11 @@ func (c *OpenHandsApp) newSandboxLimits(ctx *pulumi.Context, name string, s *San
 	if err != nil {
 		return nil, fmt.Errorf("create the quota: %w", err)
 	}
+	container := pulumi.StringMap{"cpu": milliCPU(s.CPULimit), "memory": pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB))}
 	limits, err := corev1.NewLimitRange(ctx, name+"-sandboxes", &corev1.LimitRangeArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-sandboxes"), Namespace: namespace},
 		Spec: &corev1.LimitRangeSpecArgs{Limits: corev1.LimitRangeItemArray{
-			&corev1.LimitRangeItemArgs{Type: pulumi.String("Container"), Default: pulumi.StringMap{"cpu": milliCPU(s.CPULimit), "memory": pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB))}},
+			&corev1.LimitRangeItemArgs{Type: pulumi.String("Container"), Default: container, Max: container},
 			&corev1.LimitRangeItemArgs{Type: pulumi.String("PersistentVolumeClaim"), Max: pulumi.StringMap{"storage": pulumi.Sprintf("%dGi", s.VolumeGiB)}},
 		}},
 	}, child(c)...)
@@ -123,51 +139,6 @@ func (c *OpenHandsApp) newSandboxLimits(ctx *pulumi.Context, name string, s *San
 		return nil, fmt.Errorf("create the limits: %w", err)
 	}
 	return []pulumi.Resource{quota, limits}, nil
-}
-
-// gvisorMutation puts a pod into gVisor and takes its token. The RuntimeClass, which GKE makes with the pool, adds its own node selector and toleration
-// after it.
-const gvisorMutation = `Object{
-  spec: Object.spec{
-    runtimeClassName: "gvisor",
-    automountServiceAccountToken: false,
-    securityContext: Object.spec.securityContext{
-      seccompProfile: Object.spec.securityContext.seccompProfile{type: "RuntimeDefault"}
-    }
-  }
-}`
-
-// newGVisorPolicy applies the mutation to every pod of the namespace. A policy needs no webhook to run (Kubernetes 1.36), and fails closed.
-func (c *OpenHandsApp) newGVisorPolicy(ctx *pulumi.Context, name string, s *Sandboxes, namespace pulumi.StringInput) (pulumi.Resource, error) {
-	policyName := name + "-gvisor"
-	policy, err := admissionv1.NewMutatingAdmissionPolicy(ctx, policyName, &admissionv1.MutatingAdmissionPolicyArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(policyName)},
-		Spec: &admissionv1.MutatingAdmissionPolicySpecArgs{
-			FailurePolicy:      pulumi.String("Fail"),
-			ReinvocationPolicy: pulumi.String("IfNeeded"),
-			MatchConstraints: &admissionv1.MatchResourcesArgs{ResourceRules: admissionv1.NamedRuleWithOperationsArray{&admissionv1.NamedRuleWithOperationsArgs{
-				ApiGroups: pulumi.ToStringArray([]string{""}), ApiVersions: pulumi.ToStringArray([]string{"v1"}),
-				Operations: pulumi.ToStringArray([]string{"CREATE"}), Resources: pulumi.ToStringArray([]string{"pods"}),
-			}}},
-			Mutations: admissionv1.MutationArray{&admissionv1.MutationArgs{
-				PatchType: pulumi.String("ApplyConfiguration"), ApplyConfiguration: &admissionv1.ApplyConfigurationArgs{Expression: pulumi.String(gvisorMutation)},
-			}},
-		},
-	}, child(c)...)
-	if err != nil {
-		return nil, fmt.Errorf("create the gVisor policy: %w", err)
-	}
-	binding, err := admissionv1.NewMutatingAdmissionPolicyBinding(ctx, policyName, &admissionv1.MutatingAdmissionPolicyBindingArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(policyName)},
-		Spec: &admissionv1.MutatingAdmissionPolicyBindingSpecArgs{
-			PolicyName:     policy.Metadata.Name(),
-			MatchResources: &admissionv1.MatchResourcesArgs{NamespaceSelector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.StringMap{namespaceLabel: namespace}}},
-		},
-	}, child(c)...)
-	if err != nil {
-		return nil, fmt.Errorf("bind the gVisor policy: %w", err)
-	}
-	return binding, nil
 }
 
 func (c *OpenHandsApp) newRegionalStorageClass(ctx *pulumi.Context, name string) (pulumi.StringInput, error) {

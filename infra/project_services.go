@@ -16,7 +16,7 @@ const projectServicesType = "openhands:gcp:ProjectServices"
 // resourceManagerAPI answers what the project's number is.
 const resourceManagerAPI = "cloudresourcemanager.googleapis.com"
 
-// requiredAPIs are the Google APIs that an installation uses, each with what needs it.
+// requiredAPIs are the Google APIs that every installation uses, each with what needs it.
 var requiredAPIs = map[string]string{
 	resourceManagerAPI:                   "project number, project-level IAM",
 	"artifactregistry.googleapis.com":    "Registry",
@@ -37,6 +37,24 @@ var requiredAPIs = map[string]string{
 	"storage.googleapis.com":             "StorageBucket",
 }
 
+// ProjectServicesArgs are the arguments of NewProjectServices.
+type ProjectServicesArgs struct {
+	LoadBalancer bool // with a certificate, and a login in front of the application
+	DNS          bool // records in a zone of Cloud DNS
+}
+
+// apis are those that these arguments ask for.
+func (args *ProjectServicesArgs) apis() []string {
+	apis := slices.Collect(maps.Keys(requiredAPIs))
+	if args.LoadBalancer {
+		apis = append(apis, "certificatemanager.googleapis.com", "iap.googleapis.com")
+	}
+	if args.DNS {
+		apis = append(apis, "dns.googleapis.com")
+	}
+	return slices.Sorted(slices.Values(apis))
+}
+
 // ProjectServices enables the Google APIs that the other components use. Every other component waits for it.
 type ProjectServices struct {
 	pulumi.ResourceState
@@ -53,12 +71,12 @@ func (c *ProjectServices) Enabled() pulumi.ResourceOption { return pulumi.Depend
 
 // NewProjectServices enables the APIs in the provider's project. They stay enabled when the stack is destroyed: other things in the project
 // may use them by then, and disabling an API deletes what it manages.
-func NewProjectServices(ctx *pulumi.Context, name string, opts ...pulumi.ResourceOption) (*ProjectServices, error) {
+func NewProjectServices(ctx *pulumi.Context, name string, args *ProjectServicesArgs, opts ...pulumi.ResourceOption) (*ProjectServices, error) {
 	c := &ProjectServices{}
 	if err := ctx.RegisterComponentResource(projectServicesType, name, c, opts...); err != nil {
 		return nil, fmt.Errorf("project services %q: %w", name, err)
 	}
-	for _, api := range slices.Sorted(maps.Keys(requiredAPIs)) {
+	for _, api := range args.apis() {
 		service, err := projects.NewService(ctx, name+"-"+api, &projects.ServiceArgs{
 			Service:          pulumi.String(api),
 			DisableOnDestroy: pulumi.Bool(false), // the provider's default is true

@@ -130,6 +130,12 @@ func (r Release) CheckSandboxImage(reference string) error {
 	return nil
 }
 
+// Repository is an image's reference without tag and digest.
+func Repository(reference string) string {
+	name, _, _ := split(reference)
+	return name
+}
+
 // split takes an image's reference apart. The colon of a registry's port does not begin a tag.
 func split(reference string) (name, tag, digest string) {
 	name, digest, _ = strings.Cut(reference, "@")

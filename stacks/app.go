@@ -91,14 +91,17 @@ func (c *Config) validateAppSize(report reporter) {
 
 // teachings are for keys that people expect and that do not exist, with the reason.
 var teachings = map[string]string{
-	"openhands:app.replicas":    openhands.SingleProcess,
-	"openhands:app.autoscaling": openhands.SingleProcess,
-	"openhands:app.hpa":         openhands.SingleProcess,
-	"openhands:app.minReplicas": openhands.SingleProcess,
-	"openhands:app.maxReplicas": openhands.SingleProcess,
-	"openhands:app.fileStore":   "there is one file store that keeps sessions: the program sets FILE_STORE=" + openhands.FileStore + " and FILE_STORE_PATH to its bucket. Any other value (gcs too) silently becomes memory",
-	"openhands:app.bucket":      "the bucket is the program's own, and its name is generated: FILE_STORE_PATH",
-	"openhands:app.llmApiKey":   "the web server ignores LLM_* variables: enter the key in the settings of the web page",
+	"openhands:app.replicas":           openhands.SingleProcess,
+	"openhands:app.autoscaling":        openhands.SingleProcess,
+	"openhands:app.hpa":                openhands.SingleProcess,
+	"openhands:app.minReplicas":        openhands.SingleProcess,
+	"openhands:app.maxReplicas":        openhands.SingleProcess,
+	"openhands:app.fileStore":          "there is one file store that keeps sessions: the program sets FILE_STORE=" + openhands.FileStore + " and FILE_STORE_PATH to its bucket. Any other value (gcs too) silently becomes memory",
+	"openhands:app.bucket":             "the bucket is the program's own, and its name is generated: FILE_STORE_PATH",
+	"openhands:exposure.iap":           "Identity-Aware Proxy is always on: write openhands:exposure.login.members. Whoever really wants no login finds the key in docs/configuration.md",
+	"openhands:exposure.login.enabled": "the login is always on with mode gateway: write openhands:exposure.login.members",
+	"openhands:exposure.cdn":           "an application behind a login that talks through WebSockets has nothing to cache",
+	"openhands:app.llmApiKey":          "the web server ignores LLM_* variables: enter the key in the settings of the web page",
 }
 
 // teach explains a key that does not exist.

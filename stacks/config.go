@@ -18,10 +18,12 @@ type Config struct {
 	Database  Database  `json:"openhands:database"`
 	Bucket    Bucket    `json:"openhands:bucket"`
 	Registry  Registry  `json:"openhands:registry"`
+	Exposure  Exposure  `json:"openhands:exposure"`
 
 	Observability Observability `json:"openhands:observability"`
 
-	SandboxAPIKey string `json:"openhands:sandboxApiKey" jsonschema_description:"Secret. Key of the runtime API, where app.runtime is remote."`
+	SandboxAPIKey   string `json:"openhands:sandboxApiKey" jsonschema_description:"Secret. Key of the runtime API, where app.runtime is remote."`
+	IAPClientSecret string `json:"openhands:iapClientSecret" jsonschema_description:"Secret. Of the OAuth client in exposure.login.clientId."`
 
 	// Stack is the name of the stack, as Pulumi knows it.
 	Stack string `json:"-"`
@@ -53,6 +55,7 @@ type Cluster struct {
 	Access             Access      `json:"access"`
 	Maintenance        Maintenance `json:"maintenance"`
 	AppPool            AppPool     `json:"appPool"`
+	FQDNNetworkPolicy  bool        `json:"fqdnNetworkPolicy" jsonschema_description:"Let the cluster enforce network policies by domain name, which sandboxes.egress.allowedDomains needs. Turning it off again replaces the cluster."`
 	DeletionProtection bool        `json:"deletionProtection" jsonschema_description:"Refuse to delete the cluster. prod cannot turn it off."`
 }
 
@@ -114,6 +117,43 @@ type Sandboxes struct {
 	CPULimit      float64     `json:"cpuLimit" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox may use while others are idle."`
 	VolumeGiB     int         `json:"volumeGiB" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Size of a sandbox's workspace, in GiB."`
 	Pool          SandboxPool `json:"pool"`
+	Warm          int         `json:"warm" jsonschema:"minimum=0,maximum=100" jsonschema_description:"Sandboxes for which a node with the image is kept ready. They are billed, and save the minutes of a cold start."`
+	Egress        Egress      `json:"egress"`
+
+	KeepUnusedVolumeDays int `json:"keepUnusedVolumeDays" jsonschema:"minimum=0,maximum=3650" jsonschema_description:"Days until the volume of a conversation that nobody continues is deleted, with its files. 0 keeps it for ever."`
+}
+
+// Egress is what sandboxes may reach outside of the cluster. Empty, that is the whole internet; private ranges never.
+type Egress struct {
+	AllowedDomains []string `json:"allowedDomains" jsonschema_description:"Domain names, e.g. github.com or *.githubusercontent.com. With any of these or of allowedRanges, a sandbox reaches nothing else."`
+	AllowedRanges  []string `json:"allowedRanges" jsonschema_description:"Public address ranges, e.g. 192.0.2.0/24."`
+}
+
+// Exposure is how browsers reach the application.
+type Exposure struct {
+	Mode    string `json:"mode" jsonschema:"enum=none,enum=gateway" jsonschema_description:"none: by port-forward only. gateway: at https://<host>, behind a load balancer with a login."`
+	Host    string `json:"host,omitempty" jsonschema_description:"Host name of the installation, e.g. openhands.example.com."`
+	DNSZone string `json:"dnsZone,omitempty" jsonschema_description:"Name of a Cloud DNS zone of the project, in which the records are created. Without it, create those of the output dnsRecords yourself."`
+	Login   Login  `json:"login"`
+	Armor   Armor  `json:"armor"`
+
+	OpenToEveryoneWithoutLogin bool `json:"dangerouslyOpenToEveryoneWithoutLogin" jsonschema_description:"Put the installation on the internet without any login: whoever finds it owns it, with all keys and tokens in it."`
+}
+
+// Login is Identity-Aware Proxy.
+type Login struct {
+	Members  []string `json:"members" jsonschema_description:"Who may log in, as IAM members: user:, group:, serviceAccount: or domain:."`
+	ClientID string   `json:"clientId,omitempty" jsonschema_description:"OAuth client of your own, for members outside of the project's organization. Google's own client is used unless set."`
+}
+
+// Armor is the Cloud Armor policy in front of the application.
+type Armor struct {
+	RequestsPerMinute  int      `json:"requestsPerMinute" jsonschema:"minimum=60,maximum=1000000" jsonschema_description:"Requests of one client address in a minute, above which it gets 429."`
+	AllowedRanges      []string `json:"allowedRanges" jsonschema_description:"Address ranges that may connect. Without any, all may, and have to log in."`
+	DeniedRanges       []string `json:"deniedRanges" jsonschema_description:"Address ranges that may not connect."`
+	AdaptiveProtection bool     `json:"adaptiveProtection" jsonschema_description:"Let Cloud Armor learn what is normal and report attacks."`
+	WAFRules           []string `json:"wafRules" jsonschema_description:"Preconfigured rule sets, e.g. sqli-v33-stable. They log only, unless wafEnforce is set: people send code to this application."`
+	WAFEnforce         bool     `json:"wafEnforce" jsonschema_description:"Refuse what a rule set finds."`
 }
 
 // SandboxPool is the node pool of the sandboxes. It shrinks to nothing while there are none.

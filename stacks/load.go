@@ -108,7 +108,7 @@ func newError(stack string, problems []Problem) *Error {
 }
 
 // secretKeys are those whose values are secrets. They are keys of their own: inside of an object, a secret comes out in clear.
-var secretKeys = []string{"openhands:sandboxApiKey"}
+var secretKeys = []string{"openhands:sandboxApiKey", "openhands:iapClientSecret"}
 
 // engineNamespace holds settings of Pulumi itself, such as pulumi:disable-default-providers.
 const engineNamespace = "pulumi:"

@@ -11,6 +11,28 @@ import (
 	"openhands-gcp/stacks"
 )
 
+// exposed is the minimal exposure of prod with other values.
+func exposed(changes string) map[string]string {
+	merged := map[string]any{"host": "openhands.example.com", "login": map[string]any{"members": []any{"group:users@example.com"}}}
+	var other map[string]any
+	if err := json.Unmarshal([]byte(changes), &other); err != nil {
+		panic(err)
+	}
+	for key, value := range other {
+		inner, isObject := value.(map[string]any)
+		if present, both := merged[key].(map[string]any); isObject && both {
+			maps.Copy(present, inner)
+			continue
+		}
+		merged[key] = value
+	}
+	text, err := json.Marshal(merged)
+	if err != nil {
+		panic(err)
+	}
+	return map[string]string{"openhands:exposure": string(text)}
+}
+
 func minimal(profile string) map[string]string {
 	values := map[string]string{
 		"gcp:project":       "my-project",
@@ -19,6 +41,8 @@ func minimal(profile string) map[string]string {
 	}
 	if profile == "dev" {
 		values["gcp:zone"] = "us-central1-a"
+	} else {
+		values["openhands:exposure"] = `{"host":"openhands.example.com","login":{"members":["group:users@example.com"]}}`
 	}
 	return values
 }
@@ -32,6 +56,7 @@ func TestAStackFileOverridesSingleValuesOfItsProfile(t *testing.T) {
 
 	want := stacks.Defaults(stacks.Prod)
 	want.Stack, want.Project, want.Region = "prod", "my-project", "us-central1"
+	want.Exposure.Host, want.Exposure.Login.Members = "openhands.example.com", []string{"group:users@example.com"}
 	want.Database.Tier = "db-custom-4-15360"
 	want.Database.Backups.Retained = 30
 	assert.Equal(t, &want, config)
@@ -189,6 +214,37 @@ func TestBadInput(t *testing.T) {
 		{mistake: "address named twice", set: values{"openhands:observability": `{"notificationEmails":["a@example.com","A@example.com"]}`}, path: "openhands:observability.notificationEmails", says: "twice"},
 
 		// Protection.
+		// The way in.
+		{mistake: "no host", profile: "prod", set: exposed(`{"host":""}`), path: "openhands:exposure.host", says: "is missing: mode gateway needs the host name"},
+		{mistake: "address for a host", profile: "prod", set: exposed(`{"host":"https://openhands.example.com/"}`), path: "openhands:exposure.host", says: "without https:// and without a path"},
+		{mistake: "no login", profile: "prod", set: exposed(`{"login":{"members":[]}}`), path: "openhands:exposure.login.members", says: "whoever reaches it owns it"},
+		{mistake: "no login in dev", set: values{"openhands:exposure": `{"mode":"gateway","host":"openhands.example.com"}`}, path: "openhands:exposure.login.members", says: "whoever reaches it owns it"},
+		{mistake: "everyone for a member", profile: "prod", set: exposed(`{"login":{"members":["allUsers"]}}`), path: "openhands:exposure.login.members", says: "allUsers is everyone on the internet"},
+		{mistake: "everyone with an account", profile: "prod", set: exposed(`{"login":{"members":["allAuthenticatedUsers"]}}`), path: "openhands:exposure.login.members", says: "allAuthenticatedUsers is everyone on the internet"},
+		{mistake: "member without a kind", profile: "prod", set: exposed(`{"login":{"members":["jane@example.com"]}}`), path: "openhands:exposure.login.members", says: "is not an IAM member"},
+		{mistake: "member twice", profile: "prod", set: exposed(`{"login":{"members":["user:a@example.com","user:A@example.com"]}}`), path: "openhands:exposure.login.members", says: "twice"},
+		{mistake: "login turned off", profile: "prod", set: exposed(`{"login":{"enabled":false}}`), path: "openhands:exposure.login.enabled", says: "always on"},
+		{mistake: "IAP by its name", profile: "prod", set: exposed(`{"iap":{"enabled":false}}`), path: "openhands:exposure.iap", says: "openhands:exposure.login.members"},
+		{mistake: "open to everyone, and a login", profile: "prod", set: exposed(`{"dangerouslyOpenToEveryoneWithoutLogin":true}`), path: "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin", says: "contradicts login"},
+		{mistake: "client without its secret", profile: "prod", set: exposed(`{"login":{"clientId":"123-abc.apps.googleusercontent.com"}}`), path: "openhands:iapClientSecret", says: "config set --secret openhands:iapClientSecret"},
+		{mistake: "client that is none", profile: "prod", set: exposed(`{"login":{"clientId":"my-client"}}`), path: "openhands:exposure.login.clientId", says: "is not the id of an OAuth client"},
+		{mistake: "secret without its client", profile: "prod", set: values{"openhands:iapClientSecret": "s"}, path: "openhands:exposure.login.clientId", says: "Write its id"},
+		{mistake: "secret of the client in clear", profile: "prod", set: values{"openhands:iapClientSecret": "s"}, path: "openhands:iapClientSecret", says: "is a secret in clear"},
+		{mistake: "DNS name for a zone", profile: "prod", set: exposed(`{"dnsZone":"example.com."}`), path: "openhands:exposure.dnsZone", says: "gcloud dns managed-zones list"},
+		{mistake: "host without a gateway", set: values{"openhands:exposure": `{"host":"openhands.example.com"}`}, path: "openhands:exposure.host", says: "has no effect with mode none"},
+		{mistake: "another mode", set: values{"openhands:exposure": `{"mode":"ingress"}`}, path: "openhands:exposure.mode", says: "write one of none, gateway"},
+		{mistake: "everyone in the allow-list", profile: "prod", set: exposed(`{"armor":{"allowedRanges":["0.0.0.0/0"]}}`), path: "openhands:exposure.armor.allowedRanges", says: "is everyone"},
+		{mistake: "range that begins elsewhere", profile: "prod", set: exposed(`{"armor":{"deniedRanges":["192.0.2.1/24"]}}`), path: "openhands:exposure.armor.deniedRanges", says: "write 192.0.2.0/24"},
+		{mistake: "rule set that is none", profile: "prod", set: exposed(`{"armor":{"wafRules":["sql-injection"]}}`), path: "openhands:exposure.armor.wafRules", says: "sqli-v33-stable"},
+		{mistake: "nothing to enforce", profile: "prod", set: exposed(`{"armor":{"wafEnforce":true}}`), path: "openhands:exposure.armor.wafEnforce", says: "has no effect without wafRules"},
+
+		// What sandboxes may reach.
+		{mistake: "address for a domain", set: values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:sandboxes": `{"egress":{"allowedDomains":["https://github.com"]}}`}, path: "openhands:sandboxes.egress.allowedDomains", says: "is not a domain name"},
+		{mistake: "domains that the cluster does not enforce", set: values{"openhands:sandboxes": `{"egress":{"allowedDomains":["github.com"]}}`}, path: "openhands:sandboxes.egress.allowedDomains", says: "openhands:cluster.fqdnNetworkPolicy"},
+		{mistake: "private range for sandboxes", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["10.0.0.0/24"]}}`}, path: "openhands:sandboxes.egress.allowedRanges", says: "which is not public"},
+		{mistake: "range that holds private ones", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["8.0.0.0/5"]}}`}, path: "openhands:sandboxes.egress.allowedRanges", says: "overlaps 10.0.0.0/8"},
+		{mistake: "metadata server for sandboxes", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["169.254.169.254/32"]}}`}, path: "openhands:sandboxes.egress.allowedRanges", says: "metadata server"},
+
 		{mistake: "prod without a protected cluster", profile: "prod", set: values{"openhands:cluster": `{"deletionProtection":false}`}, path: "openhands:cluster.deletionProtection", says: "does not run unprotected"},
 		{mistake: "prod without a protected database", profile: "prod", set: values{"openhands:database": `{"deletionProtection":false}`}, path: "openhands:database.deletionProtection", says: "openhands:teardown"},
 		{mistake: "prod without protected images", profile: "prod", set: values{"openhands:registry": `{"deletionProtection":false}`}, path: "openhands:registry.deletionProtection", says: "does not run unprotected"},

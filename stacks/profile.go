@@ -29,7 +29,7 @@ func devDefaults() Config {
 			AppPool:        AppPool{MachineType: "e2-standard-2", MinNodes: 1, MaxNodes: 2},
 		},
 		App:       App{Release: openhands.DefaultRelease, Runtime: string(openhands.Kubernetes), CPURequest: 0.5, MemoryGiB: 2, StateSizeGB: 10},
-		Sandboxes: Sandboxes{Max: 3, CPURequest: 1, MemoryRequest: 2, CPULimit: 2, VolumeGiB: 10, Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true}},
+		Sandboxes: Sandboxes{Max: 3, CPURequest: 1, MemoryRequest: 2, CPULimit: 2, VolumeGiB: 10, Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true}, KeepUnusedVolumeDays: 30},
 		Database: Database{
 			Version:        "POSTGRES_15",
 			Tier:           "db-g1-small",
@@ -41,6 +41,7 @@ func devDefaults() Config {
 		},
 		Bucket:   Bucket{SoftDeleteDays: 7, OldVersionDays: 30},
 		Registry: Registry{KeepNewest: 10, DeleteUntaggedAfterDays: 7},
+		Exposure: Exposure{Mode: exposureNone, Armor: Armor{RequestsPerMinute: 1200, AdaptiveProtection: true}},
 	}
 }
 
@@ -51,7 +52,7 @@ func prodDefaults() Config {
 	c.Cluster.AppPool = AppPool{MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3}
 	c.Cluster.DeletionProtection = true
 	c.App.CPURequest, c.App.MemoryGiB, c.App.StateSizeGB, c.App.RegionalState = 1, 4, 20, true
-	c.Sandboxes = Sandboxes{Max: 20, CPURequest: 1, MemoryRequest: 3, CPULimit: 4, VolumeGiB: 20, Pool: SandboxPool{MachineType: "e2-standard-8"}}
+	c.Sandboxes = Sandboxes{Max: 20, CPURequest: 1, MemoryRequest: 3, CPULimit: 4, VolumeGiB: 20, Pool: SandboxPool{MachineType: "e2-standard-8"}, KeepUnusedVolumeDays: 90}
 	c.Database.Tier = "db-custom-2-7680"
 	c.Database.HighAvailability = true
 	c.Database.MaxConnections = 200
@@ -61,5 +62,6 @@ func prodDefaults() Config {
 	c.Database.DeletionProtection = true
 	c.Bucket = Bucket{SoftDeleteDays: 30, OldVersionDays: 90, DeletionProtection: true}
 	c.Registry = Registry{KeepNewest: 30, DeleteUntaggedAfterDays: 30, ImmutableTags: true, DeletionProtection: true}
+	c.Exposure.Mode = exposureGateway
 	return c
 }

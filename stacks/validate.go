@@ -38,6 +38,8 @@ func (c *Config) validate() []Problem {
 	c.validateCluster(report)
 	c.validateSandboxes(report)
 	c.validateApp(report)
+	c.validateEgress(report)
+	c.validateExposure(report)
 	c.validateDatabase(report)
 	c.validateBucket(report)
 	c.validateObservability(report)

@@ -23,7 +23,7 @@ func deploy(t *testing.T, program func(ctx *pulumi.Context, ready pulumi.Resourc
 	mocks, err := rehearsal.NewMocks("test", project, region)
 	require.NoError(t, err)
 	return mocks, pulumi.RunErr(func(ctx *pulumi.Context) error {
-		services, err := infra.NewProjectServices(ctx, "apis")
+		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{})
 		if err != nil {
 			return err
 		}
@@ -81,14 +81,14 @@ func (r *resolved) add(name string, output pulumi.StringOutput) {
 
 func newNetwork(ctx *pulumi.Context, opts ...pulumi.ResourceOption) (*infra.Network, error) {
 	return infra.NewNetwork(ctx, "net", &infra.NetworkArgs{
-		Region:          region,
-		NodesCIDR:       netip.MustParsePrefix("10.0.0.0/22"),
-		PodsCIDR:        netip.MustParsePrefix("10.16.0.0/16"),
-		ServicesCIDR:    netip.MustParsePrefix("10.32.0.0/20"),
-		PeeringCIDR:     netip.MustParsePrefix("10.64.0.0/20"),
-		FlowLogSampling: 0.25,
-		NodeTag:         "node",
-		AppPort:         3000,
+		Region:           region,
+		NodesCIDR:        netip.MustParsePrefix("10.0.0.0/22"),
+		PodsCIDR:         netip.MustParsePrefix("10.16.0.0/16"),
+		ServicesCIDR:     netip.MustParsePrefix("10.32.0.0/20"),
+		PeeringCIDR:      netip.MustParsePrefix("10.64.0.0/20"),
+		FlowLogSampling:  0.25,
+		NodeTag:          "node",
+		LoadBalancerPort: 3000,
 	}, opts...)
 }
 
@@ -479,7 +479,7 @@ func TestAPIsStayEnabled(t *testing.T) {
 	mocks, err := rehearsal.NewMocks("test", project, region)
 	require.NoError(t, err)
 	require.NoError(t, pulumi.RunErr(func(ctx *pulumi.Context) error {
-		services, err := infra.NewProjectServices(ctx, "apis")
+		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{})
 		if err != nil {
 			return err
 		}
@@ -501,7 +501,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"network": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewNetwork(ctx, "x", &infra.NetworkArgs{FlowLogSampling: 2})
 			return err
-		}, []string{`network "x": region is required`, "podsCidr is required", "flowLogSampling is 2", "nodeTag is required", "appPort is required"}},
+		}, []string{`network "x": region is required`, "podsCidr is required", "flowLogSampling is 2", "nodeTag is required"}},
 		"registry": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewRegistry(ctx, "x", &infra.RegistryArgs{})
 			return err

@@ -32,6 +32,14 @@ var durations = map[string]int{
 	alertType:            3,
 	channelType:          3,
 	dashboardType:        3,
+	authorizationType:    5,
+	certificateType:      5,
+	certificateMapType:   5,
+	mapEntryType:         5,
+	armorType:            10,
+	tlsPolicyType:        5,
+	recordType:           5,
+	loginMemberType:      8,
 }
 
 // Durations that depend on more than the type, in seconds.
@@ -63,8 +71,11 @@ func creation(typ string, inputs values) (d time.Duration, ok bool) {
 	}
 	if strings.HasPrefix(typ, "kubernetes:") {
 		seconds, ok = 1, true
-		if typ == deploymentType {
+		switch typ {
+		case deploymentType:
 			seconds = 60 // until it is ready
+		case gatewayType:
+			seconds = 240 // until the load balancer serves
 		}
 	}
 	if strings.HasPrefix(typ, "random:") {
@@ -84,8 +95,8 @@ type Step struct {
 type Timeline struct {
 	Total    time.Duration
 	Critical []Step
-	// Shortest is how long the two chains take that no program can avoid, the longer of the two: APIs, VPC, peering, database and user; or APIs,
-	// VPC, subnet, cluster and node pool; and then the application, until it is ready.
+	// Shortest is how long the chains take that no program can avoid, the longest of them: APIs, VPC, peering, database and user; or APIs, VPC, subnet,
+	// cluster and node pool; and then the application until it is ready, or the load balancer until it serves.
 	Shortest time.Duration
 }
 
@@ -127,6 +138,7 @@ func NewTimeline(g *Graph) (*Timeline, error) {
 	for _, chain := range [][]string{
 		{serviceType, networkType, connectionType, sqlInstanceType, sqlUserType, deploymentType},
 		{serviceType, networkType, subnetworkType, clusterType, nodePoolType, deploymentType},
+		{serviceType, networkType, subnetworkType, clusterType, nodePoolType, gatewayType},
 	} {
 		var sum time.Duration
 		for _, typ := range chain {

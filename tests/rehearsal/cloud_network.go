@@ -91,7 +91,17 @@ func init() {
 			return err
 		}
 		r.global("addresses")
+		if r.old != nil {
+			r.outputs["address"] = r.old.outputs.str("address")
+		} else if r.inputs.str("address") == "" {
+			r.outputs["address"] = fmt.Sprintf("203.0.113.%d", 10+len(r.cloud.all(addressType)))
+		}
 		return nil
+	}, remove: func(r *request) (string, error) {
+		if r.inputs.str("addressType") == "INTERNAL" {
+			return "", nil
+		}
+		return "", r.servesNoGateway("address")
 	}}
 	kinds[firewallType] = &kind{api: "compute", check: checkFirewall, create: func(r *request) error {
 		if err := named("name", r.inputs.str("name"), rfc1035, 63); err != nil {

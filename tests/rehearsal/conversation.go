@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -31,23 +33,30 @@ func (c *Cloud) CheckConversation() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := &conversation{cloud: c}
-	deployments := c.all(deploymentType)
-	if len(deployments) != 1 {
-		return []string{fmt.Sprintf("there are %d servers, and conversations live in the memory of one", len(deployments))}
+	servers := c.servers()
+	if len(servers) != 1 {
+		return []string{fmt.Sprintf("there are %d servers, and conversations live in the memory of one", len(servers))}
 	}
-	t.readServer(deployments[0])
-	if t.server == nil {
-		return t.problems
-	}
+	t.readServer(servers[0])
 	t.checkServer()
 	t.checkData()
 	if t.env["RUNTIME"] == "kubernetes" {
 		t.checkRole()
 		t.checkSandbox()
 		t.checkPolicies()
+		t.checkCleanup()
 	}
 	slices.Sort(t.problems)
 	return t.problems
+}
+
+// servers are the Deployments of the application, which are those that say where its files are.
+func (c *Cloud) servers() []*object {
+	return slices.DeleteFunc(c.all(deploymentType), func(o *object) bool {
+		t := &conversation{cloud: c}
+		t.readServer(o)
+		return t.env["FILE_STORE"] == ""
+	})
 }
 
 type conversation struct {
@@ -163,17 +172,17 @@ func (t *conversation) checkData() {
 	}
 }
 
-// checkRole compares what the server's service account may do with what the runtime does.
-func (t *conversation) checkRole() {
+// allowed returns what a service account may do, in the namespace of the sandboxes and nowhere else.
+func (t *conversation) allowed(namespace, account string) map[string][]string {
 	allowed := map[string][]string{}
 	for _, o := range t.cloud.all(roleBindingType) {
 		binding := decodeAs[*rbacv1.RoleBinding](o)
 		for _, s := range binding.Subjects {
-			if s.Namespace != t.server.Namespace || s.Name != t.server.Spec.Template.Spec.ServiceAccountName {
+			if s.Namespace != namespace || s.Name != account {
 				continue
 			}
 			if binding.Namespace != t.env["KUBERNETES_NAMESPACE"] {
-				t.report("the server may do something in namespace %s", binding.Namespace)
+				t.report("service account %s may do something in namespace %s", account, binding.Namespace)
 				continue
 			}
 			role := decodeAs[*rbacv1.Role](t.cloud.find(roleType, binding.Namespace+"/"+binding.RoleRef.Name))
@@ -185,7 +194,12 @@ func (t *conversation) checkRole() {
 			}
 		}
 	}
-	if fmt.Sprint(allowed) != fmt.Sprint(runtimeCalls) {
+	return allowed
+}
+
+// checkRole compares what the server's service account may do with what the runtime does.
+func (t *conversation) checkRole() {
+	if allowed := t.allowed(t.server.Namespace, t.server.Spec.Template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(runtimeCalls) {
 		t.report("the server may do %v to sandboxes, and its runtime does %v", allowed, runtimeCalls)
 	}
 	if a := t.server.Spec.Template.Spec.AutomountServiceAccountToken; a != nil && !*a {
@@ -227,8 +241,8 @@ func (t *conversation) checkSandbox() {
 	}
 	// Two more: a pod that is closed for a new conversation counts until it is gone.
 	most, err := strconv.Atoi(t.env["MAX_CONCURRENT_CONVERSATIONS"])
-	if err != nil || quota != strconv.Itoa(most+2) {
-		t.report("the quota is of %q pods, and MAX_CONCURRENT_CONVERSATIONS is %q: two more are needed", quota, t.env["MAX_CONCURRENT_CONVERSATIONS"])
+	if err != nil || quota != strconv.Itoa(most+2+t.placeholders(namespace)) {
+		t.report("the quota is of %q pods, and MAX_CONCURRENT_CONVERSATIONS is %q: two more are needed, and room for placeholders", quota, t.env["MAX_CONCURRENT_CONVERSATIONS"])
 	}
 	unserved := slices.ContainsFunc(t.cloud.all(ingressClassType), func(o *object) bool {
 		return labelsOf(o.inputs, "metadata.annotations")["ingressclass.kubernetes.io/is-default-class"] == "true" && !strings.Contains(o.inputs.str("spec.controller"), "gce")
@@ -239,6 +253,64 @@ func (t *conversation) checkSandbox() {
 	if image := t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"]; !strings.Contains(image, "@sha256:") && !strings.Contains(image, ":0.62") {
 		t.report("SANDBOX_RUNTIME_CONTAINER_IMAGE %q is not of the server's line", t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"])
 	}
+}
+
+// placeholders counts the pods that keep nodes warm.
+func (t *conversation) placeholders(namespace string) int {
+	count := 0
+	for _, o := range t.cloud.all(deploymentType) {
+		if d := decodeAs[*appsv1.Deployment](o); d.Namespace == namespace && d.Spec.Replicas != nil {
+			count += int(*d.Spec.Replicas)
+		}
+	}
+	return count
+}
+
+func (t *conversation) selectsCleanup(policy *networkingv1.NetworkPolicy) bool {
+	return slices.ContainsFunc(t.cloud.all(cronJobType), func(o *object) bool {
+		job := decodeAs[*batchv1.CronJob](o)
+		return job.Namespace == policy.Namespace && contained(policy.Spec.PodSelector.MatchLabels, job.Spec.JobTemplate.Spec.Template.Labels)
+	})
+}
+
+// checkCleanup looks for who removes what a crash leaves: it must reach the server, and may do no more than it does.
+func (t *conversation) checkCleanup() {
+	jobs := t.cloud.all(cronJobType)
+	if len(jobs) != 1 {
+		t.report("nothing removes the sandboxes that a crash leaves")
+		return
+	}
+	job := decodeAs[*batchv1.CronJob](jobs[0])
+	template := job.Spec.JobTemplate.Spec.Template
+	env := map[string]string{}
+	for _, container := range template.Spec.Containers {
+		for _, v := range container.Env {
+			env[v.Name] = v.Value
+		}
+	}
+	if env["SANDBOX_NAMESPACE"] != t.env["KUBERNETES_NAMESPACE"] {
+		t.report("the clean-up looks at namespace %q", env["SANDBOX_NAMESPACE"])
+	}
+	url := ""
+	for _, o := range t.cloud.all(kubeServiceType) {
+		if maps.Equal(labelsOf(o.inputs, "spec.selector"), t.server.Spec.Selector.MatchLabels) {
+			url = fmt.Sprintf("http://%s.%s.svc.cluster.local:3000", o.inputs.str("metadata.name"), o.inputs.str("metadata.namespace"))
+		}
+	}
+	if env["SERVER_URL"] != url {
+		t.report("the clean-up asks %q, and the server is at %q", env["SERVER_URL"], url)
+	}
+	if allowed := t.allowed(job.Namespace, template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(cleanupCalls) {
+		t.report("the clean-up may do %v to sandboxes, and it does %v", allowed, cleanupCalls)
+	}
+}
+
+// cleanupCalls are those of the clean-up.
+var cleanupCalls = map[string][]string{
+	"pods":                        {"delete", "list", "patch"},
+	"services":                    {"delete", "list", "patch"},
+	"persistentvolumeclaims":      {"delete", "list", "patch"},
+	"networking.k8s.io/ingresses": {"delete", "list", "patch"},
 }
 
 // checkAdmission looks for what the runtime cannot set itself: gVisor, and no token.
@@ -258,9 +330,36 @@ func (t *conversation) checkAdmission(namespace string) {
 		text := fmt.Sprint(policy.inputs.at("spec.mutations"))
 		gvisor = gvisor || (strings.Contains(text, `runtimeClassName: "gvisor"`) && strings.Contains(text, "automountServiceAccountToken: false"))
 	}
+	for _, resource := range []string{"pods", "ingresses"} {
+		if !t.validated(namespace, resource) {
+			t.report("no policy refuses wrong %s in %s", resource, namespace)
+		}
+	}
 	if !gvisor {
 		t.report("no policy puts the pods of %s into gVisor and takes their token", namespace)
 	}
+}
+
+// validated reports whether a policy that denies is bound to a kind of object in a namespace.
+func (t *conversation) validated(namespace, resource string) bool {
+	for _, o := range t.cloud.all(validationTargetType) {
+		binding := decodeAs[*admissionv1.ValidatingAdmissionPolicyBinding](o)
+		policy := t.cloud.find(validationType, binding.Spec.PolicyName)
+		if policy == nil || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny) ||
+			labelsOf(o.inputs, "spec.matchResources.namespaceSelector.matchLabels")["kubernetes.io/metadata.name"] != namespace {
+			continue
+		}
+		spec := decodeAs[*admissionv1.ValidatingAdmissionPolicy](policy).Spec
+		if spec.FailurePolicy == nil || *spec.FailurePolicy != admissionv1.Fail || spec.MatchConstraints == nil {
+			continue
+		}
+		for _, rule := range spec.MatchConstraints.ResourceRules {
+			if slices.Contains(rule.Resources, resource) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // checkPolicies looks for a NetworkPolicy that selects nothing, and for the ways that a conversation needs.
@@ -278,7 +377,7 @@ func (t *conversation) checkPolicies() {
 			denied[policy.Namespace] = len(policy.Spec.Ingress)+len(policy.Spec.Egress) == 0 && len(policy.Spec.PolicyTypes) == 2
 			continue
 		}
-		if !contained(selector, pods[policy.Namespace]) {
+		if !contained(selector, pods[policy.Namespace]) && !t.selectsCleanup(policy) {
 			t.report("NetworkPolicy %s selects no pod: %v", o.id, selector)
 		}
 		for _, rule := range policy.Spec.Egress {

@@ -24,6 +24,8 @@ type Engine struct {
 	Cloud     *Cloud
 	Protected bool // the stack's profile is prod: it must refuse to be destroyed
 
+	OpenToEveryone bool // the stack was told to have no login
+
 	cli     string
 	dir     string // of the project: Pulumi.yaml and the stack file
 	env     []string
@@ -67,6 +69,9 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 	}
 	e.Cloud = NewCloud(file.value("gcp:project"), file.value("gcp:region"))
 	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
+	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
+		e.OpenToEveryone = exposure["dangerouslyOpenToEveryoneWithoutLogin"] == true
+	}
 	if err := e.serve(options.Program); err != nil {
 		return nil, err
 	}

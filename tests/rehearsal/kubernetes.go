@@ -2,19 +2,22 @@ package rehearsal
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
-	"encoding/json"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	sigsjson "sigs.k8s.io/json"
 )
 
@@ -24,23 +27,33 @@ var kubernetesTypes = map[string]struct {
 	namespaced       bool
 	object           func() any
 }{
-	"kubernetes:core/v1:Namespace":                                              {"v1", "Namespace", false, func() any { return &corev1.Namespace{} }},
-	"kubernetes:core/v1:ServiceAccount":                                         {"v1", "ServiceAccount", true, func() any { return &corev1.ServiceAccount{} }},
-	"kubernetes:core/v1:ServiceAccountPatch":                                    {"v1", "ServiceAccount", true, func() any { return &corev1.ServiceAccount{} }},
-	"kubernetes:core/v1:ConfigMap":                                              {"v1", "ConfigMap", true, func() any { return &corev1.ConfigMap{} }},
-	"kubernetes:core/v1:Secret":                                                 {"v1", "Secret", true, func() any { return &corev1.Secret{} }},
-	"kubernetes:core/v1:Service":                                                {"v1", "Service", true, func() any { return &corev1.Service{} }},
-	"kubernetes:core/v1:PersistentVolumeClaim":                                  {"v1", "PersistentVolumeClaim", true, func() any { return &corev1.PersistentVolumeClaim{} }},
-	"kubernetes:core/v1:ResourceQuota":                                          {"v1", "ResourceQuota", true, func() any { return &corev1.ResourceQuota{} }},
-	"kubernetes:core/v1:LimitRange":                                             {"v1", "LimitRange", true, func() any { return &corev1.LimitRange{} }},
-	"kubernetes:apps/v1:Deployment":                                             {"apps/v1", "Deployment", true, func() any { return &appsv1.Deployment{} }},
-	"kubernetes:rbac.authorization.k8s.io/v1:Role":                              {"rbac.authorization.k8s.io/v1", "Role", true, func() any { return &rbacv1.Role{} }},
-	"kubernetes:rbac.authorization.k8s.io/v1:RoleBinding":                       {"rbac.authorization.k8s.io/v1", "RoleBinding", true, func() any { return &rbacv1.RoleBinding{} }},
-	"kubernetes:networking.k8s.io/v1:NetworkPolicy":                             {"networking.k8s.io/v1", "NetworkPolicy", true, func() any { return &networkingv1.NetworkPolicy{} }},
-	"kubernetes:networking.k8s.io/v1:IngressClass":                              {"networking.k8s.io/v1", "IngressClass", false, func() any { return &networkingv1.IngressClass{} }},
-	"kubernetes:storage.k8s.io/v1:StorageClass":                                 {"storage.k8s.io/v1", "StorageClass", false, func() any { return &storagev1.StorageClass{} }},
-	"kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicy":        {"admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy", false, func() any { return &admissionv1.MutatingAdmissionPolicy{} }},
-	"kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicyBinding": {"admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding", false, func() any { return &admissionv1.MutatingAdmissionPolicyBinding{} }},
+	"kubernetes:core/v1:Namespace":                                                {"v1", "Namespace", false, func() any { return &corev1.Namespace{} }},
+	"kubernetes:core/v1:ServiceAccount":                                           {"v1", "ServiceAccount", true, func() any { return &corev1.ServiceAccount{} }},
+	"kubernetes:core/v1:ServiceAccountPatch":                                      {"v1", "ServiceAccount", true, func() any { return &corev1.ServiceAccount{} }},
+	"kubernetes:core/v1:ConfigMap":                                                {"v1", "ConfigMap", true, func() any { return &corev1.ConfigMap{} }},
+	"kubernetes:core/v1:Secret":                                                   {"v1", "Secret", true, func() any { return &corev1.Secret{} }},
+	"kubernetes:core/v1:Service":                                                  {"v1", "Service", true, func() any { return &corev1.Service{} }},
+	"kubernetes:core/v1:PersistentVolumeClaim":                                    {"v1", "PersistentVolumeClaim", true, func() any { return &corev1.PersistentVolumeClaim{} }},
+	"kubernetes:core/v1:ResourceQuota":                                            {"v1", "ResourceQuota", true, func() any { return &corev1.ResourceQuota{} }},
+	"kubernetes:core/v1:LimitRange":                                               {"v1", "LimitRange", true, func() any { return &corev1.LimitRange{} }},
+	"kubernetes:apps/v1:Deployment":                                               {"apps/v1", "Deployment", true, func() any { return &appsv1.Deployment{} }},
+	"kubernetes:rbac.authorization.k8s.io/v1:Role":                                {"rbac.authorization.k8s.io/v1", "Role", true, func() any { return &rbacv1.Role{} }},
+	"kubernetes:rbac.authorization.k8s.io/v1:RoleBinding":                         {"rbac.authorization.k8s.io/v1", "RoleBinding", true, func() any { return &rbacv1.RoleBinding{} }},
+	"kubernetes:networking.k8s.io/v1:NetworkPolicy":                               {"networking.k8s.io/v1", "NetworkPolicy", true, func() any { return &networkingv1.NetworkPolicy{} }},
+	"kubernetes:networking.k8s.io/v1:IngressClass":                                {"networking.k8s.io/v1", "IngressClass", false, func() any { return &networkingv1.IngressClass{} }},
+	"kubernetes:storage.k8s.io/v1:StorageClass":                                   {"storage.k8s.io/v1", "StorageClass", false, func() any { return &storagev1.StorageClass{} }},
+	"kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicy":          {"admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy", false, func() any { return &admissionv1.MutatingAdmissionPolicy{} }},
+	"kubernetes:batch/v1:CronJob":                                                 {"batch/v1", "CronJob", true, func() any { return &batchv1.CronJob{} }},
+	"kubernetes:scheduling.k8s.io/v1:PriorityClass":                               {"scheduling.k8s.io/v1", "PriorityClass", false, func() any { return &schedulingv1.PriorityClass{} }},
+	"kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy":        {"admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", false, func() any { return &admissionv1.ValidatingAdmissionPolicy{} }},
+	"kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding": {"admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding", false, func() any { return &admissionv1.ValidatingAdmissionPolicyBinding{} }},
+	"kubernetes:gateway.networking.k8s.io/v1:Gateway":                             {"gateway.networking.k8s.io/v1", "Gateway", true, func() any { return &gatewayv1.Gateway{} }},
+	"kubernetes:gateway.networking.k8s.io/v1:HTTPRoute":                           {"gateway.networking.k8s.io/v1", "HTTPRoute", true, func() any { return &gatewayv1.HTTPRoute{} }},
+	"kubernetes:networking.gke.io/v1:GCPBackendPolicy":                            {"networking.gke.io/v1", "GCPBackendPolicy", true, func() any { return &GCPBackendPolicy{} }},
+	"kubernetes:networking.gke.io/v1:GCPGatewayPolicy":                            {"networking.gke.io/v1", "GCPGatewayPolicy", true, func() any { return &GCPGatewayPolicy{} }},
+	"kubernetes:networking.gke.io/v1:HealthCheckPolicy":                           {"networking.gke.io/v1", "HealthCheckPolicy", true, func() any { return &HealthCheckPolicy{} }},
+	"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy":                     {"networking.gke.io/v1alpha1", "FQDNNetworkPolicy", true, func() any { return &FQDNNetworkPolicy{} }},
+	"kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicyBinding":   {"admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding", false, func() any { return &admissionv1.MutatingAdmissionPolicyBinding{} }},
 }
 
 // immutable are the paths that cannot change in place. Of a few (volumeMode, volumeBindingMode) the provider does not know that: there the API server
@@ -50,6 +63,7 @@ var immutable = map[string][]string{
 	"kubernetes:core/v1:PersistentVolumeClaim":            {"spec.accessModes", "spec.storageClassName", "spec.volumeName", "spec.volumeMode"},
 	"kubernetes:core/v1:Secret":                           {"type"},
 	"kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": {"roleRef"},
+	"kubernetes:scheduling.k8s.io/v1:PriorityClass":       {"value", "preemptionPolicy"},
 	"kubernetes:storage.k8s.io/v1:StorageClass":           {"provisioner", "parameters", "volumeBindingMode"},
 }
 

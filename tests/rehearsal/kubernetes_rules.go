@@ -8,28 +8,41 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // Types of Kubernetes that the rules name.
 const (
-	namespaceType      = "kubernetes:core/v1:Namespace"
-	kubeAccountType    = "kubernetes:core/v1:ServiceAccount"
-	accountPatchType   = "kubernetes:core/v1:ServiceAccountPatch"
-	configMapType      = "kubernetes:core/v1:ConfigMap"
-	secretType         = "kubernetes:core/v1:Secret"
-	claimType          = "kubernetes:core/v1:PersistentVolumeClaim"
-	quotaType          = "kubernetes:core/v1:ResourceQuota"
-	deploymentType     = "kubernetes:apps/v1:Deployment"
-	roleType           = "kubernetes:rbac.authorization.k8s.io/v1:Role"
-	roleBindingType    = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
-	networkPolicyType  = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
-	ingressClassType   = "kubernetes:networking.k8s.io/v1:IngressClass"
-	storageClassType   = "kubernetes:storage.k8s.io/v1:StorageClass"
-	mutationType       = "kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicy"
-	mutationTargetType = "kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicyBinding"
+	namespaceType        = "kubernetes:core/v1:Namespace"
+	kubeAccountType      = "kubernetes:core/v1:ServiceAccount"
+	accountPatchType     = "kubernetes:core/v1:ServiceAccountPatch"
+	configMapType        = "kubernetes:core/v1:ConfigMap"
+	secretType           = "kubernetes:core/v1:Secret"
+	claimType            = "kubernetes:core/v1:PersistentVolumeClaim"
+	quotaType            = "kubernetes:core/v1:ResourceQuota"
+	deploymentType       = "kubernetes:apps/v1:Deployment"
+	roleType             = "kubernetes:rbac.authorization.k8s.io/v1:Role"
+	roleBindingType      = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
+	networkPolicyType    = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+	ingressClassType     = "kubernetes:networking.k8s.io/v1:IngressClass"
+	storageClassType     = "kubernetes:storage.k8s.io/v1:StorageClass"
+	mutationType         = "kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicy"
+	mutationTargetType   = "kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicyBinding"
+	validationType       = "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy"
+	validationTargetType = "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding"
+	kubeServiceType      = "kubernetes:core/v1:Service"
+	cronJobType          = "kubernetes:batch/v1:CronJob"
+	priorityType         = "kubernetes:scheduling.k8s.io/v1:PriorityClass"
+	gatewayType          = "kubernetes:gateway.networking.k8s.io/v1:Gateway"
+	routeType            = "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute"
+	backendPolicyType    = "kubernetes:networking.gke.io/v1:GCPBackendPolicy"
+	gatewayPolicyType    = "kubernetes:networking.gke.io/v1:GCPGatewayPolicy"
+	healthPolicyType     = "kubernetes:networking.gke.io/v1:HealthCheckPolicy"
+	domainPolicyType     = "kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy"
 )
 
 // checkReferences is what the API server, and the controllers that make an object ready, say about an object and what it refers to.
@@ -77,11 +90,38 @@ func checkReferences(r *request) error {
 			}
 		}
 	case *appsv1.Deployment:
-		return r.checkDeployment(object)
+		if object.Spec.Selector == nil || !contained(object.Spec.Selector.MatchLabels, object.Spec.Template.Labels) {
+			return errors.New("spec.selector: does not match the labels of spec.template")
+		}
+		return r.checkPod(namespace, &object.Spec.Template.Spec)
+	case *batchv1.CronJob:
+		return r.checkPod(namespace, &object.Spec.JobTemplate.Spec.Template.Spec)
+	case *gatewayv1.Gateway:
+		return errors.Join(r.gatewayAPI(clusters[0]), r.checkGateway(object))
+	case *gatewayv1.HTTPRoute:
+		return errors.Join(r.gatewayAPI(clusters[0]), r.checkRoute(object))
+	case *GCPBackendPolicy:
+		return errors.Join(r.gatewayAPI(clusters[0]), r.checkBackendPolicy(object))
+	case *GCPGatewayPolicy:
+		if policy := object.Spec.Default.SSLPolicy; policy != "" {
+			if _, err := r.need(tlsPolicyType, "spec.default.sslPolicy", policy); err != nil {
+				return err
+			}
+		}
+		return r.gatewayAPI(clusters[0])
+	case *HealthCheckPolicy:
+		return errors.Join(r.gatewayAPI(clusters[0]), r.checkTarget(namespace, object.Spec.TargetRef))
+	case *FQDNNetworkPolicy:
+		if !clusters[0].inputs.is("enableFqdnNetworkPolicy") {
+			return errors.New("no matches for kind FQDNNetworkPolicy: the cluster's enableFqdnNetworkPolicy is off")
+		}
 	}
 	switch r.typ {
 	case mutationTargetType:
 		_, err := r.need(mutationType, "spec.policyName", r.inputs.str("spec.policyName"))
+		return err
+	case validationTargetType:
+		_, err := r.need(validationType, "spec.policyName", r.inputs.str("spec.policyName"))
 		return err
 	case accountPatchType:
 		if name != "default" {
@@ -115,25 +155,77 @@ func (r *request) checkClaim(claim *corev1.PersistentVolumeClaim) error {
 	return nil
 }
 
-// checkDeployment says what would keep the pods from becoming ready: the engine waits for that.
-func (r *request) checkDeployment(d *appsv1.Deployment) error {
-	if d.Spec.Selector == nil || !contained(d.Spec.Selector.MatchLabels, d.Spec.Template.Labels) {
-		return errors.New("spec.selector: does not match the labels of spec.template")
+// gatewayAPI fails where the cluster does not bring the kinds of the Gateway API.
+func (r *request) gatewayAPI(cluster *object) error {
+	if cluster.inputs.str("gatewayApiConfig.channel") != "CHANNEL_STANDARD" || cluster.inputs.is("addonsConfig.httpLoadBalancing.disabled") {
+		return errors.New("no matches for this kind: the cluster has no Gateway API")
 	}
-	pod := d.Spec.Template.Spec
+	return nil
+}
+
+// checkTarget wants the Service that a policy is for.
+func (r *request) checkTarget(namespace string, target TargetRef) error {
+	if target.Group != "" || target.Kind != "Service" {
+		return fmt.Errorf("spec.targetRef: %s/%s is not a Service", target.Group, target.Kind)
+	}
+	_, err := r.needIn(kubeServiceType, "spec.targetRef", namespace, target.Name)
+	return err
+}
+
+func (r *request) checkBackendPolicy(policy *GCPBackendPolicy) error {
+	if err := r.checkTarget(policy.Namespace, policy.Spec.TargetRef); err != nil {
+		return err
+	}
+	backend := policy.Spec.Default
+	if backend.SecurityPolicy != "" {
+		if _, err := r.need(armorType, "spec.default.securityPolicy", backend.SecurityPolicy); err != nil {
+			return err
+		}
+	}
+	if backend.IAP == nil {
+		return nil
+	}
+	if err := r.enabled("iap"); err != nil {
+		return err
+	}
+	if (backend.IAP.ClientID == "") != (backend.IAP.OAuth2ClientSecret == nil) {
+		return errors.New("spec.default.iap: clientID and oauth2ClientSecret go together")
+	}
+	if backend.IAP.OAuth2ClientSecret == nil {
+		return nil
+	}
+	secret, err := r.needIn(secretType, "spec.default.iap.oauth2ClientSecret", policy.Namespace, backend.IAP.OAuth2ClientSecret.Name)
+	if err == nil && labelsOf(secret.inputs, "stringData")["key"] == "" {
+		return fmt.Errorf("spec.default.iap.oauth2ClientSecret: Secret %s has no value of the name key", secret.id)
+	}
+	return err
+}
+
+// checkPod says what would keep a pod from becoming ready: the engine waits for that.
+func (r *request) checkPod(namespace string, pod *corev1.PodSpec) error {
 	if len(pod.Containers) == 0 {
 		return errors.New("spec.template.spec.containers: is required")
 	}
 	if account := pod.ServiceAccountName; account != "" && account != "default" {
-		if _, err := r.needIn(kubeAccountType, "serviceAccountName", d.Namespace, account); err != nil {
+		if _, err := r.needIn(kubeAccountType, "serviceAccountName", namespace, account); err != nil {
+			return err
+		}
+	}
+	if class := pod.PriorityClassName; class != "" {
+		if _, err := r.need(priorityType, "priorityClassName", class); err != nil {
 			return err
 		}
 	}
 	volumes := map[string]bool{}
 	for _, v := range pod.Volumes {
 		volumes[v.Name] = true
+		if v.ConfigMap != nil {
+			if _, err := r.needIn(configMapType, "volumes", namespace, v.ConfigMap.Name); err != nil {
+				return err
+			}
+		}
 		if v.PersistentVolumeClaim != nil {
-			if _, err := r.needIn(claimType, "volumes", d.Namespace, v.PersistentVolumeClaim.ClaimName); err != nil {
+			if _, err := r.needIn(claimType, "volumes", namespace, v.PersistentVolumeClaim.ClaimName); err != nil {
 				return err
 			}
 		}
@@ -152,18 +244,18 @@ func (r *request) checkDeployment(d *appsv1.Deployment) error {
 		}
 		for _, from := range container.EnvFrom {
 			if from.ConfigMapRef != nil {
-				if _, err := r.needIn(configMapType, "envFrom.configMapRef", d.Namespace, from.ConfigMapRef.Name); err != nil {
+				if _, err := r.needIn(configMapType, "envFrom.configMapRef", namespace, from.ConfigMapRef.Name); err != nil {
 					return err
 				}
 			}
 			if from.SecretRef != nil {
-				if _, err := r.needIn(secretType, "envFrom.secretRef", d.Namespace, from.SecretRef.Name); err != nil {
+				if _, err := r.needIn(secretType, "envFrom.secretRef", namespace, from.SecretRef.Name); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	if err := r.checkPodSecurity(d.Namespace, &pod); err != nil {
+	if err := r.checkPodSecurity(namespace, pod); err != nil {
 		return err
 	}
 	node, err := r.cloud.schedule(pod.NodeSelector, pod.Tolerations)

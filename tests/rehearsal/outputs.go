@@ -20,7 +20,7 @@ func (c *Cloud) CheckOutputs(export *Export) []string {
 		}
 	}
 	for name, want := range c.expectedOutputs() {
-		if got := outputs[name]; got != want {
+		if got := outputs[name]; fmt.Sprint(got) != fmt.Sprint(want) {
 			problems = append(problems, fmt.Sprintf("output %s is %v, and the cloud has %v", name, got, want))
 		}
 	}
@@ -40,7 +40,7 @@ func (c *Cloud) expectedOutputs() map[string]any {
 	for _, o := range c.all(membershipType) {
 		want["credentialsCommand"] = fmt.Sprintf("gcloud container fleet memberships get-credentials %s --location=%s --project=%s", o.outputs.str("membershipId"), o.outputs.str("location"), c.project)
 	}
-	for _, o := range c.all("kubernetes:core/v1:Service") {
+	for _, o := range c.all(kubeServiceType) {
 		namespace, name := o.inputs.str("metadata.namespace"), o.inputs.str("metadata.name")
 		want["appNamespace"] = namespace
 		for _, item := range o.inputs.list("spec.ports") {
@@ -48,6 +48,9 @@ func (c *Cloud) expectedOutputs() map[string]any {
 				want["openCommand"] = fmt.Sprintf("kubectl --namespace=%s port-forward service/%s %v:%v", namespace, name, port["port"], port["port"])
 			}
 		}
+	}
+	if len(c.all(kubeServiceType)) > 0 {
+		want["url"], want["dnsRecords"] = c.expectedWayIn()
 	}
 	for _, o := range c.all(sqlInstanceType) {
 		want["databaseInstance"], want["databaseHost"] = o.outputs.str("name"), o.outputs.str("privateIpAddress")
@@ -74,4 +77,20 @@ func (c *Cloud) expectedOutputs() map[string]any {
 		}
 	}
 	return want
+}
+
+// expectedWayIn is where browsers find the application, and the DNS records that lead them there.
+func (c *Cloud) expectedWayIn() (url string, records []any) {
+	url, records = "http://localhost:3000", []any{}
+	for _, authorization := range c.all(authorizationType) {
+		host := authorization.inputs.str("domain")
+		url = "https://" + host
+		for _, o := range c.all(addressType) {
+			if o.inputs.str("addressType") == "EXTERNAL" {
+				records = append(records, map[string]any{"name": host + ".", "type": "A", "data": o.outputs.str("address")})
+			}
+		}
+		records = append(records, authorization.outputs.list("dnsResourceRecords")...)
+	}
+	return url, records
 }

@@ -111,6 +111,7 @@ type run struct {
 	summary   []line
 	graph     *Graph
 	timeline  *Timeline
+	hops      []Hop
 	destroyed bool
 }
 
@@ -171,6 +172,8 @@ func (r *run) up(ctx context.Context) (string, error) {
 	}
 	problems = append(problems, r.Cloud.CheckOrder(r.graph)...)
 	problems = append(problems, r.Cloud.CheckConversation()...)
+	hops, inTheWay := r.Cloud.CheckExposure(r.OpenToEveryone)
+	r.hops, problems = hops, append(problems, inTheWay...)
 	if problems = append(problems, r.Cloud.CheckOutputs(export)...); len(problems) > 0 {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}

@@ -81,6 +81,13 @@ var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.Proper
 			detailed[path] = d.ToReplace()
 		}
 	},
+	// Policies by name cannot be turned off in place.
+	clusterType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
+		const path = "enableFqdnNetworkPolicy"
+		if d, changed := detailed[path]; changed && values(req.OldOutputs.Mappable()).is(path) {
+			detailed[path] = d.ToReplace()
+		}
+	},
 	// A disk cannot shrink: a smaller one means another instance.
 	sqlInstanceType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
 		const path = "settings.diskSize"

@@ -14,6 +14,9 @@ func (r *run) printSummary() {
 	if r.graph != nil {
 		r.printResources()
 	}
+	if len(r.hops) > 0 {
+		r.printExposure()
+	}
 	if r.timeline != nil {
 		r.printTimeline()
 	}
@@ -69,6 +72,15 @@ func (r *run) printResources() {
 			fmt.Fprint(w, typ)
 		}
 		fmt.Fprintln(w)
+	}
+	r.flush(w)
+}
+
+func (r *run) printExposure() {
+	fmt.Fprintln(r.out, "\nThe way of a browser to the application:")
+	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+	for _, hop := range r.hops {
+		fmt.Fprintf(w, "  %s\t%s\n", hop.What, hop.Which)
 	}
 	r.flush(w)
 }

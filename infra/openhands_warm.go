@@ -1,0 +1,74 @@
+package infra
+
+import (
+	"fmt"
+
+	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	schedulingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/scheduling/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// placeholderClass names the priority of the pods that only keep a node warm.
+func placeholderClass(name string) string { return name + "-placeholder" }
+
+// placeholderPriority is below that of a sandbox, 0, which therefore takes the placeholder's room at once. The autoscaler ignores pods below -10, and
+// would bring no node for them.
+const placeholderPriority = -1
+
+var warmLabels = map[string]string{"app": "openhands-warm"}
+
+// newWarmNodes keeps room for some sandboxes: pods of a sandbox's size, with its image, that do nothing and make way. The node is there, and has the image,
+// before the conversation begins. They count in the quota, and may talk to nobody.
+func (c *OpenHandsApp) newWarmNodes(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput, after []pulumi.Resource) error {
+	s := args.Sandboxes
+	if s.Warm == 0 {
+		return nil
+	}
+	class, err := schedulingv1.NewPriorityClass(ctx, placeholderClass(name), &schedulingv1.PriorityClassArgs{
+		Metadata:         &metav1.ObjectMetaArgs{Name: pulumi.String(placeholderClass(name))},
+		Value:            pulumi.Int(placeholderPriority),
+		PreemptionPolicy: pulumi.String("Never"),
+		Description:      pulumi.String("Makes way for sandboxes"),
+	}, child(c)...)
+	if err != nil {
+		return fmt.Errorf("create the priority: %w", err)
+	}
+	memory := pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB))
+	_, err = appsv1.NewDeployment(ctx, name+"-warm", &appsv1.DeploymentArgs{
+		// Nodes come in their own time, and of spot machines there may be none: no deployment waits for them.
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-warm"), Namespace: namespace, Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")}},
+		Spec: &appsv1.DeploymentSpecArgs{
+			Replicas: pulumi.Int(s.Warm),
+			Strategy: &appsv1.DeploymentStrategyArgs{Type: pulumi.String("Recreate")}, // the quota has room for no more
+			Selector: labelSelector(warmLabels),
+			Template: &corev1.PodTemplateSpecArgs{
+				Metadata: &metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(warmLabels)},
+				Spec: &corev1.PodSpecArgs{
+					PriorityClassName:             class.Metadata.Name(),
+					TerminationGracePeriodSeconds: pulumi.Int(0),
+					EnableServiceLinks:            pulumi.Bool(false),
+					NodeSelector:                  pulumi.StringMap{PoolLabel: pulumi.String(s.NodePool)},
+					Tolerations:                   corev1.TolerationArray{s.PoolTaint.toleration()},
+					Containers: corev1.ContainerArray{&corev1.ContainerArgs{
+						Name: pulumi.String("placeholder"), Image: args.Images.Sandbox, Command: pulumi.ToStringArray([]string{"sleep", "infinity"}),
+						Resources: &corev1.ResourceRequirementsArgs{
+							Requests: pulumi.StringMap{"cpu": milliCPU(s.CPURequest), "memory": memory},
+							Limits:   pulumi.StringMap{"memory": memory},
+						},
+					}},
+				},
+			},
+		},
+	}, child(c, pulumi.DependsOn(after))...)
+	if err != nil {
+		return fmt.Errorf("create the placeholders: %w", err)
+	}
+	return nil
+}
+
+// toleration is that of the taint, as Kubernetes writes it.
+func (t Taint) toleration() corev1.TolerationInput {
+	return &corev1.TolerationArgs{Key: pulumi.String(t.Key), Operator: pulumi.String("Equal"), Value: pulumi.String(t.Value), Effect: pulumi.String(effects[t.Effect])}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"openhands-gcp/tests/rehearsal"
+)
+
+func TestABrowserReachesTheApplicationThroughTheLoginOnly(t *testing.T) {
+	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+		hops, problems := mocks.Cloud.CheckExposure(false)
+		assert.Empty(t, problems)
+		assert.Equal(t, stack == "prod", len(hops) > 0)
+	})
+}
+
+// TestTheGatewayComesLastAndGoesFirst: before it nothing serves, so nothing serves without what guards it; and what its load balancer uses goes after it.
+func TestTheGatewayComesLastAndGoesFirst(t *testing.T) {
+	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{"openhands:exposure.dnsZone": "example"}), nil)
+	require.NoError(t, err)
+	graph, gateway := graphOf(t, mocks), find(t, mocks, "Gateway", "openhands")
+	for _, before := range []rehearsal.Registered{
+		find(t, mocks, "GlobalAddress", "openhands-address"), find(t, mocks, "CertificateMap", "openhands-certificates"), find(t, mocks, "CertificateMapEntry", "openhands-certificate"),
+		find(t, mocks, "SecurityPolicy", "openhands-armor"), find(t, mocks, "SSLPolicy", "openhands-tls"), find(t, mocks, "GCPBackendPolicy", "openhands-backend"),
+		find(t, mocks, "HealthCheckPolicy", "openhands-health"), find(t, mocks, "GCPGatewayPolicy", "openhands-tls"), find(t, mocks, "HTTPRoute", "openhands"),
+		find(t, mocks, "WebIamMember", "openhands-login-group:openhands-users@example.com"),
+	} {
+		assert.Truef(t, graph.WaitsFor(gateway.URN, before.URN), "the Gateway does not wait for %s", before.URN)
+	}
+	for _, record := range []string{"openhands-address", "openhands-domain"} {
+		assert.Equal(t, "example", find(t, mocks, "RecordSet", record).Inputs["managedZone"])
+	}
+}
+
+// TestAnOwnOAuthClient: its secret goes into a Kubernetes Secret, and nowhere in clear.
+func TestAnOwnOAuthClient(t *testing.T) {
+	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{
+		"openhands:exposure.login.clientId": "123-abc.apps.googleusercontent.com", "openhands:iapClientSecret": rehearsal.Marker + "client",
+	}), nil)
+	require.NoError(t, err)
+	_, problems := mocks.Cloud.CheckExposure(false)
+	assert.Empty(t, problems)
+	raw, err := mocks.Export()
+	require.NoError(t, err)
+	problems, err = rehearsal.CheckExport(raw)
+	require.NoError(t, err)
+	assert.Empty(t, problems)
+	spec := find(t, mocks, "GCPBackendPolicy", "openhands-backend").Inputs["spec"].(map[string]any)
+	assert.Equal(t, map[string]any{"enabled": true, "clientID": "123-abc.apps.googleusercontent.com", "oauth2ClientSecret": map[string]any{"name": "openhands-oauth-client"}},
+		spec["default"].(map[string]any)["iap"])
+}
+
+func TestOpenToEveryoneOnlyBySayingSo(t *testing.T) {
+	config := nested(t, stackFile(t, "prod"), map[string]any{"openhands:exposure": map[string]any{"host": "openhands.example.com", "dangerouslyOpenToEveryoneWithoutLogin": true}})
+	mocks, err := deployed(t, "prod", config, nil)
+	require.NoError(t, err)
+	_, problems := mocks.Cloud.CheckExposure(true)
+	assert.Empty(t, problems)
+	_, problems = mocks.Cloud.CheckExposure(false)
+	assert.Equal(t, []string{"there is no login: whoever finds https://openhands.example.com owns the installation"}, problems)
+}
+
+// TestArmorRules has the rules in the order in which Cloud Armor asks them.
+func TestArmorRules(t *testing.T) {
+	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{
+		"openhands:exposure.armor.deniedRanges": []any{"198.51.100.0/24"}, "openhands:exposure.armor.wafRules": []any{"sqli-v33-stable"},
+		"openhands:exposure.armor.allowedRanges": []any{
+			"192.0.2.0/32", "192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32", "192.0.2.6/32", "192.0.2.7/32", "192.0.2.8/32", "192.0.2.9/32", "192.0.2.10/32",
+		},
+	}), nil)
+	require.NoError(t, err)
+	type rule struct {
+		priority float64
+		action   any
+		preview  any
+	}
+	var rules []rule
+	for _, item := range find(t, mocks, "SecurityPolicy", "openhands-armor").Inputs["rules"].([]any) {
+		r := item.(map[string]any)
+		rules = append(rules, rule{r["priority"].(float64), r["action"], r["preview"]})
+	}
+	assert.Equal(t, []rule{
+		{1000, "deny(403)", false},
+		{2000, "deny(403)", true}, // a rule set logs only
+		{10000, "throttle", false},
+		{10001, "throttle", false}, // a rule takes ten ranges
+		{2147483647, "deny(403)", false},
+	}, rules)
+}
+
+// TestWhatWouldBreakTheWayIn makes one mistake at a time in the objects of the exposure.
+func TestWhatWouldBreakTheWayIn(t *testing.T) {
+	config := nested(t, stackFile(t, "prod"), map[string]any{"openhands:exposure.dnsZone": "example"})
+	for _, c := range []struct {
+		mistake, resource, name string
+		spoil                   func(resource.PropertyMap)
+		says                    string
+	}{
+		{"no login", "GCPBackendPolicy", "openhands-backend", removeInput("spec.default.iap"), "there is no login"},
+		{"login turned off", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.iap.enabled", false), "there is no login"},
+		{"policy of another Service", "GCPBackendPolicy", "openhands-backend", setInput("spec.targetRef.name", "other"), "does not exist"},
+		{"policy of another kind", "GCPBackendPolicy", "openhands-backend", setInput("spec.targetRef.kind", "Gateway"), "is not a Service"},
+		{"timeout that cuts WebSockets", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.timeoutSec", 30.0), "WebSockets are cut"},
+		{"field misspelt", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.securitypolicy", "x"), "unknown field"},
+		{"missing Cloud Armor policy", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.securityPolicy", "other"), "does not exist"},
+		{"no Cloud Armor policy", "GCPBackendPolicy", "openhands-backend", removeInput("spec.default.securityPolicy"), "no Cloud Armor policy"},
+		{"no request logs", "GCPBackendPolicy", "openhands-backend", removeInput("spec.default.logging"), "no request logs"},
+		{"access to all applications", "WebIamMember", "openhands-login-group:openhands-users@example.com", removeInput("condition"), "every application of the project"},
+		{"another role", "WebIamMember", "openhands-login-group:openhands-users@example.com", setInput("role", "roles/iap.tunnelResourceAccessor"), "nobody may log in"},
+		{"everyone may log in", "WebIamMember", "openhands-login-group:openhands-users@example.com", setInput("member", "allAuthenticatedUsers"), "is not an IAM member"},
+		{"unlimited clients", "SecurityPolicy", "openhands-armor", setInput("rules[0].rateLimitOptions.enforceOnKey", "ALL"), "does not limit"},
+		{"no default rule", "SecurityPolicy", "openhands-armor", setInput("rules[1].priority", 20000.0), "none has priority 2147483647"},
+		{"old TLS", "SSLPolicy", "openhands-tls", setInput("minTlsVersion", "TLS_1_0"), "older than 1.2"},
+		{"TLS policy of another Gateway", "GCPGatewayPolicy", "openhands-tls", setInput("spec.targetRef.name", "other"), "older than 1.2"},
+		{"health check of the web page", "HealthCheckPolicy", "openhands-health", setInput("spec.default.config.httpHealthCheck.requestPath", "/ready"), "the server answers /alive"},
+		{"route to the listener without TLS", "HTTPRoute", "openhands", setInput("spec.parentRefs[0].sectionName", "http"), "without TLS"},
+		{"route to all listeners", "HTTPRoute", "openhands", removeInput("spec.parentRefs[0].sectionName"), "names no listener"},
+		{"route of another host", "HTTPRoute", "openhands", setInput("spec.hostnames[0]", "other.example.com"), "does not serve openhands.example.com"},
+		{"timeouts that GKE ignores", "HTTPRoute", "openhands", setInput("spec.rules[0].timeouts", map[string]any{"request": "1h"}), "GKE ignores timeouts"},
+		{"redirect that GKE ignores", "HTTPRoute", "openhands-redirect", setInput("spec.rules[0].filters[0].requestRedirect.statusCode", 308.0), "not by 308"},
+		{"redirect to http", "HTTPRoute", "openhands-redirect", setInput("spec.rules[0].filters[0].requestRedirect.scheme", "http"), "nothing redirects"},
+		{"certificate of another host", "Certificate", "openhands-certificate", setInput("managed.domains[0]", "other.example.com"), "none is for other.example.com"},
+		{"entry of another host", "CertificateMapEntry", "openhands-certificate", setInput("hostname", "other.example.com"), "no certificate for openhands.example.com"},
+		{"no certificate", "Gateway", "openhands", removeInput("metadata.annotations[\"networking.gke.io/certmap\"]"), "certmap or a tls block"},
+		{"missing certificates", "Gateway", "openhands", setInput("metadata.annotations[\"networking.gke.io/certmap\"]", "other"), "does not exist"},
+		{"internal load balancer", "Gateway", "openhands", setInput("spec.gatewayClassName", "gke-l7-rilb"), "is not that of a global external"},
+		{"address by its number", "Gateway", "openhands", setInput("spec.addresses[0].type", "IPAddress"), "NamedAddress"},
+		{"internal address", "GlobalAddress", "openhands-address", setInput("addressType", "INTERNAL"), "is an internal address"},
+		{"no reserved address", "Gateway", "openhands", removeInput("spec.addresses"), "no reserved address"},
+		{"record of another host", "RecordSet", "openhands-address", setInput("name", "other.example.com."), "does not lead openhands.example.com"},
+		{"record without its dot", "RecordSet", "openhands-address", setInput("name", "openhands.example.com"), "does not end with a dot"},
+		{"server that answers strangers", "NetworkPolicy", "openhands-server", setInput("spec.ingress[0].from[0].ipBlock.cidr", "0.0.0.0/0"), "let [0.0.0.0/0 130.211.0.0/22] in"},
+		{"server behind a closed firewall", "Firewall", "openhands-allow-load-balancer", setInput("allows[0].ports[0]", "8080"), "lets the load balancer not through"},
+		{"another origin", "ConfigMap", "openhands-environment", setInput("data.PERMITTED_CORS_ORIGINS", "http://localhost:3000"), "PERMITTED_CORS_ORIGINS is"},
+		{"cluster without the Gateway API", "Cluster", "openhands-cluster", setInput("gatewayApiConfig.channel", "CHANNEL_DISABLED"), "has no Gateway API"},
+		{"API of the login left out", "Service", "openhands-iap.googleapis.com", setInput("service", "other.googleapis.com"), "iap.googleapis.com is not enabled"},
+		{"API of the certificate left out", "Service", "openhands-certificatemanager.googleapis.com", setInput("service", "other.googleapis.com"), "certificatemanager.googleapis.com is not enabled"},
+		{"API of the records left out", "Service", "openhands-dns.googleapis.com", setInput("service", "other.googleapis.com"), "dns.googleapis.com is not enabled"},
+	} {
+		t.Run(c.mistake, func(t *testing.T) {
+			mocks, err := spoiledIn(t, "prod", config, c.resource, c.name, c.spoil)
+			_, problems := mocks.Cloud.CheckExposure(false)
+			said := strings.Join(problems, "\n")
+			if err != nil {
+				said = err.Error()
+			}
+			assert.Contains(t, said, c.says)
+		})
+	}
+}

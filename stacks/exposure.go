@@ -1,0 +1,170 @@
+package stacks
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Modes of the exposure.
+const (
+	exposureNone    = "none"
+	exposureGateway = "gateway"
+)
+
+// Exposed says whether browsers reach the application through a load balancer.
+func (c *Config) Exposed() bool { return c.Exposure.Mode == exposureGateway }
+
+var (
+	// hostName is one that a certificate can be issued for, without a trailing dot.
+	hostName    = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+	zoneName    = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	loginMember = regexp.MustCompile(`^((user|group|serviceAccount):[^@\s]+@[^@\s]+\.[^@\s]+|domain:[^@\s:]+\.[^@\s:]+|principal(Set)?://\S+)$`)
+	oauthClient = regexp.MustCompile(`^[0-9]+-[a-z0-9]+\.apps\.googleusercontent\.com$`)
+	// wafRule is the name of a preconfigured rule set.
+	// https://cloud.google.com/armor/docs/waf-rules
+	wafRule = regexp.MustCompile(`^[a-z]+-(v33|v422)-(stable|canary)$`)
+)
+
+// certificateHostLimit is the longest common name of a certificate, in characters.
+const certificateHostLimit = 64
+
+const exposureKey = "openhands:exposure."
+
+func (c *Config) validateExposure(report reporter) {
+	e := c.Exposure
+	if !c.Exposed() {
+		for path, set := range map[string]bool{
+			exposureKey + "host": e.Host != "", exposureKey + "dnsZone": e.DNSZone != "", exposureKey + "login.members": len(e.Login.Members) > 0,
+			exposureKey + "login.clientId": e.Login.ClientID != "", "openhands:iapClientSecret": c.IAPClientSecret != "",
+			exposureKey + "dangerouslyOpenToEveryoneWithoutLogin": e.OpenToEveryoneWithoutLogin,
+			exposureKey + "armor.allowedRanges":                   len(e.Armor.AllowedRanges) > 0,
+			exposureKey + "armor.deniedRanges":                    len(e.Armor.DeniedRanges) > 0,
+			exposureKey + "armor.wafRules":                        len(e.Armor.WAFRules) > 0,
+		} {
+			if set {
+				report(path, "has no effect with mode none: remove it, or set %smode to gateway", exposureKey)
+			}
+		}
+		return
+	}
+	switch {
+	case e.Host == "":
+		report(exposureKey+"host", "is missing: mode gateway needs the host name under which people open OpenHands, e.g. openhands.example.com. To reach it by port-forward only, set %smode to none", exposureKey)
+	case len(e.Host) > certificateHostLimit || !hostName.MatchString(e.Host):
+		report(exposureKey+"host", "%q is not a host name: write it in lower case, without https:// and without a path, of at most %d characters, e.g. openhands.example.com", e.Host, certificateHostLimit)
+	}
+	if e.DNSZone != "" && !zoneName.MatchString(e.DNSZone) {
+		report(exposureKey+"dnsZone", "%q is not the name of a Cloud DNS zone: `gcloud dns managed-zones list` shows them in its first column", e.DNSZone)
+	}
+	c.validateLogin(report)
+	c.validateArmor(report)
+}
+
+// validateLogin refuses an installation that everyone, or nobody, could log in to.
+func (c *Config) validateLogin(report reporter) {
+	login := c.Exposure.Login
+	members, client := exposureKey+"login.members", exposureKey+"login.clientId"
+	if c.Exposure.OpenToEveryoneWithoutLogin {
+		if len(login.Members) > 0 || login.ClientID != "" || c.IAPClientSecret != "" {
+			report(exposureKey+"dangerouslyOpenToEveryoneWithoutLogin", "contradicts login: remove it, and only the members get in")
+		}
+		return
+	}
+	if len(login.Members) == 0 {
+		report(members, "is empty: OpenHands has no login of its own, so whoever reaches it owns it. Write who may log in, e.g. group:developers@example.com")
+	}
+	for _, member := range login.Members {
+		switch {
+		case member == "allUsers" || member == "allAuthenticatedUsers":
+			report(members, "%s is everyone on the internet: name users, groups or a domain of yours", member)
+		case !loginMember.MatchString(member):
+			report(members, "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or domain: and a domain", member)
+		}
+	}
+	if sorted := slices.Sorted(slices.Values(login.Members)); len(slices.CompactFunc(sorted, strings.EqualFold)) < len(login.Members) {
+		report(members, "names a member twice")
+	}
+	if login.ClientID != "" && !oauthClient.MatchString(login.ClientID) {
+		report(client, "%q is not the id of an OAuth client: write one like 123456789012-abc123.apps.googleusercontent.com", login.ClientID)
+	}
+	if login.ClientID != "" && c.IAPClientSecret == "" {
+		report("openhands:iapClientSecret", "is missing: login.clientId needs the client's secret: run `pulumi config set --secret openhands:iapClientSecret`")
+	}
+	if login.ClientID == "" && c.IAPClientSecret != "" {
+		report(client, "is missing: openhands:iapClientSecret is the secret of a client. Write its id, or remove the secret to use Google's own client")
+	}
+}
+
+func (c *Config) validateArmor(report reporter) {
+	armor := c.Exposure.Armor
+	for path, ranges := range map[string][]string{exposureKey + "armor.allowedRanges": armor.AllowedRanges, exposureKey + "armor.deniedRanges": armor.DeniedRanges} {
+		for _, r := range ranges {
+			if problem := checkRange(r); problem != "" {
+				report(path, "%s", problem)
+			}
+		}
+	}
+	for _, rule := range armor.WAFRules {
+		if !wafRule.MatchString(rule) {
+			report(exposureKey+"armor.wafRules", "%q is not a preconfigured rule set: write one like sqli-v33-stable or xss-v33-stable", rule)
+		}
+	}
+	if armor.WAFEnforce && len(armor.WAFRules) == 0 {
+		report(exposureKey+"armor.wafEnforce", "has no effect without wafRules: name rule sets, or remove it")
+	}
+}
+
+// checkRange says what is wrong with a range of addresses. Neither the load balancer nor the cluster has IPv6.
+func checkRange(text string) string {
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil || !p.Addr().Is4():
+		return fmt.Sprintf("%q is not an IPv4 range: write one like 192.0.2.0/24, a single address as 192.0.2.7/32", text)
+	case p != p.Masked():
+		return fmt.Sprintf("%s is not the beginning of its range: write %s", text, p.Masked())
+	case p.Bits() == 0:
+		return fmt.Sprintf("%s is everyone: leave the list empty for that", text)
+	}
+	return ""
+}
+
+// domainPattern is a name, or a name whose first part is a star.
+var domainPattern = regexp.MustCompile(`^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+
+// validateEgress checks the allow-list of the sandboxes.
+func (c *Config) validateEgress(report reporter) {
+	const key = "openhands:sandboxes.egress."
+	egress := c.Sandboxes.Egress
+	if !c.RunsSandboxes() {
+		if len(egress.AllowedDomains)+len(egress.AllowedRanges) > 0 {
+			report("openhands:sandboxes.egress", "has no effect with runtime %s: its sandboxes are elsewhere", c.App.Runtime)
+		}
+		return
+	}
+	for _, domain := range egress.AllowedDomains {
+		if !domainPattern.MatchString(domain) {
+			report(key+"allowedDomains", "%q is not a domain name: write one like github.com, or *.githubusercontent.com for all names below", domain)
+		}
+	}
+	if len(egress.AllowedDomains) > 0 && !c.Cluster.FQDNNetworkPolicy {
+		report(key+"allowedDomains", "needs a cluster that enforces policies by name: set openhands:cluster.fqdnNetworkPolicy to true. Turning that off again replaces the cluster")
+	}
+	for _, r := range egress.AllowedRanges {
+		if problem := checkRange(r); problem != "" {
+			report(key+"allowedRanges", "%s", problem)
+			continue
+		}
+		p := prefix(r)
+		for _, private := range notPublic {
+			if private.Overlaps(p) {
+				report(key+"allowedRanges", "%s overlaps %s, which is not public: a sandbox must not reach your networks, the database, the control plane or the metadata server", r, private)
+			}
+		}
+	}
+}
+
+// notPublic are the ranges in which a sandbox must find nothing: private and shared ones, and link-local with the metadata server.
+var notPublic = append(slices.Clone(privateRanges), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("127.0.0.0/8"))
