@@ -15,7 +15,8 @@ import (
 
 func google(t *testing.T) *provider {
 	t.Helper()
-	p, err := newProvider(standIns(NewCloud("my-project", "us-central1"))[0])
+	c := NewCloud("my-project", "us-central1")
+	p, err := newProvider(standIns(c, c)[0])
 	require.NoError(t, err)
 	return p
 }

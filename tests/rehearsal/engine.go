@@ -26,12 +26,13 @@ type Engine struct {
 
 	OpenToEveryone bool // the stack was told to have no login
 
-	cli     string
-	dir     string // of the project: Pulumi.yaml and the stack file
-	env     []string
-	servers []*grpc.Server
-	temp    string
-	out     io.Writer // where the CLI's own output goes
+	cli        string
+	dir        string // of the project: Pulumi.yaml and the stack file
+	env        []string
+	servers    []*grpc.Server
+	temp       string
+	forwarding *forwarding // nil without a real API server
+	out        io.Writer   // where the CLI's own output goes
 }
 
 // EngineOptions are the arguments of NewEngine.
@@ -41,6 +42,8 @@ type EngineOptions struct {
 	CLI     string    // path of the Pulumi CLI
 	Program string    // path of the compiled program
 	Output  io.Writer // for the CLI's progress display
+
+	APIServer APIServer // that every Kubernetes object is forwarded to; none where nil
 }
 
 // passphrase encrypts the state of a rehearsal, which is thrown away with it.
@@ -69,6 +72,9 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 	}
 	e.Cloud = NewCloud(file.value("gcp:project"), file.value("gcp:region"))
 	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
+	if options.APIServer != nil {
+		e.forwarding = &forwarding{Cloud: e.Cloud, api: options.APIServer, pools: map[string]bool{}}
+	}
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
 		e.OpenToEveryone = exposure["dangerouslyOpenToEveryoneWithoutLogin"] == true
 	}
@@ -99,7 +105,11 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 // serve starts the stand-ins on loopback, and sets the environment by which the CLI finds them.
 func (e *Engine) serve(program string) error {
 	var providers []string
-	for _, standIn := range standIns(e.Cloud) {
+	kubernetes := backend(e.Cloud)
+	if e.forwarding != nil {
+		kubernetes = e.forwarding
+	}
+	for _, standIn := range standIns(e.Cloud, kubernetes) {
 		p, err := newProvider(standIn)
 		if err != nil {
 			return err

@@ -1,6 +1,12 @@
 package rehearsal
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/invopop/jsonschema"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -99,4 +105,54 @@ type FQDNNetworkPolicy struct {
 			} `json:"ports,omitempty"`
 		} `json:"egress"`
 	} `json:"spec"`
+}
+
+// CustomResourceDefinitions are minimal definitions of the kinds above, for a real API server: their fields, types and limits, derived from the Go types.
+// They are not Google's own, which have more.
+func CustomResourceDefinitions() ([]map[string]any, error) {
+	var out []map[string]any
+	for _, kind := range []struct {
+		version, name, plural string
+		object                any
+	}{
+		{"v1", "GCPBackendPolicy", "gcpbackendpolicies", &GCPBackendPolicy{}},
+		{"v1", "GCPGatewayPolicy", "gcpgatewaypolicies", &GCPGatewayPolicy{}},
+		{"v1", "HealthCheckPolicy", "healthcheckpolicies", &HealthCheckPolicy{}},
+		{"v1alpha1", "FQDNNetworkPolicy", "fqdnnetworkpolicies", &FQDNNetworkPolicy{}},
+	} {
+		schema, err := structural(kind.object)
+		if err != nil {
+			return nil, fmt.Errorf("definition of %s: %w", kind.name, err)
+		}
+		out = append(out, map[string]any{
+			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+			"metadata": map[string]any{"name": kind.plural + ".networking.gke.io"},
+			"spec": map[string]any{
+				"group": "networking.gke.io", "scope": "Namespaced",
+				"names": map[string]any{"kind": kind.name, "plural": kind.plural, "singular": strings.ToLower(kind.name)},
+				"versions": []any{map[string]any{
+					"name": kind.version, "served": true, "storage": true, "schema": map[string]any{"openAPIV3Schema": schema},
+				}},
+			},
+		})
+	}
+	return out, nil
+}
+
+// structural is the schema of an object's spec, as a definition wants it.
+func structural(object any) (map[string]any, error) {
+	reflector := jsonschema.Reflector{DoNotReference: true, Anonymous: true, AllowAdditionalProperties: true}
+	spec, ok := reflector.Reflect(object).Properties.Get("spec")
+	if !ok {
+		return nil, errors.New("it has no spec")
+	}
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(raw, &schema); err != nil {
+		return nil, err
+	}
+	return map[string]any{"type": "object", "properties": map[string]any{"spec": schema}, "required": []any{"spec"}}, nil
 }

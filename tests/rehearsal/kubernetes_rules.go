@@ -329,12 +329,15 @@ func (c *Cloud) schedule(selector map[string]string, tolerations []corev1.Tolera
 	return nil, fmt.Errorf("no node matches the selector %v: %s", selector, strings.Join(why, "; "))
 }
 
+// taintEffects are Kubernetes' words for those of GKE's API.
+var taintEffects = map[string]string{"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
+
 // untolerated returns a taint of the pool's nodes that is not tolerated. That of GKE Sandbox is tolerated by the RuntimeClass.
 func untolerated(pool *object, tolerations []corev1.Toleration) string {
 	for _, item := range pool.inputs.list("nodeConfig.taints") {
 		m, _ := item.(map[string]any)
 		taint := values(m)
-		effect := map[string]string{"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}[taint.str("effect")]
+		effect := taintEffects[taint.str("effect")]
 		tolerated := slices.ContainsFunc(tolerations, func(t corev1.Toleration) bool {
 			return t.Key == taint.str("key") && (t.Effect == "" || string(t.Effect) == effect) &&
 				(t.Operator == corev1.TolerationOpExists || t.Value == taint.str("value"))

@@ -42,7 +42,7 @@ type Registered struct {
 // NewMocks returns mocks for a stack of the project openhands, over an empty cloud.
 func NewMocks(stack, gcpProject, region string) (*Mocks, error) {
 	m := &Mocks{Cloud: NewCloud(gcpProject, region), project: "openhands", stack: stack, providers: map[string]*provider{}}
-	for _, s := range standIns(m.Cloud) {
+	for _, s := range standIns(m.Cloud, m.Cloud) {
 		made, err := newProvider(s)
 		if err != nil {
 			return nil, err
@@ -208,11 +208,11 @@ type standIn struct {
 	backend       backend
 }
 
-// standIns are all of them, over one cloud.
-func standIns(cloud *Cloud) []standIn {
+// standIns are all of them, over one cloud and what Kubernetes' objects are kept in.
+func standIns(cloud *Cloud, kubernetes backend) []standIn {
 	return []standIn{
 		{"gcp", "7.38.0", []string{"project", "region", "zone", "defaultLabels"}, cloud},
-		{"kubernetes", "4.30.0", []string{"kubeconfig", "clusterIdentifier", "enableConfigMapMutable", "enableSecretMutable", "enableServerSideApply"}, cloud},
+		{"kubernetes", "4.30.0", []string{"kubeconfig", "clusterIdentifier", "enableConfigMapMutable", "enableSecretMutable", "enableServerSideApply"}, kubernetes},
 		{"random", "4.21.1", nil, &generator{}},
 	}
 }

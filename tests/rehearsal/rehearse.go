@@ -177,6 +177,15 @@ func (r *run) up(ctx context.Context) (string, error) {
 	if problems = append(problems, r.Cloud.CheckOutputs(export)...); len(problems) > 0 {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}
+	if r.forwarding != nil {
+		changed, err := r.forwarding.changedByRepetition(ctx)
+		if err != nil {
+			return "", err
+		}
+		if len(changed) > 0 {
+			return "", fmt.Errorf("a second apply is not without effect:\n  %s", strings.Join(changed, "\n  "))
+		}
+	}
 	if r.timeline, err = NewTimeline(r.graph); err != nil {
 		return "", err
 	}
@@ -291,6 +300,16 @@ func (r *run) destroy(ctx context.Context) (string, error) {
 	}
 	if len(lost) > 0 {
 		return "", fmt.Errorf("destroy left what no document says that it leaves: %s", strings.Join(lost, ", "))
+	}
+	if r.forwarding != nil {
+		left, err := r.forwarding.api.Leftovers(ctx)
+		if err != nil {
+			return "", err
+		}
+		if len(left) > 0 {
+			return "", fmt.Errorf("destroy left in the real API server: %s", strings.Join(left, ", "))
+		}
+		return "destroyed; the real API server has no object of it left", nil
 	}
 	return "", nil
 }

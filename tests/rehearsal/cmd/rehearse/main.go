@@ -4,12 +4,9 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 
 	"openhands-gcp/tests/rehearsal"
 )
@@ -21,35 +18,19 @@ func main() {
 	}
 }
 
-func run() (err error) {
-	stack := flag.String("stack", "", "stack to rehearse; its file is Pulumi.<stack>.yaml")
-	steps := flag.String("steps", "", "steps to run, separated by commas; all where empty: "+strings.Join(rehearsal.Steps, ", "))
-	export := flag.String("export", "", "file for the stack's export after up")
-	flag.Parse()
-	if *stack == "" {
-		return fmt.Errorf("name the stack: make rehearse STACK=dev")
-	}
+func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-
 	root, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	cli, program, err := rehearsal.Build(ctx, root, os.Stdout)
+	options, err := rehearsal.ParseOptions(root, os.Args[1:])
 	if err != nil {
 		return err
 	}
-	options := rehearsal.Options{
-		EngineOptions: rehearsal.EngineOptions{Root: root, Stack: *stack, CLI: cli, Program: program, Output: os.Stdout},
-	}
-	if *steps != "" {
-		options.Steps = strings.Split(*steps, ",")
-	}
-	if *export != "" {
-		if options.Export, err = filepath.Abs(*export); err != nil {
-			return err
-		}
+	if err := options.Build(ctx); err != nil {
+		return err
 	}
 	return rehearsal.Rehearse(ctx, options)
 }

@@ -1,0 +1,41 @@
+package rehearsal
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ParseOptions reads the arguments of the command rehearse.
+func ParseOptions(root string, args []string) (Options, error) {
+	flags := flag.NewFlagSet("rehearse", flag.ExitOnError)
+	stack := flags.String("stack", "", "stack to rehearse; its file is Pulumi.<stack>.yaml")
+	steps := flags.String("steps", "", "steps to run, separated by commas; all where empty: "+strings.Join(Steps, ", "))
+	export := flags.String("export", "", "file for the stack's export after up")
+	if err := flags.Parse(args); err != nil {
+		return Options{}, err
+	}
+	if *stack == "" {
+		return Options{}, fmt.Errorf("name the stack: make rehearse STACK=dev")
+	}
+	options := Options{EngineOptions: EngineOptions{Root: root, Stack: *stack, Output: os.Stdout}}
+	if *steps != "" {
+		options.Steps = strings.Split(*steps, ",")
+	}
+	if *export != "" {
+		var err error
+		if options.Export, err = filepath.Abs(*export); err != nil {
+			return Options{}, err
+		}
+	}
+	return options, nil
+}
+
+// Build compiles what a rehearsal runs: the CLI and the program.
+func (o *Options) Build(ctx context.Context) (err error) {
+	o.CLI, o.Program, err = Build(ctx, o.Root, o.Output)
+	return err
+}
