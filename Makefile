@@ -3,6 +3,7 @@
 STACK  ?= dev prod
 STEPS  ?=
 EXPORT ?=
+CLUSTER ?=
 
 TOOLS := tools/go.mod tools/go.sum
 
@@ -10,13 +11,15 @@ TOOLS := tools/go.mod tools/go.sum
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: rehearse
-rehearse: ## plan, create, re-plan, refresh and destroy on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json
+rehearse: ## plan, create, re-plan, refresh and destroy on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json, CLUSTER=real
 	@$(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)"; exit 1)
+	@$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER is real, or nothing"; exit 1)
 	@set -e; for stack in $(STACK); do \
-		go run ./tests/rehearsal/cmd/rehearse -stack=$$stack -steps=$(STEPS) -export=$(EXPORT); \
+		go $(if $(CLUSTER),-C tests/cluster run ./cmd/rehearse,run ./tests/rehearsal/cmd/rehearse) \
+			-stack=$$stack -steps=$(STEPS) -export=$(if $(EXPORT),$(abspath $(EXPORT))); \
 	done
 
 .PHONY: test
@@ -31,6 +34,15 @@ lint: bin/staticcheck ## formatting, module files, vet, staticcheck
 	go -C tools mod tidy -diff
 	go vet ./...
 	bin/staticcheck ./...
+
+# The first run builds a Kubernetes control plane from source. The packages share it, and start it one after the other.
+.PHONY: test-cluster
+test-cluster: bin/staticcheck ## the objects, roles, admission and network policies against a real Kubernetes API server; needs python3 too
+	go -C tests/cluster mod tidy -diff
+	go -C tests/cluster/kwok mod tidy -diff
+	go -C tests/cluster vet ./...
+	cd tests/cluster && ../../bin/staticcheck ./...
+	go -C tests/cluster test -p 1 -timeout 45m $(TESTFLAGS) ./...
 
 .PHONY: docs
 docs: ## write docs/configuration.md and the README's list of resources anew

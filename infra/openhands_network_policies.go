@@ -112,8 +112,8 @@ func (args *OpenHandsAppArgs) sandboxPolicy(appNamespace, sandboxNamespace pulum
 // which answers to addresses that people listed, but which a sandbox has no business with.
 func (args *OpenHandsAppArgs) internetWithoutControlPlane(cidr string) networkingv1.NetworkPolicyPeerInput {
 	outer := netip.MustParsePrefix(cidr)
-	except := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) []string {
-		var inside []string
+	block := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) networkingv1.IPBlock {
+		var inside []string // nil where empty, as in ipBlock
 		for _, text := range notTheInternet {
 			if outer.Contains(netip.MustParsePrefix(text).Addr()) {
 				inside = append(inside, text)
@@ -122,9 +122,9 @@ func (args *OpenHandsAppArgs) internetWithoutControlPlane(cidr string) networkin
 		if ip, err := netip.ParseAddr(address); err == nil && outer.Contains(ip) {
 			inside = append(inside, netip.PrefixFrom(ip, ip.BitLen()).String())
 		}
-		return inside
-	}).(pulumi.StringArrayOutput)
-	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: &networkingv1.IPBlockArgs{Cidr: pulumi.String(cidr), Except: except}}
+		return networkingv1.IPBlock{Cidr: cidr, Except: inside}
+	}).(networkingv1.IPBlockOutput)
+	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block.ToIPBlockPtrOutput()}
 }
 
 // newDomainPolicy allows names, by a kind of GKE's own that adds to the NetworkPolicies.
@@ -188,8 +188,13 @@ func portsOf(protocol string, ports ...int) networkingv1.NetworkPolicyPortArray 
 	return out
 }
 
+// ipBlock is a range of addresses. An empty list of exceptions must be none: with one, every apply changes the object.
 func ipBlock(cidr string, except ...string) networkingv1.NetworkPolicyPeerInput {
-	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: &networkingv1.IPBlockArgs{Cidr: pulumi.String(cidr), Except: pulumi.ToStringArray(except)}}
+	block := &networkingv1.IPBlockArgs{Cidr: pulumi.String(cidr)}
+	if len(except) > 0 {
+		block.Except = pulumi.ToStringArray(except)
+	}
+	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block}
 }
 
 func internet() networkingv1.NetworkPolicyPeerInput { return ipBlock("0.0.0.0/0", notTheInternet...) }

@@ -1,0 +1,297 @@
+package stack_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// janitor runs the clean-up's own script, as its own service account, against the API server and a server that answers as OpenHands does.
+type janitor struct {
+	*installation
+	environment []string
+
+	mu      sync.Mutex        // protects answers
+	answers map[string]string // what the server says of a conversation; it has an error for all others
+}
+
+func (i *installation) newJanitor(t *testing.T) *janitor {
+	t.Helper()
+	j := &janitor{installation: i, answers: map[string]string{}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		answer, known := j.answers[strings.TrimPrefix(r.URL.Path, "/api/conversations/")]
+		if !known {
+			http.Error(w, "no", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprint(w, answer)
+	}))
+	t.Cleanup(server.Close)
+
+	// The script, from the object that the CronJob mounts.
+	script, err := i.admin.CoreV1().ConfigMaps(appNamespace).Get(t.Context(), "openhands-cleanup", metav1.GetOptions{})
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cleanup.py"), []byte(script.Data["cleanup.py"]), 0o600))
+
+	_, config := i.as(t, appNamespace, "openhands-cleanup")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "token"), []byte(config.BearerToken), 0o600))
+	ca := config.CAData
+	if len(ca) == 0 {
+		ca, err = os.ReadFile(config.CAFile)
+		require.NoError(t, err)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "ca.crt"), ca, 0o600))
+	at, err := url.Parse(config.Host)
+	require.NoError(t, err)
+	j.environment = []string{
+		"PATH=" + os.Getenv("PATH"), "SERVICE_ACCOUNT_DIR=" + dir, "SCRIPT=" + filepath.Join(dir, "cleanup.py"),
+		"KUBERNETES_SERVICE_HOST=" + at.Hostname(), "KUBERNETES_SERVICE_PORT=" + at.Port(), "SANDBOX_NAMESPACE=" + sandboxNamespace, "SERVER_URL=" + server.URL,
+	}
+	return j
+}
+
+// says sets what the server says of a conversation.
+func (j *janitor) says(sid, answer string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.answers[sid] = answer
+}
+
+// run is one run of the CronJob.
+func (j *janitor) run(t *testing.T, environment ...string) (output string, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "python3", filepath.Join(strings.TrimPrefix(j.environment[1], "SERVICE_ACCOUNT_DIR="), "cleanup.py"))
+	cmd.Env = append(slices.Clone(j.environment), environment...)
+	raw, err := cmd.CombinedOutput()
+	return string(raw), err
+}
+
+// left lists what is among the sandboxes, of all kinds that a conversation has.
+func (j *janitor) left(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	add := func(kind string, meta metav1.ObjectMeta) {
+		if meta.DeletionTimestamp == nil {
+			names = append(names, kind+" "+strings.TrimPrefix(meta.Name, "openhands-runtime-"))
+		}
+	}
+	ctx, all := context.Background(), metav1.ListOptions{}
+	pods, err := j.admin.CoreV1().Pods(sandboxNamespace).List(ctx, all)
+	require.NoError(t, err)
+	for _, o := range pods.Items {
+		add("pod", o.ObjectMeta)
+	}
+	services, err := j.admin.CoreV1().Services(sandboxNamespace).List(ctx, all)
+	require.NoError(t, err)
+	for _, o := range services.Items {
+		add("service", o.ObjectMeta)
+	}
+	ingresses, err := j.admin.NetworkingV1().Ingresses(sandboxNamespace).List(ctx, all)
+	require.NoError(t, err)
+	for _, o := range ingresses.Items {
+		add("ingress", o.ObjectMeta)
+	}
+	claims, err := j.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).List(ctx, all)
+	require.NoError(t, err)
+	for _, o := range claims.Items {
+		add("volume", o.ObjectMeta)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func whole(sid string) []string {
+	return []string{"ingress " + sid + "-ingress-code", "pod " + sid, "service " + sid + "-svc", "service " + sid + "-svc-code", "volume " + sid + "-pvc"}
+}
+
+const (
+	running = `{"conversation_id":"x","status":"RUNNING","num_connections":0}`
+	stopped = `{"conversation_id":"x","status":"STOPPED","num_connections":0}`
+)
+
+// Waiting times that are over at once, and such that never are.
+var (
+	atOnce = []string{"KEEP_MINUTES=0", "KEEP_VOLUME_DAYS=1000"}
+	later  = []string{"KEEP_MINUTES=60", "KEEP_VOLUME_DAYS=1000"}
+)
+
+func TestCleanUpTakesOnlyWhatNoAgentUses(t *testing.T) {
+	i := install(t)
+	t.Cleanup(func() { i.sweep(t) })
+	j := i.newJanitor(t)
+	for sid, says := range map[string]string{
+		"live": running, "starting": `{"status":"STARTING","num_connections":0}`, "failing": `{"status":"ERROR","num_connections":0}`,
+		"watched": `{"status":"STOPPED","num_connections":1}`, "stranded": stopped, "forgotten": `null`, "odd": `{"detail":"?"}`,
+	} {
+		j.says(sid, says)
+		require.NoError(t, i.converse(t, sid).start(t.Context()))
+	}
+	require.NoError(t, i.converse(t, "mute").start(t.Context())) // the server answers with an error
+	// What a crash in the middle leaves: no pod, and Services that keep the next pod from ever getting its own.
+	j.says("half", stopped)
+	half := i.converse(t, "half")
+	require.NoError(t, half.start(t.Context()))
+	now := int64(0)
+	require.NoError(t, half.client.CoreV1().Pods(sandboxNamespace).Delete(t.Context(), half.name(), metav1.DeleteOptions{GracePeriodSeconds: &now}))
+	// A conversation that was closed in good order: its work is on the volume.
+	j.says("paused", stopped)
+	paused := i.converse(t, "paused")
+	require.NoError(t, paused.start(t.Context()))
+	require.NoError(t, paused.stop(t.Context(), false))
+	// Somebody else's objects.
+	_, err := i.admin.CoreV1().Services(sandboxNamespace).Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "openhands-runtime-"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}},
+	}, metav1.CreateOptions{})
+	require.Error(t, err, "not a name")
+	_, err = i.admin.CoreV1().Services(sandboxNamespace).Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "other-svc"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	var alive []string
+	for _, sid := range []string{"live", "starting", "failing", "watched", "odd", "mute"} {
+		alive = append(alive, whole(sid)...)
+	}
+	alive = append(alive, "service other-svc", "volume paused-pvc", "volume half-pvc", "volume stranded-pvc", "volume forgotten-pvc")
+	slices.Sort(alive)
+
+	before := j.left(t)
+	output, err := j.run(t, later...)
+	require.Error(t, err, "the server did not answer about all: the Job fails, and somebody may look")
+	assert.Contains(t, output, `"session": "mute"`)
+	assert.Equal(t, before, j.left(t), "the first time is only noted")
+	_, err = j.run(t, later...)
+	require.Error(t, err)
+	assert.Equal(t, before, j.left(t), "the time is not over")
+	_, err = j.run(t, atOnce...)
+	require.Error(t, err)
+	assert.Equal(t, alive, j.left(t))
+
+	// What works again is no longer noted, and is safe from a later run.
+	j.says("odd", running)
+	j.says("mute", stopped)
+	_, err = j.run(t, later...)
+	require.NoError(t, err)
+	assert.True(t, j.noted(t, "mute"))
+	j.says("mute", running)
+	_, err = j.run(t, atOnce...)
+	require.NoError(t, err)
+	assert.False(t, j.noted(t, "mute"))
+	assert.Subset(t, j.left(t), whole("mute"))
+	require.NoError(t, i.converse(t, "half").start(t.Context()), "the conversation starts again, with its volume")
+}
+
+// noted reports whether the pod of a conversation carries the note.
+func (j *janitor) noted(t *testing.T, sid string) bool {
+	t.Helper()
+	pod, err := j.admin.CoreV1().Pods(sandboxNamespace).Get(t.Context(), "openhands-runtime-"+sid, metav1.GetOptions{})
+	require.NoError(t, err)
+	return pod.Annotations["openhands.dev/agent-gone-since"] != ""
+}
+
+// TestCleanUpKeepsVolumesForDays: people's work goes last, and never while a pod has it.
+func TestCleanUpKeepsVolumesForDays(t *testing.T) {
+	i := install(t)
+	t.Cleanup(func() { i.sweep(t) })
+	j := i.newJanitor(t)
+	j.says("old", stopped)
+	c := i.converse(t, "old")
+	require.NoError(t, c.start(t.Context()))
+	never, soon := "KEEP_VOLUME_DAYS=0", "KEEP_VOLUME_DAYS=0.00000001"
+	for range 3 {
+		_, err := j.run(t, "KEEP_MINUTES=1000", soon)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, whole("old"), j.left(t), "a pod has it")
+	require.NoError(t, c.stop(t.Context(), false))
+	for range 3 {
+		_, err := j.run(t, "KEEP_MINUTES=0", never)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []string{"volume old-pvc"}, j.left(t), "kept for ever")
+	_, err := j.run(t, "KEEP_MINUTES=0", soon)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"volume old-pvc"}, j.left(t), "the first time is only noted")
+	// A note of somebody else's is none.
+	_, err = i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).Patch(t.Context(), "openhands-runtime-old-pvc", types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":{"openhands.dev/agent-gone-since":"long ago"}}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	_, err = j.run(t, "KEEP_MINUTES=0", soon)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"volume old-pvc"}, j.left(t))
+	_, err = j.run(t, "KEEP_MINUTES=0", soon)
+	require.NoError(t, err)
+	assert.Empty(t, j.left(t))
+}
+
+func TestCleanUpWithoutTheServerTouchesNothing(t *testing.T) {
+	i := install(t)
+	t.Cleanup(func() { i.sweep(t) })
+	j := i.newJanitor(t)
+	require.NoError(t, i.converse(t, "unknown").start(t.Context()))
+	for range 3 {
+		_, err := j.run(t, append(slices.Clone(atOnce), "SERVER_URL=http://127.0.0.1:1")...)
+		require.Error(t, err)
+	}
+	assert.Equal(t, whole("unknown"), j.left(t))
+	assert.False(t, j.noted(t, "unknown"))
+}
+
+// TestEveryLineOfTheCleanUpsRoleIsNeeded takes one verb after the other away: the run fails, or something stays.
+func TestEveryLineOfTheCleanUpsRoleIsNeeded(t *testing.T) {
+	i := install(t)
+	roles := i.admin.RbacV1().Roles(sandboxNamespace)
+	before, err := roles.Get(t.Context(), "openhands-cleanup", metav1.GetOptions{})
+	require.NoError(t, err)
+	set := func(rules []rbacv1.PolicyRule) {
+		role, err := roles.Get(context.Background(), before.Name, metav1.GetOptions{})
+		require.NoError(t, err)
+		role.Rules = rules
+		_, err = roles.Update(context.Background(), role, metav1.UpdateOptions{})
+		require.NoError(t, err)
+	}
+	t.Cleanup(func() { set(before.Rules); i.sweep(t) })
+	everything := []string{"KEEP_MINUTES=0", "KEEP_VOLUME_DAYS=0.00000001"}
+	for r, rule := range before.Rules {
+		for _, verb := range rule.Verbs {
+			t.Run(verb+" "+rule.Resources[0], func(t *testing.T) {
+				j := i.newJanitor(t)
+				j.says("x", stopped)
+				require.NoError(t, i.converse(t, "x").start(t.Context()))
+				rules := slices.Clone(before.Rules)
+				rules[r].Verbs = slices.DeleteFunc(slices.Clone(rule.Verbs), func(v string) bool { return v == verb })
+				set(rules)
+				client, _ := i.as(t, appNamespace, "openhands-cleanup")
+				awaitForbidden(t, client, verb, rule)
+				failed := false
+				for range 4 { // notes, deletion; and the same for the volume, once the pod is gone
+					_, err := j.run(t, everything...)
+					failed = failed || err != nil
+				}
+				assert.True(t, failed)
+				assert.NotEmpty(t, j.left(t))
+				set(before.Rules)
+				i.sweep(t)
+			})
+		}
+	}
+}

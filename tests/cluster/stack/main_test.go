@@ -1,0 +1,110 @@
+package stack_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"openhands-gcp/tests/cluster"
+	"openhands-gcp/tests/cluster/stack"
+	"openhands-gcp/tests/rehearsal"
+)
+
+// What the program calls things.
+const (
+	appNamespace     = "openhands"
+	sandboxNamespace = "openhands-sandboxes"
+)
+
+var root = filepath.Join("..", "..", "..")
+
+// closing is what TestMain closes, the last first.
+var closing []io.Closer
+
+// built are the CLI and the program, compiled once.
+var built = sync.OnceValues(func() (rehearsal.EngineOptions, error) {
+	absolute, err := filepath.Abs(root)
+	if err != nil {
+		return rehearsal.EngineOptions{}, err
+	}
+	options := rehearsal.Options{EngineOptions: rehearsal.EngineOptions{Root: absolute, Output: os.Stderr}}
+	err = options.Build(context.Background())
+	return options.EngineOptions, err
+})
+
+// installation is the prod stack on a real API server.
+type installation struct {
+	cluster *cluster.Cluster
+	server  *stack.APIServer
+	admin   kubernetes.Interface
+}
+
+// installed puts the prod stack on a cluster, once for all tests here.
+var installed = sync.OnceValues(func() (*installation, error) {
+	ctx := context.Background()
+	c, server, err := stack.Start(ctx, cluster.Options{Root: root, Output: os.Stderr})
+	if err != nil {
+		return nil, err
+	}
+	closing = append(closing, c)
+	options, err := built()
+	if err != nil {
+		return nil, err
+	}
+	options.Stack, options.APIServer, options.Output = "prod", server, io.Discard
+	engine, err := rehearsal.NewEngine(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	closing = append(closing, closer(engine.Close))
+	if output, err := engine.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, output)
+	}
+	admin, err := kubernetes.NewForConfig(c.Admin())
+	return &installation{cluster: c, server: server, admin: admin}, err
+})
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	var failures []error
+	for i := len(closing) - 1; i >= 0; i-- {
+		failures = append(failures, closing[i].Close())
+	}
+	if err := errors.Join(failures...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// install returns the installation.
+func install(t *testing.T) *installation {
+	t.Helper()
+	i, err := installed()
+	require.NoError(t, err)
+	return i
+}
+
+// as returns a client with a token of a service account and nothing else.
+func (i *installation) as(t *testing.T, namespace, account string) (kubernetes.Interface, *rest.Config) {
+	t.Helper()
+	config, err := i.cluster.ServiceAccount(t.Context(), namespace, account)
+	require.NoError(t, err)
+	config.QPS, config.Burst = 200, 200
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	return client, config
+}
