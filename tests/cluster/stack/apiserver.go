@@ -154,6 +154,10 @@ func (a *APIServer) await(ctx context.Context, resource dynamic.ResourceInterfac
 	default:
 		return nil
 	}
+	return a.awaitCondition(ctx, resource, object, condition)
+}
+
+func (a *APIServer) awaitCondition(ctx context.Context, resource dynamic.ResourceInterface, object *unstructured.Unstructured, condition string) error {
 	var last *unstructured.Unstructured
 	err := wait.PollUntilContextTimeout(ctx, pause, patience, true, func(ctx context.Context) (bool, error) {
 		var err error
@@ -196,7 +200,7 @@ func (a *APIServer) program(ctx context.Context, resource dynamic.ResourceInterf
 	return nil
 }
 
-// Reapply implements rehearsal.APIServer.
+// Reapply implements rehearsal.APIServer. What the engine did not wait for must be ready by then too.
 func (a *APIServer) Reapply(ctx context.Context, object map[string]any) (changed bool, err error) {
 	wanted, err := decode(object)
 	if err != nil {
@@ -205,6 +209,11 @@ func (a *APIServer) Reapply(ctx context.Context, object map[string]any) (changed
 	resource, err := a.resource(wanted)
 	if err != nil {
 		return false, err
+	}
+	if wanted.GetKind() == "Deployment" {
+		if err := a.awaitCondition(ctx, resource, wanted, "Available"); err != nil {
+			return false, err
+		}
 	}
 	// Controllers write into the status at any time: only if it differs every time did this apply change something.
 	for range 5 {

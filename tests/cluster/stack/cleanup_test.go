@@ -13,9 +13,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -294,4 +296,18 @@ func TestEveryLineOfTheCleanUpsRoleIsNeeded(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestTheCleanUpsPodIsAdmitted starts the CronJob's job by hand: its namespace takes only what the level restricted of Pod Security allows.
+func TestTheCleanUpsPodIsAdmitted(t *testing.T) {
+	i := install(t)
+	job, err := i.admin.BatchV1().CronJobs(appNamespace).Get(t.Context(), "openhands-cleanup", metav1.GetOptions{})
+	require.NoError(t, err)
+	run, err := i.admin.BatchV1().Jobs(appNamespace).Create(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "by-hand"}, Spec: job.Spec.JobTemplate.Spec}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	assert.EventuallyWithT(t, func(t *assert.CollectT) {
+		run, err := i.admin.BatchV1().Jobs(appNamespace).Get(context.Background(), run.Name, metav1.GetOptions{})
+		assert.NoError(t, err)
+		assert.EqualValues(t, 1, run.Status.Succeeded)
+	}, 30*time.Second, 100*time.Millisecond)
 }
