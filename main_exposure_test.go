@@ -19,6 +19,30 @@ func TestABrowserReachesTheApplicationThroughTheLoginOnly(t *testing.T) {
 	})
 }
 
+// TestWithoutAGatewayNothingIsOpen makes one mistake at a time in the dev stack, which has none.
+func TestWithoutAGatewayNothingIsOpen(t *testing.T) {
+	rule := map[string]any{"from": []any{map[string]any{"ipBlock": map[string]any{"cidr": "35.191.0.0/16"}}}}
+	for _, c := range []struct {
+		mistake, resource, name string
+		spoil                   func(resource.PropertyMap)
+		says                    string
+	}{
+		{"the server believes a header", "ConfigMap", "openhands-environment", setInput("data.FORWARDED_ALLOW_IPS", "*"), "believes the header"},
+		{"the server may be reached", "NetworkPolicy", "openhands-server", setInput("spec.ingress[1]", rule), "may be reached from 35.191.0.0/16"},
+		{"the firewall is open", "Firewall", "openhands-allow-iap-ssh", func(in resource.PropertyMap) {
+			setInput("sourceRanges", []any{"35.191.0.0/16", "130.211.0.0/22"})(in)
+			setInput("allows[0].ports[0]", "3000")(in)
+		}, "the firewall lets load balancers in"},
+	} {
+		t.Run(c.mistake, func(t *testing.T) {
+			mocks, err := spoiled(t, c.resource, c.name, c.spoil)
+			require.NoError(t, err)
+			_, problems := mocks.Cloud.CheckExposure(false)
+			assert.Contains(t, strings.Join(problems, "\n"), c.says)
+		})
+	}
+}
+
 // TestTheGatewayComesLastAndGoesFirst: before it nothing serves, so nothing serves without what guards it; and what its load balancer uses goes after it.
 func TestTheGatewayComesLastAndGoesFirst(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{"openhands:exposure.dnsZone": "example"}), nil)
@@ -34,6 +58,23 @@ func TestTheGatewayComesLastAndGoesFirst(t *testing.T) {
 	}
 	for _, record := range []string{"openhands-address", "openhands-domain"} {
 		assert.Equal(t, "example", find(t, mocks, "RecordSet", record).Inputs["managedZone"])
+	}
+}
+
+// TestWhatTheLoadBalancerUsesGoesAfterIt: Google refuses to delete what a load balancer uses, and GKE takes the load balancer down with the Gateway only.
+func TestWhatTheLoadBalancerUsesGoesAfterIt(t *testing.T) {
+	mocks, err := deployed(t, "prod", stackFile(t, "prod"), nil)
+	require.NoError(t, err)
+	gateway := find(t, mocks, "Gateway", "openhands")
+	used := []rehearsal.Registered{
+		find(t, mocks, "GlobalAddress", "openhands-address"), find(t, mocks, "SecurityPolicy", "openhands-armor"), find(t, mocks, "SSLPolicy", "openhands-tls"),
+	}
+	entry, certificate, authorization := find(t, mocks, "CertificateMapEntry", "openhands-certificate"), find(t, mocks, "Certificate", "openhands-certificate"), find(t, mocks, "DnsAuthorization", "openhands-domain")
+	for _, r := range append(used, find(t, mocks, "CertificateMap", "openhands-certificates"), certificate, authorization) {
+		require.Errorf(t, mocks.Cloud.Delete(r.Type, r.ID), "%s went", r.Type)
+	}
+	for _, r := range append(append([]rehearsal.Registered{gateway}, used...), entry, certificate, authorization, find(t, mocks, "CertificateMap", "openhands-certificates")) {
+		require.NoError(t, mocks.Cloud.Delete(r.Type, r.ID))
 	}
 }
 

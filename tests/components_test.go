@@ -526,6 +526,13 @@ func TestArgumentsAreChecked(t *testing.T) {
 			_, err := infra.NewStorageBucket(ctx, "x", &infra.StorageBucketArgs{SoftDeleteDays: 2})
 			return err
 		}, []string{`storage bucket "x": location is required`, "softDeleteDays is 2", "oldVersionDays is 0", "writer is required"}},
+		"app": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewOpenHandsApp(ctx, "x", &infra.OpenHandsAppArgs{
+				Sandboxes: &infra.Sandboxes{Namespace: "x"}, Exposure: &infra.Exposure{Login: &infra.Login{ClientID: "id"}}, ExtraEnv: map[string]string{"FILE_STORE": "gcs"},
+			})
+			return err
+		}, []string{`openhands app "x": `, "bucket is required", "release is required", "sandboxes.max is 0", "sandboxes.imagePrefixes is required", "exposure.host is required",
+			"nobody could log in", "needs both of clientId and clientSecret", "requestsPerMinute is required", "publicControlPlane is required", "FILE_STORE is set by the program"}},
 		"identity": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewWorkloadIdentity(ctx, "x", &infra.WorkloadIdentityArgs{})
 			return err

@@ -290,6 +290,9 @@ func (c *Cloud) remove(typ, urn, id string) error {
 	return nil
 }
 
+// Delete deletes an object, or says why the cloud refuses.
+func (c *Cloud) Delete(typ, id string) error { return c.remove(typ, "", id) }
+
 // drop removes an object that goes along with another.
 func (c *Cloud) drop(o *object) { delete(c.objects, key(o.typ, o.id)) }
 

@@ -214,6 +214,8 @@ func TestDiff(t *testing.T) {
 		{"unless the number is ignored", nodePoolType, properties(map[string]any{"cluster": "c", "initialNodeCount": 1.0}), properties(map[string]any{"cluster": "c", "initialNodeCount": 3.0}), []string{"initialNodeCount"}, nil},
 		{"a subnet's range grows in place", subnetworkType, properties(map[string]any{"ipCidrRange": "10.0.0.0/20"}), properties(map[string]any{"ipCidrRange": "10.0.0.0/22"}), nil, []string{"ipCidrRange: update"}},
 		{"and in no other way", subnetworkType, properties(map[string]any{"ipCidrRange": "10.1.0.0/20"}), properties(map[string]any{"ipCidrRange": "10.0.0.0/22"}), nil, []string{"ipCidrRange: update-replace"}},
+		{"policies by name are turned on in place", clusterType, properties(map[string]any{"enableFqdnNetworkPolicy": true}), properties(map[string]any{"enableFqdnNetworkPolicy": false}), nil, []string{"enableFqdnNetworkPolicy: update"}},
+		{"and off by another cluster", clusterType, properties(map[string]any{"enableFqdnNetworkPolicy": false}), properties(map[string]any{"enableFqdnNetworkPolicy": true}), nil, []string{"enableFqdnNetworkPolicy: update-replace"}},
 		{"another region means another database", sqlInstanceType, properties(map[string]any{"region": "a"}), properties(map[string]any{"region": "b"}), nil, []string{"region: update-replace"}},
 		{"a larger disk does not", sqlInstanceType, disk(20), disk(15), nil, []string{"settings.diskSize: update"}},
 		{"the location of a bucket is kept in upper case", bucketType, properties(map[string]any{"name": "b", "location": "eu"}), properties(map[string]any{"name": "b", "location": "EU"}), nil, nil},

@@ -76,6 +76,9 @@ func (e *exposure) checkNothingOpen() {
 			e.report("the server may be reached from %s, and there is no load balancer", peer.IPBlock.CIDR)
 		}
 	}
+	if e.firewallOpen(e.port()) {
+		e.report("the firewall lets load balancers in, and there is none")
+	}
 	for _, typ := range []string{certificateType, armorType, loginMemberType, backendPolicyType} {
 		for _, o := range e.cloud.all(typ) {
 			e.report("%s %s is of no use without a Gateway", shortType(typ), o.id)
@@ -315,16 +318,21 @@ func (e *exposure) checkServer(service string) {
 		e.report("Service %q does not lead to the server", service)
 		return
 	}
-	port := ""
+	port := e.port()
+	if !e.firewallOpen(port) {
+		e.report("the firewall lets the load balancer not through to port %s", port)
+	}
+	e.hop("server", "Service %s, port %s, from %s only", o.id, port, strings.Join(sources, " and "))
+}
+
+// port is the server's.
+func (e *exposure) port() (port string) {
 	for _, container := range e.server.Spec.Template.Spec.Containers {
 		for _, p := range container.Ports {
 			port = fmt.Sprint(p.ContainerPort)
 		}
 	}
-	if !e.firewallOpen(port) {
-		e.report("the firewall lets the load balancer not through to port %s", port)
-	}
-	e.hop("server", "Service %s, port %s, from %s only", o.id, port, strings.Join(sources, " and "))
+	return port
 }
 
 // firewallOpen reports whether the firewall lets the load balancer through to a port.
