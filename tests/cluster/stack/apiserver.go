@@ -74,26 +74,26 @@ func (a *APIServer) AddNodes(ctx context.Context, pool rehearsal.NodePool) error
 	})
 }
 
-// resource is where objects of a kind are.
-func (a *APIServer) resource(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
-	kind := object.GroupVersionKind()
+// locate reads an object, and says where objects of its kind are.
+func (a *APIServer) locate(object map[string]any) (*unstructured.Unstructured, dynamic.ResourceInterface, error) {
+	wanted, err := decode(object)
+	if err != nil {
+		return nil, nil, err
+	}
+	kind := wanted.GroupVersionKind()
 	mapping, err := a.mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", kind, err)
+		return nil, nil, fmt.Errorf("%s: %w", kind, err)
 	}
 	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		return a.client.Resource(mapping.Resource).Namespace(object.GetNamespace()), nil
+		return wanted, a.client.Resource(mapping.Resource).Namespace(wanted.GetNamespace()), nil
 	}
-	return a.client.Resource(mapping.Resource), nil
+	return wanted, a.client.Resource(mapping.Resource), nil
 }
 
 // Apply implements rehearsal.APIServer, with strict validation of the fields.
 func (a *APIServer) Apply(ctx context.Context, object map[string]any, isNew bool) error {
-	wanted, err := decode(object)
-	if err != nil {
-		return err
-	}
-	resource, err := a.resource(wanted)
+	wanted, resource, err := a.locate(object)
 	if err != nil {
 		return err
 	}
@@ -202,11 +202,7 @@ func (a *APIServer) program(ctx context.Context, resource dynamic.ResourceInterf
 
 // Reapply implements rehearsal.APIServer. What the engine did not wait for must be ready by then too.
 func (a *APIServer) Reapply(ctx context.Context, object map[string]any) (changed bool, err error) {
-	wanted, err := decode(object)
-	if err != nil {
-		return false, err
-	}
-	resource, err := a.resource(wanted)
+	wanted, resource, err := a.locate(object)
 	if err != nil {
 		return false, err
 	}
@@ -234,11 +230,7 @@ func (a *APIServer) Reapply(ctx context.Context, object map[string]any) (changed
 
 // Exists implements rehearsal.APIServer.
 func (a *APIServer) Exists(ctx context.Context, object map[string]any) (bool, error) {
-	wanted, err := decode(object)
-	if err != nil {
-		return false, err
-	}
-	resource, err := a.resource(wanted)
+	wanted, resource, err := a.locate(object)
 	if err != nil {
 		return false, err
 	}
@@ -251,11 +243,7 @@ func (a *APIServer) Exists(ctx context.Context, object map[string]any) (bool, er
 
 // Release implements rehearsal.APIServer.
 func (a *APIServer) Release(ctx context.Context, object map[string]any) error {
-	wanted, err := decode(object)
-	if err != nil {
-		return err
-	}
-	resource, err := a.resource(wanted)
+	wanted, resource, err := a.locate(object)
 	if err != nil {
 		return err
 	}
@@ -269,11 +257,7 @@ func (a *APIServer) Release(ctx context.Context, object map[string]any) error {
 
 // Delete implements rehearsal.APIServer.
 func (a *APIServer) Delete(ctx context.Context, object map[string]any) error {
-	wanted, err := decode(object)
-	if err != nil {
-		return err
-	}
-	resource, err := a.resource(wanted)
+	wanted, resource, err := a.locate(object)
 	if err != nil {
 		return err
 	}
