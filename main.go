@@ -254,6 +254,7 @@ func appArgs(config *stacks.Config, cluster *infra.GkeCluster, registry *infra.R
 		Exposure:      exposure(config),
 		ExtraEnv:      config.App.ExtraEnv,
 
+		NotPublic:          stacks.NotPublic,
 		ControlPlaneCIDR:   config.Ranges().ControlPlane,
 		PublicControlPlane: cluster.PublicAddress,
 	}
@@ -268,8 +269,8 @@ func appArgs(config *stacks.Config, cluster *infra.GkeCluster, registry *infra.R
 		NodePool: infra.SandboxPoolName, PoolTaint: infra.SandboxTaint, Warm: s.Warm,
 		// Own images, and the sandbox image's own repository with whatever tag.
 		ImagePrefixes:  pulumi.StringArray{pulumi.Sprintf("%s/", registry.ImagePrefix), repository(args.Images.Sandbox, ":"), repository(args.Images.Sandbox, "@")},
-		AllowedDomains: s.Egress.AllowedDomains, AllowedRanges: s.Egress.AllowedRanges,
-		KeepUnusedVolumeDays: s.KeepUnusedVolumeDays,
+		AllowedDomains: s.Egress.AllowedDomains, AllowedRanges: config.AllowedRanges(),
+		MaxVolumes: config.MaxVolumes(), KeepUnusedVolumeDays: s.KeepUnusedVolumeDays,
 	}
 	return args
 }

@@ -66,6 +66,7 @@ var otherValues = map[string]any{
 	"openhands:sandboxes.pool.spot":             true,
 	"openhands:sandboxes.warm":                  1,
 	"openhands:sandboxes.keepUnusedVolumeDays":  7,
+	"openhands:sandboxes.maxVolumes":            100,
 	"openhands:sandboxes.egress.allowedDomains": []any{"github.com", "*.githubusercontent.com"},
 	"openhands:sandboxes.egress.allowedRanges":  []any{"192.0.2.0/24"},
 

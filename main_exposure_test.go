@@ -116,21 +116,26 @@ func TestArmorRules(t *testing.T) {
 	}), nil)
 	require.NoError(t, err)
 	type rule struct {
-		priority float64
-		action   any
-		preview  any
+		priority        float64
+		action, preview any
+		matches         any
 	}
 	var rules []rule
 	for _, item := range find(t, mocks, "SecurityPolicy", "openhands-armor").Inputs["rules"].([]any) {
 		r := item.(map[string]any)
-		rules = append(rules, rule{r["priority"].(float64), r["action"], r["preview"]})
+		match := r["match"].(map[string]any)
+		matches := match["expr"]
+		if config, byAddress := match["config"].(map[string]any); byAddress {
+			matches = config["srcIpRanges"]
+		}
+		rules = append(rules, rule{r["priority"].(float64), r["action"], r["preview"], matches})
 	}
 	assert.Equal(t, []rule{
-		{1000, "deny(403)", false},
-		{2000, "deny(403)", true}, // a rule set logs only
-		{10000, "throttle", false},
-		{10001, "throttle", false}, // a rule takes ten ranges
-		{2147483647, "deny(403)", false},
+		{1000, "deny(403)", false, []any{"198.51.100.0/24"}},
+		{2000, "deny(403)", true, map[string]any{"expression": "evaluatePreconfiguredWaf('sqli-v33-stable', {'sensitivity': 1})"}}, // a rule set logs only
+		{10000, "throttle", false, []any{"192.0.2.0/32", "192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32", "192.0.2.6/32", "192.0.2.7/32", "192.0.2.8/32", "192.0.2.9/32"}},
+		{10001, "throttle", false, []any{"192.0.2.10/32"}}, // a rule takes ten ranges
+		{2147483647, "deny(403)", false, []any{"*"}},
 	}, rules)
 }
 
@@ -169,6 +174,7 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		{"entry of another host", "CertificateMapEntry", "openhands-certificate", setInput("hostname", "other.example.com"), "no certificate for openhands.example.com"},
 		{"no certificate", "Gateway", "openhands", removeInput("metadata.annotations[\"networking.gke.io/certmap\"]"), "certmap or a tls block"},
 		{"missing certificates", "Gateway", "openhands", setInput("metadata.annotations[\"networking.gke.io/certmap\"]", "other"), "does not exist"},
+		{"Gateway that nothing waits for", "Gateway", "openhands", removeInput("metadata.annotations[\"pulumi.com/waitFor\"]"), "nothing waits"},
 		{"internal load balancer", "Gateway", "openhands", setInput("spec.gatewayClassName", "gke-l7-rilb"), "is not that of a global external"},
 		{"address by its number", "Gateway", "openhands", setInput("spec.addresses[0].type", "IPAddress"), "NamedAddress"},
 		{"internal address", "GlobalAddress", "openhands-address", setInput("addressType", "INTERNAL"), "is an internal address"},

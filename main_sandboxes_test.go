@@ -49,11 +49,14 @@ func TestSandboxesReachOnlyWhatIsListed(t *testing.T) {
 	require.NoError(t, err)
 	// The second range holds the control plane's public address.
 	assert.Equal(t, map[string]any{"192.0.2.0/24": nil, "203.0.113.0/24": []any{"203.0.113.10/32"}}, sandboxEgress(t, mocks))
-	domains := find(t, mocks, "FQDNNetworkPolicy", "openhands-sandbox-domains").Inputs["spec"].(map[string]any)
-	assert.Equal(t, map[string]any{
-		"podSelector": map[string]any{"matchLabels": map[string]any{"app": "openhands-runtime"}},
-		"egress":      []any{map[string]any{"matches": []any{map[string]any{"name": "github.com"}, map[string]any{"pattern": "*.githubusercontent.com"}}}},
-	}, domains)
+	for name, match := range map[string]map[string]any{
+		"openhands-sandbox-to-github.com": {"name": "github.com"}, "openhands-sandbox-to-any.githubusercontent.com": {"pattern": "*.githubusercontent.com"},
+	} {
+		assert.Equal(t, map[string]any{
+			"podSelector": map[string]any{"matchLabels": map[string]any{"app": "openhands-runtime"}},
+			"egress":      []any{map[string]any{"matches": []any{match}}},
+		}, find(t, mocks, "FQDNNetworkPolicy", name).Inputs["spec"])
+	}
 
 	// With names alone, no range is left.
 	mocks, err = deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{
@@ -96,4 +99,26 @@ func TestOnlyThisInstallationsImagesRun(t *testing.T) {
 		`image.startsWith("us-central1-docker.pkg.dev/my-openhands-prod/openhands-prod-ghcr/openhands/runtime:") || `+
 		`image.startsWith("us-central1-docker.pkg.dev/my-openhands-prod/openhands-prod-ghcr/openhands/runtime@"))`, expression(nil))
 	assert.Contains(t, expression(map[string]any{"openhands:app.sandboxImage": "registry.example.com:5000/runtime:0.62-own"}), `image.startsWith("registry.example.com:5000/runtime:")`)
+}
+
+// TestCleanUpWaits has the waiting times that the clean-up's script gets: minutes for what can be made anew, days for people's files.
+func TestCleanUpWaits(t *testing.T) {
+	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+		job := find(t, mocks, "CronJob", "openhands-cleanup").Inputs["spec"].(map[string]any)
+		assert.Equal(t, "*/15 * * * *", job["schedule"])
+		template := job["jobTemplate"].(map[string]any)["spec"].(map[string]any)["template"].(map[string]any)
+		environment := map[any]any{}
+		for _, item := range template["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["env"].([]any) {
+			environment[item.(map[string]any)["name"]] = item.(map[string]any)["value"]
+		}
+		assert.Equal(t, "60", environment["KEEP_MINUTES"])
+		assert.Equal(t, map[string]any{"dev": "30", "prod": "90"}[stack], environment["KEEP_VOLUME_DAYS"])
+	})
+}
+
+func TestSandboxesMayNotReachTheControlPlaneByItsOwnAddress(t *testing.T) {
+	_, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{
+		"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"198.51.100.7/32"}, "openhands:sandboxes.egress.allowedRanges": []any{"203.0.113.10/32"},
+	}), nil)
+	require.ErrorContains(t, err, "it is the control plane's own address")
 }

@@ -17,15 +17,21 @@ func (c *OpenHandsApp) newSandboxAdmission(ctx *pulumi.Context, name string, s *
 	if err != nil {
 		return nil, err
 	}
-	pods, err := c.newValidation(ctx, name+"-sandboxes", namespace, "", []string{"pods", "pods/ephemeralcontainers"}, podRules(s, name))
+	// The notes of the clean-up must not fail on a pod that an earlier configuration let in.
+	pods, err := c.newValidation(ctx, name+"-sandboxes", namespace, "", []string{"pods", "pods/ephemeralcontainers"}, `request.operation == "CREATE" || object.spec != oldObject.spec`, podRules(s, name))
 	if err != nil {
 		return nil, err
 	}
-	ingresses, err := c.newValidation(ctx, name+"-ingresses", namespace, "networking.k8s.io", []string{"ingresses"}, ingressRules(name))
+	ingresses, err := c.newValidation(ctx, name+"-ingresses", namespace, "networking.k8s.io", []string{"ingresses"}, "", ingressRules(name))
 	if err != nil {
 		return nil, err
 	}
-	return []pulumi.Resource{mutation, pods, ingresses}, nil
+	// A claim of an earlier configuration may be larger, and is noted on too.
+	volumes, err := c.newValidation(ctx, name+"-volumes", namespace, "", []string{"persistentvolumeclaims"}, `request.operation == "CREATE"`, volumeRules(s))
+	if err != nil {
+		return nil, err
+	}
+	return []pulumi.Resource{mutation, pods, ingresses, volumes}, nil
 }
 
 // gvisorClass is the RuntimeClass that GKE makes with a pool of GKE Sandbox.
@@ -113,20 +119,32 @@ func ingressRules(name string) []condition {
 	}}
 }
 
+// volumeRules keep the workspaces at their size, on the disks that they are meant for.
+func volumeRules(s *Sandboxes) []condition {
+	return []condition{
+		{cel(`quantity(object.spec.resources.requests["storage"]).compareTo(quantity("%dGi")) <= 0`, s.VolumeGiB), fmt.Sprintf("a sandbox has a volume of %d GiB at the most", s.VolumeGiB)},
+		{cel(`object.spec.?storageClassName.orValue("") == "%s"`, zonalStorageClass), "a sandbox has a volume of the class " + zonalStorageClass},
+	}
+}
+
 func cel(expression string, values ...any) pulumi.StringInput {
 	return pulumi.String(fmt.Sprintf(expression, values...))
 }
 
-// newValidation refuses objects of the namespace that do not meet all conditions.
-func (c *OpenHandsApp) newValidation(ctx *pulumi.Context, name string, namespace pulumi.StringInput, group string, resources []string, conditions []condition) (pulumi.Resource, error) {
+// newValidation refuses objects of the namespace that do not meet all conditions. Where when is set, it looks at those requests only for which that holds.
+func (c *OpenHandsApp) newValidation(ctx *pulumi.Context, name string, namespace pulumi.StringInput, group string, resources []string, when string, conditions []condition) (pulumi.Resource, error) {
 	var validations admissionv1.ValidationArray
 	for _, v := range conditions {
 		validations = append(validations, &admissionv1.ValidationArgs{Expression: v.expression, Message: pulumi.String(v.message), Reason: pulumi.String("Forbidden")})
 	}
+	var matches admissionv1.MatchConditionArray
+	if when != "" {
+		matches = append(matches, &admissionv1.MatchConditionArgs{Name: pulumi.String("when"), Expression: pulumi.String(when)})
+	}
 	policy, err := admissionv1.NewValidatingAdmissionPolicy(ctx, name, &admissionv1.ValidatingAdmissionPolicyArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name)},
 		Spec: &admissionv1.ValidatingAdmissionPolicySpecArgs{
-			FailurePolicy: pulumi.String("Fail"), MatchConstraints: matching(group, resources, "CREATE", "UPDATE"), Validations: validations,
+			FailurePolicy: pulumi.String("Fail"), MatchConstraints: matching(group, resources, "CREATE", "UPDATE"), MatchConditions: matches, Validations: validations,
 		},
 	}, child(c)...)
 	if err != nil {

@@ -53,7 +53,10 @@ type Sandboxes struct {
 	ImagePrefixes pulumi.StringArrayInput
 
 	// What a sandbox may reach outside of the cluster. The internet, where both are empty.
-	AllowedDomains, AllowedRanges []string
+	AllowedDomains []string
+	AllowedRanges  []netip.Prefix
+
+	MaxVolumes int // workspaces at a time, those of closed conversations among them
 
 	KeepUnusedVolumeDays int // of conversations that nobody continues; 0 keeps them for ever
 }
@@ -83,6 +86,9 @@ type OpenHandsAppArgs struct {
 
 	Exposure *Exposure // none where the application is reached by port-forward only
 	ExtraEnv map[string]string
+
+	// NotPublic are the ranges that "the internet" does not mean: private and shared ones, link-local with the metadata server, and the like.
+	NotPublic []netip.Prefix
 
 	ControlPlaneCIDR netip.Prefix
 	// PublicControlPlane is the control plane's public address; an empty string where it has none.
@@ -127,12 +133,14 @@ func (args *OpenHandsAppArgs) validate(name string) error {
 		check.require(e.Login == nil || (e.Login.ClientID == "") == (e.Login.ClientSecret == nil), "exposure.login needs both of clientId and clientSecret, or none")
 		check.require(e.Armor.RequestsPerMinute > 0, "exposure.armor.requestsPerMinute is required")
 	}
+	check.require(len(args.NotPublic) > 0, "notPublic is required")
 	check.require(args.PublicControlPlane != nil, "publicControlPlane is required")
 	check.require(args.CPURequest > 0 && args.MemoryGiB > 0, "cpuRequest and memoryGib are required")
 	check.require(args.Database.Range.IsValid() && args.ControlPlaneCIDR.IsValid(), "database.range and controlPlaneCidr are required")
 	if s := args.Sandboxes; s != nil {
 		check.require(s.Namespace != "" && s.Namespace != args.Identity.Namespace, "sandboxes need a namespace of their own")
 		check.require(s.Max >= 1, "sandboxes.max is %d: at least 1", s.Max)
+		check.require(s.MaxVolumes >= s.Max, "sandboxes.maxVolumes is %d: at least sandboxes.max (%d)", s.MaxVolumes, s.Max)
 		check.require(args.Images.Sandbox != nil, "images.sandbox is required: without it a sandbox has no action server")
 		check.require(s.ImagePrefixes != nil, "sandboxes.imagePrefixes is required")
 	}
@@ -153,10 +161,11 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	if err := ctx.RegisterComponentResource(openHandsAppType, name, c, opts...); err != nil {
 		return nil, fmt.Errorf("openhands app %q: %w", name, err)
 	}
-	namespace, err := c.newNamespace(ctx, name, args.Identity.Namespace, "restricted")
+	appNamespace, err := c.newNamespace(ctx, name, args.Identity.Namespace, "restricted")
 	if err != nil {
 		return nil, fmt.Errorf("openhands app %q: create the namespace: %w", name, err)
 	}
+	namespace := nameOf(appNamespace)
 	account, err := corev1.NewServiceAccount(ctx, name+"-server", &corev1.ServiceAccountArgs{
 		Metadata: &metav1.ObjectMetaArgs{
 			Name:        pulumi.String(args.Identity.ServiceAccountName),
@@ -167,7 +176,7 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	if err != nil {
 		return nil, fmt.Errorf("openhands app %q: create the service account: %w", name, err)
 	}
-	var sandboxNamespace pulumi.StringInput
+	var sandboxNamespace *corev1.Namespace
 	var prerequisites []pulumi.Resource
 	if args.Sandboxes != nil {
 		if sandboxNamespace, prerequisites, err = c.newSandboxes(ctx, name, args, account); err != nil {
@@ -206,10 +215,10 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	}
 
 	if args.Sandboxes != nil {
-		if err := c.newCleanup(ctx, name, args, namespace, sandboxNamespace, service); err != nil {
+		if err := c.newCleanup(ctx, name, args, namespace, nameOf(sandboxNamespace), service); err != nil {
 			return nil, fmt.Errorf("openhands app %q: clean-up: %w", name, err)
 		}
-		if err := c.newWarmNodes(ctx, name, args, sandboxNamespace, append(prerequisites, policies...)); err != nil {
+		if err := c.newWarmNodes(ctx, name, args, nameOf(sandboxNamespace), append(prerequisites, policies...)); err != nil {
 			return nil, fmt.Errorf("openhands app %q: warm nodes: %w", name, err)
 		}
 	}
@@ -230,9 +239,9 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	})
 }
 
-// newNamespace creates a namespace under a level of Pod Security, and returns its name as an output of it, so that who takes the name waits.
-func (c *OpenHandsApp) newNamespace(ctx *pulumi.Context, name, namespace, level string) (pulumi.StringOutput, error) {
-	created, err := corev1.NewNamespace(ctx, name+"-"+namespace, &corev1.NamespaceArgs{
+// newNamespace creates a namespace under a level of Pod Security.
+func (c *OpenHandsApp) newNamespace(ctx *pulumi.Context, name, namespace, level string) (*corev1.Namespace, error) {
+	return corev1.NewNamespace(ctx, name+"-"+namespace, &corev1.NamespaceArgs{
 		Metadata: &metav1.ObjectMetaArgs{
 			Name: pulumi.String(namespace),
 			Labels: pulumi.StringMap{
@@ -241,11 +250,10 @@ func (c *OpenHandsApp) newNamespace(ctx *pulumi.Context, name, namespace, level 
 			},
 		},
 	}, child(c)...)
-	if err != nil {
-		return pulumi.StringOutput{}, err
-	}
-	return created.Metadata.Name().Elem(), nil
 }
+
+// nameOf is the name of a namespace, as an output of it, so that who takes the name waits.
+func nameOf(namespace *corev1.Namespace) pulumi.StringOutput { return namespace.Metadata.Name().Elem() }
 
 // Class of persistent disks that GKE brings, in one zone.
 const zonalStorageClass = "standard-rwo"

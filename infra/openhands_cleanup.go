@@ -19,7 +19,7 @@ var cleanupLabels = map[string]string{"app.kubernetes.io/name": "openhands", "ap
 
 // cleanupRules are what the script does with each kind.
 var cleanupRules = []rule{
-	{"", "pods", []string{"list", "patch", "delete"}},
+	{"", "pods", []string{"get", "list", "patch", "delete"}},
 	{"", "services", []string{"list", "patch", "delete"}},
 	{"", "persistentvolumeclaims", []string{"list", "patch", "delete"}},
 	{"networking.k8s.io", "ingresses", []string{"list", "patch", "delete"}},

@@ -1,9 +1,11 @@
 """Removes what a crash or a restart of OpenHands leaves in the namespace of its sandboxes.
 
 The server forgets its conversations when it stops, and nothing else deletes their pods, Services and Ingresses: they fill the quota, and a Service that
-is left without its pod keeps a conversation from ever starting again. An object is deleted when the server has said for a while that no agent works on
-its conversation; the first time is noted on the object. A volume holds somebody's files: it goes only after days without a pod and without an agent.
-Whatever the server does not answer about is left alone.
+is left without its pod keeps a conversation from ever starting again.
+
+An object is deleted when every run for a while has found that no agent works on its conversation. Two notes on the object say since when, and when that
+was seen last: after a pause in which nobody looked, the time begins anew. A volume holds somebody's files: it goes only after days without a pod and
+without an agent, and so does everything of a conversation that the server does not know. What the server does not answer about is left alone.
 
 Only the standard library is used, so that the script runs in any image with Python.
 """
@@ -16,7 +18,10 @@ import sys
 import urllib.error
 import urllib.request
 
-ANNOTATION = "openhands.dev/agent-gone-since"
+SINCE = "openhands.dev/unused-since"
+SEEN = "openhands.dev/unused-seen"
+# For how long nobody may have looked. Several runs fit into it.
+BLIND = datetime.timedelta(hours=2)
 PREFIX = "openhands-runtime-"
 # How the Kubernetes runtime names what it makes for a conversation. The longer suffix first.
 KINDS = {
@@ -25,6 +30,10 @@ KINDS = {
     "ingresses": ("/apis/networking.k8s.io/v1", ["-ingress-code"]),
     "persistentvolumeclaims": ("/api/v1", ["-pvc"]),
 }
+VOLUMES = "persistentvolumeclaims"
+
+# What the server says of a conversation.
+WORKS, STOPPED, UNKNOWN, SILENT = "an agent works on it", "no agent works on it", "the server does not know it", "the server does not say"
 
 
 def log(severity, message, **fields):
@@ -51,20 +60,29 @@ class Cluster:
         with urllib.request.urlopen(request, data, timeout=30, context=self.tls) as response:
             return json.load(response)
 
+    def has_pod(self, session):
+        try:
+            self.call("GET", "pods", PREFIX + session)
+            return True
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return False
+            raise
 
-def agent_works_on(session):
-    """Asks the server. None where it does not say."""
+
+def ask(session):
+    """Asks the server about a conversation."""
     try:
         with urllib.request.urlopen("%s/api/conversations/%s" % (os.environ["SERVER_URL"], session), timeout=30) as response:
             conversation = json.load(response)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever it is, it is no answer
         log("WARNING", "the server does not say whether an agent works on a conversation; it is left alone", session=session, error=str(error))
-        return None
-    if conversation is None:  # deleted, or never finished starting
-        return False
+        return SILENT
+    if conversation is None:  # deleted, or its record cannot be read: an agent may still be at work
+        return UNKNOWN
     if not isinstance(conversation, dict) or "status" not in conversation:
-        return None
-    return conversation["status"] != "STOPPED" or bool(conversation.get("num_connections"))
+        return SILENT
+    return STOPPED if conversation["status"] == "STOPPED" and not conversation.get("num_connections") else WORKS
 
 
 def session_of(kind, name):
@@ -77,57 +95,80 @@ def session_of(kind, name):
     return None
 
 
-def consider(cluster, kind, item, unused, keep):
-    """Notes since when an object is unused, takes the note off one that is used again, and deletes one that was unused for long enough."""
-    metadata = item["metadata"]
-    now = datetime.datetime.now(datetime.timezone.utc)
-    since = metadata.get("annotations", {}).get(ANNOTATION)
-    name, version = metadata["name"], metadata["resourceVersion"]
-    if not unused:
-        if since:
-            cluster.call("PATCH", kind, name, {"metadata": {"resourceVersion": version, "annotations": {ANNOTATION: None}}})
-        return
+def time_of(note, now):
+    """Reads a note. None where it is none of ours, or from the future."""
     try:
-        waited = now - datetime.datetime.fromisoformat(since) if since else None
-    except ValueError:  # not our note
-        waited = None
-    if waited is None:
-        cluster.call("PATCH", kind, name, {"metadata": {"resourceVersion": version, "annotations": {ANNOTATION: now.isoformat()}}})
-    elif waited >= keep:
+        time = datetime.datetime.fromisoformat(note)
+    except (TypeError, ValueError):
+        return None
+    return time if time.tzinfo is not None and time <= now else None
+
+
+class Run:
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.now = datetime.datetime.now(datetime.timezone.utc)
+        self.keep = datetime.timedelta(minutes=float(os.environ["KEEP_MINUTES"]))
+        self.keep_volumes = datetime.timedelta(days=float(os.environ["KEEP_VOLUME_DAYS"])) or None  # None keeps them for ever
+        self.answers = {}
+
+    def answer(self, session):
+        if session not in self.answers:
+            self.answers[session] = ask(session)
+        return self.answers[session]
+
+    def consider(self, kind, item, with_pod):
+        """Notes that an object is unused, takes the notes off one that is used again, and deletes one that was unused for long enough."""
+        metadata = item["metadata"]
+        name = metadata["name"]
+        session = session_of(kind, name)
+        if session is None or "deletionTimestamp" in metadata:
+            return
+        answer = self.answer(session)
+        if answer == SILENT:
+            return
+        notes = metadata.get("annotations", {})
+        if answer == WORKS or (kind == VOLUMES and session in with_pod):
+            if SINCE in notes or SEEN in notes:
+                self.annotate(kind, metadata, None, None)
+            return
+        since, seen = time_of(notes.get(SINCE), self.now), time_of(notes.get(SEEN), self.now)
+        if since is None or seen is None or self.now - seen > BLIND:
+            since = None
+        keep = self.keep_volumes if kind == VOLUMES or answer == UNKNOWN else self.keep
+        if since is None or keep is None or self.now - since < keep:
+            self.annotate(kind, metadata, since or self.now, self.now)
+            return
+        # Once more, right before: somebody may have come back during this run.
+        if ask(session) != answer or (kind == VOLUMES and self.cluster.has_pod(session)):
+            return
         # Of an object that changed in between, nothing is known any more: the API server refuses.
-        cluster.call("DELETE", kind, name, {"preconditions": {"uid": metadata["uid"], "resourceVersion": version}})
-        log("INFO", "deleted what no agent used any more", kind=kind, name=name, since=since)
+        self.cluster.call("DELETE", kind, name, {"preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}})
+        log("INFO", "deleted what no agent used any more", kind=kind, name=name, since=since.isoformat())
+
+    def annotate(self, kind, metadata, since, seen):
+        notes = {SINCE: since and since.isoformat(), SEEN: seen and seen.isoformat()}
+        self.cluster.call("PATCH", kind, metadata["name"], {"metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": notes}})
 
 
 def main():
-    cluster = Cluster()
-    keep = datetime.timedelta(minutes=float(os.environ["KEEP_MINUTES"]))
-    keep_volumes = datetime.timedelta(days=float(os.environ["KEEP_VOLUME_DAYS"]))
+    run = Run(Cluster())
+    failed = False
     # First what there is, then who uses it: what comes in between is not in the list.
-    items = {kind: cluster.call("GET", kind)["items"] for kind in KINDS}
+    items = {kind: run.cluster.call("GET", kind)["items"] for kind in KINDS}
     with_pod = {session_of("pods", item["metadata"]["name"]) for item in items["pods"]}
-    works, failed = {}, False
     for kind in KINDS:
-        if kind == "persistentvolumeclaims" and not keep_volumes:
-            continue
         for item in items[kind]:
-            name = item["metadata"]["name"]
-            session = session_of(kind, name)
-            if session is None or "deletionTimestamp" in item["metadata"]:
-                continue
-            if session not in works:
-                works[session] = agent_works_on(session)
-            if works[session] is None:
-                failed = True
-                continue
-            volume = kind == "persistentvolumeclaims"
-            unused = not works[session] and not (volume and session in with_pod)
             try:
-                consider(cluster, kind, item, unused, keep_volumes if volume else keep)
-            except urllib.error.HTTPError as error:
-                if error.code not in (404, 409):  # gone, or changed: the next run looks again
-                    log("ERROR", "the API server refused", kind=kind, name=name, status=error.code)
-                    failed = True
+                run.consider(kind, item, with_pod)
+            except Exception as error:  # one object must not keep the others
+                if isinstance(error, urllib.error.HTTPError) and error.code in (404, 409):
+                    continue  # gone, or changed: the next run looks again
+                failed = True
+                log("ERROR", "an object is left alone", kind=kind, name=item["metadata"]["name"], error=str(error))
+    if run.answers and all(answer == SILENT for answer in run.answers.values()):
+        failed = True
+        log("ERROR", "the server answers about no conversation: nothing was touched")
     return 1 if failed else 0
 
 

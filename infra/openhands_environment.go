@@ -76,7 +76,8 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 		"SERVE_FRONTEND":         pulumi.String("true"),
 	}
 	if args.Exposure != nil {
-		// Otherwise all users are one address, the load balancer's, and share its limit. Nothing but the load balancer gets here to forge the header.
+		// Otherwise all users are one address, the load balancer's, and share its limit. Who is logged in may write another address there, and thereby
+		// escape the server's own limit: Cloud Armor's is the one that holds.
 		v["FORWARDED_ALLOW_IPS"] = pulumi.String("*")
 	}
 	if args.Release.DatabaseTLS {

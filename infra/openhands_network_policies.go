@@ -3,10 +3,12 @@ package infra
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -15,22 +17,19 @@ import (
 // namespaceLabel is the label that Kubernetes puts on every namespace, with its name.
 const namespaceLabel = "kubernetes.io/metadata.name"
 
-// Ports of a sandbox: its action server, which has no authentication, and its editor.
-const (
-	actionServerPort = 8080
-	editorPort       = 8081
-)
+// actionServerPort is a sandbox's. The server there has no authentication.
+const actionServerPort = 8080
 
 // metadataServer serves the node's and, by Workload Identity, the pod's credentials; with NodeLocal DNSCache off it is the DNS server too.
 const metadataServer = "169.254.169.254/32"
 
-// notTheInternet are the ranges that "the internet" does not mean: private ones, shared address space, link-local with the metadata server,
-// benchmarking addresses and class E, both of which a VPC may use.
-var notTheInternet = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "198.18.0.0/15", "240.0.0.0/4"}
-
 // newNetworkPolicies denies everything in both namespaces, and then allows by name what the application and its sandboxes need. Policies only add up:
 // one that allows more anywhere defeats the rest.
-func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, appNamespace, sandboxNamespace pulumi.StringInput) ([]pulumi.Resource, error) {
+func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, appNamespace pulumi.StringOutput, sandboxes *corev1.Namespace) ([]pulumi.Resource, error) {
+	var sandboxNamespace pulumi.StringOutput
+	if sandboxes != nil {
+		sandboxNamespace = nameOf(sandboxes)
+	}
 	policies := []policy{{role: "deny-all", namespace: appNamespace}, args.serverPolicy(appNamespace, sandboxNamespace)}
 	if args.Sandboxes != nil {
 		policies = append(policies,
@@ -38,8 +37,8 @@ func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args
 				to(tcp(443), ipBlock(args.ControlPlaneCIDR.String())),
 				to(tcp(args.Release.Port), podsOf(appNamespace, labelSelector(serverLabels))),
 			)},
-			policy{role: "sandbox-deny-all", namespace: sandboxNamespace},
-			args.sandboxPolicy(appNamespace, sandboxNamespace),
+			policy{role: "sandbox-deny-all", namespace: sandboxNamespace, in: sandboxes},
+			args.sandboxPolicy(appNamespace, sandboxes),
 		)
 	}
 	var created []pulumi.Resource
@@ -52,16 +51,19 @@ func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args
 				Ingress:     p.ingress,
 				Egress:      p.egress,
 			},
-		}, child(c)...)
+		}, p.options(c)...)
 		if err != nil {
 			return nil, fmt.Errorf("create %s: %w", p.role, err)
 		}
 		created = append(created, resource)
 	}
-	if s := args.Sandboxes; s != nil && len(s.AllowedDomains) > 0 {
-		byName, err := c.newDomainPolicy(ctx, name+"-sandbox-domains", sandboxNamespace, s.AllowedDomains)
+	if args.Sandboxes == nil {
+		return created, nil
+	}
+	for _, domain := range args.Sandboxes.AllowedDomains {
+		byName, err := c.newDomainPolicy(ctx, name, sandboxes, domain)
 		if err != nil {
-			return nil, fmt.Errorf("create sandbox-domains: %w", err)
+			return nil, fmt.Errorf("allow sandboxes %s: %w", domain, err)
 		}
 		created = append(created, byName)
 	}
@@ -70,12 +72,12 @@ func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args
 
 // serverPolicy is what the server talks to: the API server, the database, the metadata server for its identity, its sandboxes, and by TLS the internet with
 // Google's APIs, the LLM and the git hosts. To it come the load balancer and the clean-up.
-func (args *OpenHandsAppArgs) serverPolicy(appNamespace, sandboxNamespace pulumi.StringInput) policy {
+func (args *OpenHandsAppArgs) serverPolicy(appNamespace, sandboxNamespace pulumi.StringOutput) policy {
 	p := policy{role: "server", namespace: appNamespace, pods: labelSelector(serverLabels), egress: append(dnsEgress(),
 		to(tcp(80, 8080), ipBlock(metadataServer)),
 		to(tcp(443), ipBlock(args.ControlPlaneCIDR.String())),
 		to(tcp(databasePort), ipBlock(args.Database.Range.String())),
-		to(tcp(443), internet()),
+		to(tcp(443), ipBlock("0.0.0.0/0", texts(args.NotPublic)...)),
 	)}
 	if args.Exposure != nil {
 		var ranges []networkingv1.NetworkPolicyPeerInput
@@ -92,59 +94,68 @@ func (args *OpenHandsAppArgs) serverPolicy(appNamespace, sandboxNamespace pulumi
 }
 
 // sandboxPolicy lets the server in, and out what a sandbox may reach: names, and the internet or a list of it.
-func (args *OpenHandsAppArgs) sandboxPolicy(appNamespace, sandboxNamespace pulumi.StringInput) policy {
+func (args *OpenHandsAppArgs) sandboxPolicy(appNamespace pulumi.StringOutput, sandboxes *corev1.Namespace) policy {
 	p := policy{
-		role: "sandboxes", namespace: sandboxNamespace, pods: labelSelector(sandboxLabels),
-		ingress: networkingv1.NetworkPolicyIngressRuleArray{from(tcp(actionServerPort, editorPort), podsOf(appNamespace, labelSelector(serverLabels)))},
+		role: "sandboxes", namespace: nameOf(sandboxes), in: sandboxes, pods: labelSelector(sandboxLabels),
+		ingress: networkingv1.NetworkPolicyIngressRuleArray{from(tcp(actionServerPort), podsOf(appNamespace, labelSelector(serverLabels)))},
 		egress:  dnsEgress(),
 	}
 	s := args.Sandboxes
 	if len(s.AllowedRanges)+len(s.AllowedDomains) == 0 {
-		p.egress = append(p.egress, to(nil, args.internetWithoutControlPlane("0.0.0.0/0")))
+		p.egress = append(p.egress, to(nil, args.publicRange(netip.MustParsePrefix("0.0.0.0/0"))))
 	}
 	for _, r := range s.AllowedRanges {
-		p.egress = append(p.egress, to(nil, args.internetWithoutControlPlane(r)))
+		p.egress = append(p.egress, to(nil, args.publicRange(r)))
 	}
 	return p
 }
 
-// internetWithoutControlPlane is a range without what a sandbox must not reach in it: what is not the internet, and the control plane's public address,
-// which answers to addresses that people listed, but which a sandbox has no business with.
-func (args *OpenHandsAppArgs) internetWithoutControlPlane(cidr string) networkingv1.NetworkPolicyPeerInput {
-	outer := netip.MustParsePrefix(cidr)
-	block := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) networkingv1.IPBlock {
-		var inside []string // nil where empty, as in ipBlock
-		for _, text := range notTheInternet {
-			if outer.Contains(netip.MustParsePrefix(text).Addr()) {
-				inside = append(inside, text)
-			}
+// publicRange is a range without what a sandbox must not reach in it: what is not public, and the control plane's public address, which answers to
+// addresses that people listed, but which a sandbox has no business with.
+func (args *OpenHandsAppArgs) publicRange(outer netip.Prefix) networkingv1.NetworkPolicyPeerInput {
+	var inside []string // nil where empty, as in ipBlock
+	for _, r := range args.NotPublic {
+		if outer.Overlaps(r) {
+			inside = append(inside, r.String())
 		}
-		if ip, err := netip.ParseAddr(address); err == nil && outer.Contains(ip) {
-			inside = append(inside, netip.PrefixFrom(ip, ip.BitLen()).String())
+	}
+	block := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) (networkingv1.IPBlock, error) {
+		ip, err := netip.ParseAddr(address)
+		if err != nil || !outer.Contains(ip) {
+			return networkingv1.IPBlock{Cidr: outer.String(), Except: inside}, nil
 		}
-		return networkingv1.IPBlock{Cidr: cidr, Except: inside}
+		if outer.IsSingleIP() {
+			return networkingv1.IPBlock{}, fmt.Errorf("sandboxes may not reach %s: it is the control plane's own address", outer)
+		}
+		return networkingv1.IPBlock{Cidr: outer.String(), Except: append(slices.Clone(inside), netip.PrefixFrom(ip, ip.BitLen()).String())}, nil
 	}).(networkingv1.IPBlockOutput)
 	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block.ToIPBlockPtrOutput()}
 }
 
-// newDomainPolicy allows names, by a kind of GKE's own that adds to the NetworkPolicies.
-func (c *OpenHandsApp) newDomainPolicy(ctx *pulumi.Context, name string, namespace pulumi.StringInput, domains []string) (pulumi.Resource, error) {
-	var matches pulumi.Array
-	for _, domain := range domains {
-		field := "name"
-		if strings.HasPrefix(domain, "*") {
-			field = "pattern"
-		}
-		matches = append(matches, pulumi.Map{field: pulumi.String(domain)})
+func texts(ranges []netip.Prefix) []string {
+	out := make([]string, len(ranges))
+	for i, r := range ranges {
+		out[i] = r.String()
 	}
+	return out
+}
+
+// newDomainPolicy allows a name, by a kind of GKE's own that adds to the NetworkPolicies. One for each name: a policy holds 50 addresses at the most, and a
+// name of a content network can have many. https://cloud.google.com/kubernetes-engine/docs/how-to/fqdn-network-policies
+func (c *OpenHandsApp) newDomainPolicy(ctx *pulumi.Context, name string, namespace *corev1.Namespace, domain string) (pulumi.Resource, error) {
+	field := "name"
+	if strings.HasPrefix(domain, "*") {
+		field = "pattern"
+	}
+	name += "-sandbox-to-" + strings.Replace(domain, "*", "any", 1)
 	return apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
 		ApiVersion: pulumi.String("networking.gke.io/v1alpha1"), Kind: pulumi.String("FQDNNetworkPolicy"),
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace},
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: nameOf(namespace)},
 		OtherFields: kubernetes.UntypedArgs{"spec": pulumi.Map{
 			"podSelector": pulumi.Map{"matchLabels": pulumi.ToStringMap(sandboxLabels)},
-			"egress":      pulumi.Array{pulumi.Map{"matches": matches}},
+			"egress":      pulumi.Array{pulumi.Map{"matches": pulumi.Array{pulumi.Map{field: pulumi.String(domain)}}}},
 		}},
-	}, child(c)...)
+	}, child(c, pulumi.DeletedWith(namespace))...)
 }
 
 // databasePort is PostgreSQL's.
@@ -157,6 +168,17 @@ type policy struct {
 	pods      *metav1.LabelSelectorArgs
 	ingress   networkingv1.NetworkPolicyIngressRuleArray
 	egress    networkingv1.NetworkPolicyEgressRuleArray
+
+	in *corev1.Namespace // that the policy goes with; nil where it goes by itself
+}
+
+// options let a policy for sandboxes go with their namespace, and not before: Kubernetes deletes the pods of a namespace first, and those of conversations
+// are nobody else's to delete.
+func (p policy) options(parent pulumi.Resource) []pulumi.ResourceOption {
+	if p.in == nil {
+		return child(parent)
+	}
+	return child(parent, pulumi.DeletedWith(p.in))
 }
 
 func (p policy) selector() *metav1.LabelSelectorArgs {
@@ -196,8 +218,6 @@ func ipBlock(cidr string, except ...string) networkingv1.NetworkPolicyPeerInput 
 	}
 	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block}
 }
-
-func internet() networkingv1.NetworkPolicyPeerInput { return ipBlock("0.0.0.0/0", notTheInternet...) }
 
 func podsOf(namespace pulumi.StringInput, pods *metav1.LabelSelectorArgs) networkingv1.NetworkPolicyPeerInput {
 	return &networkingv1.NetworkPolicyPeerArgs{

@@ -31,24 +31,25 @@ var runtimeRules = []rule{
 
 // newSandboxes prepares the namespace of the conversations' pods. The runtime that creates them can set neither a runtime class, nor a security
 // context, a service account or a CPU limit: all that comes from here. It returns the namespace, and what must exist before the first conversation.
-func (c *OpenHandsApp) newSandboxes(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, account *corev1.ServiceAccount) (namespace pulumi.StringInput, before []pulumi.Resource, err error) {
+func (c *OpenHandsApp) newSandboxes(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, account *corev1.ServiceAccount) (created *corev1.Namespace, before []pulumi.Resource, err error) {
 	s := args.Sandboxes
-	if namespace, err = c.newNamespace(ctx, name, s.Namespace, "baseline"); err != nil {
+	if created, err = c.newNamespace(ctx, name, s.Namespace, "baseline"); err != nil {
 		return nil, nil, fmt.Errorf("create the namespace: %w", err)
 	}
+	namespace, inside := nameOf(created), pulumi.DeletedWith(created)
 	// Kubernetes makes this account with the namespace, so it is patched, not created.
 	tokenless, err := corev1.NewServiceAccountPatch(ctx, name+"-sandbox-default", &corev1.ServiceAccountPatchArgs{
 		Metadata:                     &metav1.ObjectMetaPatchArgs{Name: pulumi.String("default"), Namespace: namespace},
 		AutomountServiceAccountToken: pulumi.Bool(false),
-	}, child(c)...)
+	}, child(c, inside)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("take the token from the default service account: %w", err)
 	}
-	binding, err := c.newRuntimeRole(ctx, name, namespace, account)
+	binding, err := c.newRole(ctx, name+"-runtime", namespace, runtimeRules, account)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("the runtime's role: %w", err)
 	}
-	limits, err := c.newSandboxLimits(ctx, name, s, namespace)
+	limits, err := c.newSandboxLimits(ctx, name, s, namespace, inside)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,15 +69,7 @@ func (c *OpenHandsApp) newSandboxes(ctx *pulumi.Context, name string, args *Open
 	if err != nil {
 		return nil, nil, fmt.Errorf("create the default IngressClass: %w", err)
 	}
-	return namespace, slices.Concat(limits, admission, []pulumi.Resource{tokenless, binding, unserved}), nil
-}
-
-func (c *OpenHandsApp) newRuntimeRole(ctx *pulumi.Context, name string, namespace pulumi.StringInput, account *corev1.ServiceAccount) (pulumi.Resource, error) {
-	binding, err := c.newRole(ctx, name+"-runtime", namespace, runtimeRules, account)
-	if err != nil {
-		return nil, fmt.Errorf("the runtime's role: %w", err)
-	}
-	return binding, nil
+	return created, slices.Concat(limits, admission, []pulumi.Resource{tokenless, binding, unserved}), nil
 }
 
 // newRole lets an account do what the rules say in a namespace.
@@ -111,30 +104,39 @@ func (c *OpenHandsApp) newRole(ctx *pulumi.Context, name string, namespace pulum
 // go, and a pod counts until it is gone.
 const closingSandboxes = 2
 
+// scratchGiB is the disk of the node that a sandbox may fill beside its volume. One that fills more goes; without a limit, its neighbours might.
+const scratchGiB = 10
+
 // unservedClass names the class of Ingresses that nothing serves.
 func unservedClass(name string) string { return name + "-unserved" }
 
-// newSandboxLimits caps the number of sandboxes, and gives each the CPU limit that the runtime cannot set.
-func (c *OpenHandsApp) newSandboxLimits(ctx *pulumi.Context, name string, s *Sandboxes, namespace pulumi.StringInput) ([]pulumi.Resource, error) {
+// newSandboxLimits caps the number of sandboxes and of their volumes, and gives each the CPU limit that the runtime cannot set.
+func (c *OpenHandsApp) newSandboxLimits(ctx *pulumi.Context, name string, s *Sandboxes, namespace pulumi.StringInput, inside pulumi.ResourceOption) ([]pulumi.Resource, error) {
 	quota, err := corev1.NewResourceQuota(ctx, name+"-sandboxes", &corev1.ResourceQuotaArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-sandboxes"), Namespace: namespace},
 		Spec: &corev1.ResourceQuotaSpecArgs{Hard: pulumi.StringMap{
 			"pods":                   pulumi.Sprintf("%d", s.Max+closingSandboxes+s.Warm),
+			"persistentvolumeclaims": pulumi.Sprintf("%d", s.MaxVolumes),
 			"services.loadbalancers": pulumi.String("0"),
 			"services.nodeports":     pulumi.String("0"),
 		}},
-	}, child(c)...)
+	}, child(c, inside)...)
 	if err != nil {
 		return nil, fmt.Errorf("create the quota: %w", err)
 	}
-	container := pulumi.StringMap{"cpu": milliCPU(s.CPULimit), "memory": pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB))}
+	// A volume's size is not limited here: a limit that was lowered would keep the clean-up from noting on older volumes that they are unused.
+	container := pulumi.StringMap{
+		"cpu": milliCPU(s.CPULimit), "memory": pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB)), "ephemeral-storage": pulumi.Sprintf("%dGi", scratchGiB),
+	}
 	limits, err := corev1.NewLimitRange(ctx, name+"-sandboxes", &corev1.LimitRangeArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-sandboxes"), Namespace: namespace},
 		Spec: &corev1.LimitRangeSpecArgs{Limits: corev1.LimitRangeItemArray{
-			&corev1.LimitRangeItemArgs{Type: pulumi.String("Container"), Default: container, Max: container},
-			&corev1.LimitRangeItemArgs{Type: pulumi.String("PersistentVolumeClaim"), Max: pulumi.StringMap{"storage": pulumi.Sprintf("%dGi", s.VolumeGiB)}},
+			&corev1.LimitRangeItemArgs{
+				Type: pulumi.String("Container"), Default: container, Max: container,
+				DefaultRequest: pulumi.StringMap{"ephemeral-storage": pulumi.String("1Gi")},
+			},
 		}},
-	}, child(c)...)
+	}, child(c, inside)...)
 	if err != nil {
 		return nil, fmt.Errorf("create the limits: %w", err)
 	}

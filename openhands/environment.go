@@ -12,14 +12,16 @@ const FileStore = "google_cloud"
 
 // never are variables that break the open-source image, with the reason.
 var never = map[string]string{
-	"GCP_DB_INSTANCE":          "it switches to a connector for Cloud SQL that is not in the image, and the server crashes. The database is reached by its private address",
-	"GCP_PROJECT":              "it belongs to a connector for Cloud SQL that is not in the image",
-	"GCP_REGION":               "it belongs to a connector for Cloud SQL that is not in the image",
-	"DEBUG_LLM":                "the server asks for input at its start, and hangs",
-	"OPENHANDS_CONFIG_CLS":     "the open-source server raises an error at its start",
-	"GOOGLE_CLOUD_BUCKET_NAME": "it is never read: the bucket is FILE_STORE_PATH, which the program sets",
-	"KUBERNETES_PRIVILEGED":    "a sandbox that is privileged is none",
-	"DB_POOL_SIZE":             "it is ignored; the size of the pool is fixed, and the connection budget counts with it",
+	"GCP_DB_INSTANCE":           "it switches to a connector for Cloud SQL that is not in the image, and the server crashes. The database is reached by its private address",
+	"GCP_PROJECT":               "it belongs to a connector for Cloud SQL that is not in the image",
+	"GCP_REGION":                "it belongs to a connector for Cloud SQL that is not in the image",
+	"DEBUG_LLM":                 "the server asks for input at its start, and hangs",
+	"OPENHANDS_CONFIG_CLS":      "the open-source server raises an error at its start",
+	"GOOGLE_CLOUD_BUCKET_NAME":  "it is never read: the bucket is FILE_STORE_PATH, which the program sets",
+	"KUBERNETES_PRIVILEGED":     "a sandbox that is privileged is none",
+	"ALLOW_SET_CONVERSATION_ID": "whoever uses the web page would choose the names of pods and volumes",
+	"SESSION_API_KEY":           "every call without it is refused then, those of the web page and of the clean-up too",
+	"DB_POOL_SIZE":              "it is ignored; the size of the pool is fixed, and the connection budget counts with it",
 }
 
 // reasons are for owned variables that people try to set, with what would happen.

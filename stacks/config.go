@@ -55,7 +55,7 @@ type Cluster struct {
 	Access             Access      `json:"access"`
 	Maintenance        Maintenance `json:"maintenance"`
 	AppPool            AppPool     `json:"appPool"`
-	FQDNNetworkPolicy  bool        `json:"fqdnNetworkPolicy" jsonschema_description:"Let the cluster enforce network policies by domain name, which sandboxes.egress.allowedDomains needs. Turning it off again replaces the cluster."`
+	FQDNNetworkPolicy  bool        `json:"fqdnNetworkPolicy" jsonschema_description:"Let the cluster enforce network policies by domain name, which sandboxes.egress.allowedDomains needs. On a cluster that exists, turn it on by itself first, and then run kubectl --namespace=kube-system rollout restart daemonset/anetd. Turning it off again replaces the cluster."`
 	DeletionProtection bool        `json:"deletionProtection" jsonschema_description:"Refuse to delete the cluster. prod cannot turn it off."`
 }
 
@@ -120,12 +120,13 @@ type Sandboxes struct {
 	Warm          int         `json:"warm" jsonschema:"minimum=0,maximum=100" jsonschema_description:"Sandboxes for which a node with the image is kept ready. They are billed, and save the minutes of a cold start."`
 	Egress        Egress      `json:"egress"`
 
+	MaxVolumes           int `json:"maxVolumes,omitempty" jsonschema:"minimum=1,maximum=100000" jsonschema_description:"Most workspaces at a time, those of closed conversations among them. Beyond it, no new conversation starts. 20 times max unless set."`
 	KeepUnusedVolumeDays int `json:"keepUnusedVolumeDays" jsonschema:"minimum=0,maximum=3650" jsonschema_description:"Days until the volume of a conversation that nobody continues is deleted, with its files. 0 keeps it for ever."`
 }
 
-// Egress is what sandboxes may reach outside of the cluster. Empty, that is the whole internet; private ranges never.
+// Egress is what sandboxes may reach outside of the cluster. Empty, that is the whole internet without the ranges in NotPublic.
 type Egress struct {
-	AllowedDomains []string `json:"allowedDomains" jsonschema_description:"Domain names, e.g. github.com or *.githubusercontent.com. With any of these or of allowedRanges, a sandbox reaches nothing else."`
+	AllowedDomains []string `json:"allowedDomains" jsonschema_description:"Domain names, e.g. github.com, or *.githubusercontent.com for the names one level below. With any of these or of allowedRanges, a sandbox reaches nothing else. A name opens whatever addresses it resolves to, 50 at the most."`
 	AllowedRanges  []string `json:"allowedRanges" jsonschema_description:"Public address ranges, e.g. 192.0.2.0/24."`
 }
 

@@ -3,6 +3,7 @@ package stacks
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,13 +20,13 @@ func (c *Config) Exposed() bool { return c.Exposure.Mode == exposureGateway }
 
 var (
 	// hostName is one that a certificate can be issued for, without a trailing dot.
-	hostName    = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+	hostName    = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+([a-z]{2,63}|xn--[a-z0-9-]{1,59})$`)
 	zoneName    = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	loginMember = regexp.MustCompile(`^((user|group|serviceAccount):[^@\s]+@[^@\s]+\.[^@\s]+|domain:[^@\s:]+\.[^@\s:]+|principal(Set)?://\S+)$`)
+	loginDomain = regexp.MustCompile(`^domain:[^@\s:]+\.[^@\s:]+$`)
 	oauthClient = regexp.MustCompile(`^[0-9]+-[a-z0-9]+\.apps\.googleusercontent\.com$`)
 	// wafRule is the name of a preconfigured rule set.
 	// https://cloud.google.com/armor/docs/waf-rules
-	wafRule = regexp.MustCompile(`^[a-z]+-(v33|v422)-(stable|canary)$`)
+	wafRule = regexp.MustCompile(`^(sqli|xss|lfi|rfi|rce|methodenforcement|scannerdetection|protocolattack|php|sessionfixation|java|nodejs)-v33-(stable|canary)$`)
 )
 
 // certificateHostLimit is the longest common name of a certificate, in characters.
@@ -40,9 +41,7 @@ func (c *Config) validateExposure(report reporter) {
 			exposureKey + "host": e.Host != "", exposureKey + "dnsZone": e.DNSZone != "", exposureKey + "login.members": len(e.Login.Members) > 0,
 			exposureKey + "login.clientId": e.Login.ClientID != "", "openhands:iapClientSecret": c.IAPClientSecret != "",
 			exposureKey + "dangerouslyOpenToEveryoneWithoutLogin": e.OpenToEveryoneWithoutLogin,
-			exposureKey + "armor.allowedRanges":                   len(e.Armor.AllowedRanges) > 0,
-			exposureKey + "armor.deniedRanges":                    len(e.Armor.DeniedRanges) > 0,
-			exposureKey + "armor.wafRules":                        len(e.Armor.WAFRules) > 0,
+			exposureKey + "armor": !reflect.DeepEqual(e.Armor, Defaults(c.Profile).Exposure.Armor),
 		} {
 			if set {
 				report(path, "has no effect with mode none: remove it, or set %smode to gateway", exposureKey)
@@ -63,6 +62,9 @@ func (c *Config) validateExposure(report reporter) {
 	c.validateArmor(report)
 }
 
+// everyonesDomains give an address to everyone who asks.
+var everyonesDomains = []string{"gmail.com", "googlemail.com"}
+
 // validateLogin refuses an installation that everyone, or nobody, could log in to.
 func (c *Config) validateLogin(report reporter) {
 	login := c.Exposure.Login
@@ -80,11 +82,13 @@ func (c *Config) validateLogin(report reporter) {
 		switch {
 		case member == "allUsers" || member == "allAuthenticatedUsers":
 			report(members, "%s is everyone on the internet: name users, groups or a domain of yours", member)
-		case !loginMember.MatchString(member):
+		case loginDomain.MatchString(member) && slices.Contains(everyonesDomains, strings.ToLower(strings.TrimPrefix(member, "domain:"))):
+			report(members, "%s is everyone with an account there: name users, groups or a domain of yours", member)
+		case !iamMember.MatchString(member) && !loginDomain.MatchString(member):
 			report(members, "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or domain: and a domain", member)
 		}
 	}
-	if sorted := slices.Sorted(slices.Values(login.Members)); len(slices.CompactFunc(sorted, strings.EqualFold)) < len(login.Members) {
+	if hasTwice(login.Members) {
 		report(members, "names a member twice")
 	}
 	if login.ClientID != "" && !oauthClient.MatchString(login.ClientID) {
@@ -106,6 +110,12 @@ func (c *Config) validateArmor(report reporter) {
 				report(path, "%s", problem)
 			}
 		}
+		if hasTwice(ranges) {
+			report(path, "names a range twice")
+		}
+	}
+	if hasTwice(armor.WAFRules) {
+		report(exposureKey+"armor.wafRules", "names a rule set twice")
 	}
 	for _, rule := range armor.WAFRules {
 		if !wafRule.MatchString(rule) {
@@ -139,14 +149,16 @@ func (c *Config) validateEgress(report reporter) {
 	const key = "openhands:sandboxes.egress."
 	egress := c.Sandboxes.Egress
 	if !c.RunsSandboxes() {
-		if len(egress.AllowedDomains)+len(egress.AllowedRanges) > 0 {
-			report("openhands:sandboxes.egress", "has no effect with runtime %s: its sandboxes are elsewhere", c.App.Runtime)
+		for path, set := range map[string]bool{"egress": len(egress.AllowedDomains)+len(egress.AllowedRanges) > 0, "warm": c.Sandboxes.Warm > 0} {
+			if set {
+				report("openhands:sandboxes."+path, "has no effect with runtime %s: its sandboxes are elsewhere", c.App.Runtime)
+			}
 		}
 		return
 	}
 	for _, domain := range egress.AllowedDomains {
 		if !domainPattern.MatchString(domain) {
-			report(key+"allowedDomains", "%q is not a domain name: write one like github.com, or *.githubusercontent.com for all names below", domain)
+			report(key+"allowedDomains", "%q is not a domain name: write one like github.com, or *.githubusercontent.com for the names one level below", domain)
 		}
 	}
 	if len(egress.AllowedDomains) > 0 && !c.Cluster.FQDNNetworkPolicy {
@@ -158,13 +170,35 @@ func (c *Config) validateEgress(report reporter) {
 			continue
 		}
 		p := prefix(r)
-		for _, private := range notPublic {
-			if private.Overlaps(p) {
-				report(key+"allowedRanges", "%s overlaps %s, which is not public: a sandbox must not reach your networks, the database, the control plane or the metadata server", r, private)
+		for _, closed := range NotPublic {
+			if closed.Overlaps(p) {
+				report(key+"allowedRanges", "%s overlaps %s, which is not public: a sandbox must not reach your networks, the database, the control plane or the metadata server", r, closed)
 			}
 		}
 	}
+	if hasTwice(egress.AllowedDomains) {
+		report(key+"allowedDomains", "names a domain twice")
+	}
+	if hasTwice(egress.AllowedRanges) {
+		report(key+"allowedRanges", "names a range twice")
+	}
 }
 
-// notPublic are the ranges in which a sandbox must find nothing: private and shared ones, and link-local with the metadata server.
-var notPublic = append(slices.Clone(privateRanges), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("127.0.0.0/8"))
+// hasTwice reports whether a list has an item twice, in whatever case.
+func hasTwice(items []string) bool {
+	sorted := slices.SortedFunc(slices.Values(items), func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	return len(slices.CompactFunc(sorted, strings.EqualFold)) < len(items)
+}
+
+// AllowedRanges are the address ranges that sandboxes may reach.
+func (c *Config) AllowedRanges() []netip.Prefix {
+	var ranges []netip.Prefix
+	for _, r := range c.Sandboxes.Egress.AllowedRanges {
+		ranges = append(ranges, prefix(r))
+	}
+	return ranges
+}
+
+// NotPublic are the ranges in which a sandbox must find nothing: private and shared ones, link-local with the metadata server, benchmarking addresses and
+// class E, both of which a VPC may use.
+var NotPublic = append(slices.Clone(privateRanges), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"))

@@ -96,6 +96,17 @@ func (s Sandboxes) fit() (sandboxFit, error) {
 	}, nil
 }
 
+// volumesPerSandbox is for how many closed conversations the volumes are kept, beside every open one.
+const volumesPerSandbox = 20
+
+// MaxVolumes is the configured number, or derived from the number of sandboxes.
+func (c *Config) MaxVolumes() int {
+	if c.Sandboxes.MaxVolumes > 0 {
+		return c.Sandboxes.MaxVolumes
+	}
+	return volumesPerSandbox * c.Sandboxes.Max
+}
+
 // needed returns the number of nodes that carry all sandboxes at once.
 func (s Sandboxes) needed(fit sandboxFit) int {
 	return int(math.Ceil(float64(s.Max) / float64(fit.perNode)))
@@ -120,6 +131,12 @@ func (c *Config) validateSandboxes(report reporter) {
 	if err != nil {
 		report(key+".pool.machineType", "%v", err)
 		return
+	}
+	if c.Sandboxes.Warm > c.Sandboxes.Max {
+		report(key+".warm", "is %d, above max (%d): the nodes have no room for more", c.Sandboxes.Warm, c.Sandboxes.Max)
+	}
+	if volumes := c.MaxVolumes(); volumes < c.Sandboxes.Max {
+		report(key+".maxVolumes", "is %d, below max (%d): every sandbox has a volume", volumes, c.Sandboxes.Max)
 	}
 	if fit.perNode < 1 {
 		report(key+".pool.machineType", "not one sandbox fits on a node (%s): choose a larger machine type, or smaller cpuRequest and memoryRequestGiB", fit.arithmetic)

@@ -22,7 +22,7 @@ var (
 	labelKey   = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 	labelValue = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 	stackName  = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
-	iamMember  = regexp.MustCompile(`^((user|group|serviceAccount):[^@\s]+@[^@\s]+\.[^@\s]+|principal(Set)?://\S+)$`)
+	iamMember  = regexp.MustCompile(`^((user|group|serviceAccount):[^@\s]+@[^@\s]+\.[^@\s]+|principal(Set)?://iam\.googleapis\.com/\S+)$`)
 	location   = regexp.MustCompile(`^([A-Za-z]+-[A-Za-z]+[0-9]+|US|EU|ASIA|us|eu|asia)$`)
 )
 
@@ -113,7 +113,7 @@ func (c *Config) validateCluster(report reporter) {
 		}
 	}
 	members := c.Cluster.Access.ConnectGateway.Members
-	if sorted := slices.Sorted(slices.Values(members)); len(slices.CompactFunc(sorted, strings.EqualFold)) < len(members) {
+	if hasTwice(members) {
 		report(key+"access.connectGateway.members", "names a member twice")
 	}
 	c.validatePublicEndpoint(report)
@@ -218,7 +218,7 @@ func (c *Config) validateObservability(report reporter) {
 			report(path, "%q is not an e-mail address", email)
 		}
 	}
-	if sorted := slices.Sorted(slices.Values(emails)); len(slices.CompactFunc(sorted, strings.EqualFold)) < len(emails) {
+	if hasTwice(emails) {
 		report(path, "names an address twice")
 	}
 }

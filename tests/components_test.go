@@ -531,7 +531,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 				Sandboxes: &infra.Sandboxes{Namespace: "x"}, Exposure: &infra.Exposure{Login: &infra.Login{ClientID: "id"}}, ExtraEnv: map[string]string{"FILE_STORE": "gcs"},
 			})
 			return err
-		}, []string{`openhands app "x": `, "bucket is required", "release is required", "sandboxes.max is 0", "sandboxes.imagePrefixes is required", "exposure.host is required",
+		}, []string{`openhands app "x": `, "bucket is required", "release is required", "sandboxes.max is 0", "notPublic is required", "sandboxes.imagePrefixes is required", "exposure.host is required",
 			"nobody could log in", "needs both of clientId and clientSecret", "requestsPerMinute is required", "publicControlPlane is required", "FILE_STORE is set by the program"}},
 		"identity": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewWorkloadIdentity(ctx, "x", &infra.WorkloadIdentityArgs{})

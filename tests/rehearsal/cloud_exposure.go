@@ -215,6 +215,10 @@ func (r *request) checkGateway(gateway *gatewayv1.Gateway) error {
 			return fmt.Errorf("spec.addresses: %s is an internal address", address.Value)
 		}
 	}
+	// Otherwise the engine goes on as soon as the object is there, and the load balancer minutes later, or never.
+	if gateway.Annotations["pulumi.com/waitFor"] != "condition=Programmed" {
+		return errors.New("nothing waits until the Gateway is programmed")
+	}
 	certificates := gateway.Annotations["networking.gke.io/certmap"]
 	for _, listener := range gateway.Spec.Listeners {
 		if listener.Protocol != gatewayv1.HTTPSProtocolType {

@@ -307,7 +307,7 @@ func (t *conversation) checkCleanup() {
 
 // cleanupCalls are those of the clean-up.
 var cleanupCalls = map[string][]string{
-	"pods":                        {"delete", "list", "patch"},
+	"pods":                        {"delete", "get", "list", "patch"},
 	"services":                    {"delete", "list", "patch"},
 	"persistentvolumeclaims":      {"delete", "list", "patch"},
 	"networking.k8s.io/ingresses": {"delete", "list", "patch"},

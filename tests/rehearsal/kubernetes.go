@@ -131,6 +131,15 @@ func init() {
 	for typ, known := range kubernetesTypes {
 		kinds[typ] = &kind{check: checkReferences, create: createObject(known.namespaced)}
 	}
+	// What is in a namespace goes with it.
+	kinds[namespaceType].remove = func(r *request) (string, error) {
+		for _, o := range r.cloud.objects {
+			if strings.HasPrefix(o.typ, "kubernetes:") && o.inputs.str("metadata.namespace") == r.id {
+				r.cloud.drop(o)
+			}
+		}
+		return "", nil
+	}
 }
 
 // createObject gives an object its id, <namespace>/<name>.
