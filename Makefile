@@ -16,7 +16,7 @@ help: ## list the targets
 .PHONY: rehearse
 rehearse: ## plan, create, re-plan, refresh and destroy on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json, CLUSTER=real
 	@$(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)"; exit 1)
-	@$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER is real, or nothing"; exit 1)
+	@$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER=$(CLUSTER): write CLUSTER=real or leave it out"; exit 1)
 	@set -e; for stack in $(STACK); do \
 		go $(if $(CLUSTER),-C tests/cluster run ./cmd/rehearse,run ./tests/rehearsal/cmd/rehearse) \
 			-stack=$$stack -steps=$(STEPS) -export=$(if $(EXPORT),$(abspath $(EXPORT))); \

@@ -43,6 +43,7 @@ func TestASandboxComesOutIsolated(t *testing.T) {
 	limits := pod.Spec.Containers[0].Resources.Limits
 	assert.Equal(t, "4", limits.Cpu().String(), "which the runtime cannot set")
 	assert.Equal(t, "3Gi", limits.Memory().String())
+	assert.Equal(t, "10Gi", limits.StorageEphemeral().String())
 	node, err := i.admin.CoreV1().Nodes().Get(t.Context(), pod.Spec.NodeName, metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "sandbox", node.Labels["openhands.dev/pool"])
@@ -93,6 +94,9 @@ var badPods = []struct {
 
 	// The limits.
 	{"more CPU", func(p *corev1.PodSpec) { p.Containers[0].Resources.Limits["cpu"] = resource.MustParse("8") }, "maximum cpu usage per Container is 4"},
+	{"more disk of the node", func(p *corev1.PodSpec) {
+		p.Containers[0].Resources.Limits["ephemeral-storage"] = resource.MustParse("50Gi")
+	}, "maximum ephemeral-storage usage per Container is 10Gi"},
 	{"more memory", func(p *corev1.PodSpec) { p.Containers[0].Resources.Limits["memory"] = resource.MustParse("30Gi") }, "maximum memory usage per Container is 3Gi"},
 }
 
@@ -161,6 +165,28 @@ func TestTheNumberOfSandboxesIsCapped(t *testing.T) {
 		}
 		require.ErrorContains(t, err, "exceeded quota: openhands-sandboxes, requested: pods=1, used: pods=22, limited: pods=22")
 	}
+}
+
+// TestVolumesKeepTheirSize: and their class, and there is a number of them.
+func TestVolumesKeepTheirSize(t *testing.T) {
+	i := install(t)
+	c := i.converse(t, "big")
+	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	claims := c.client.CoreV1().PersistentVolumeClaims(sandboxNamespace)
+	_, err := claims.Create(t.Context(), c.claim(), dryRun)
+	require.NoError(t, err)
+	large := c.claim()
+	large.Spec.Resources.Requests["storage"] = resource.MustParse("21Gi")
+	_, err = claims.Create(t.Context(), large, dryRun)
+	require.ErrorContains(t, err, "a volume of 20 GiB at the most")
+	fast := c.claim()
+	class := "premium-rwo"
+	fast.Spec.StorageClassName = &class
+	_, err = claims.Create(t.Context(), fast, dryRun)
+	require.ErrorContains(t, err, "a volume of the class standard-rwo")
+	quota, err := i.admin.CoreV1().ResourceQuotas(sandboxNamespace).Get(t.Context(), "openhands-sandboxes", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "400", quota.Spec.Hard.Name("persistentvolumeclaims", resource.DecimalSI).String())
 }
 
 // TestASandboxIsNotServed: what the server's account may create must not open a way in from the internet.
