@@ -24,6 +24,7 @@ type Engine struct {
 	Cloud     *Cloud
 	Protected bool // the stack's profile is prod: it must refuse to be destroyed
 
+	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
 
 	cli        string
@@ -76,6 +77,7 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 		e.forwarding = &forwarding{Cloud: e.Cloud, api: options.APIServer, pools: map[string]bool{}}
 	}
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
+		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway
 		e.OpenToEveryone = exposure["dangerouslyOpenToEveryoneWithoutLogin"] == true
 	}
 	if err := e.serve(options.Program); err != nil {
@@ -88,7 +90,7 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 	if err := os.WriteFile(filepath.Join(e.dir, "Pulumi.yaml"), project, 0o600); err != nil {
 		return nil, fmt.Errorf("copy the project file: %w", err)
 	}
-	if err := file.write(filepath.Join(e.dir, "Pulumi."+options.Stack+".yaml")); err != nil {
+	if err := file.write(e.stackFilePath()); err != nil {
 		return nil, err
 	}
 	if _, err := e.quiet(ctx, "stack", "init", options.Stack); err != nil {
@@ -216,6 +218,24 @@ func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (st
 func (e *Engine) Export(ctx context.Context) ([]byte, error) {
 	output, err := e.quiet(ctx, "stack", "export")
 	return []byte(output), err
+}
+
+// stackFilePath is the rehearsal's copy of the stack file.
+func (e *Engine) stackFilePath() string { return filepath.Join(e.dir, "Pulumi."+e.Stack+".yaml") }
+
+func (e *Engine) readStackFile() ([]byte, error) {
+	raw, err := os.ReadFile(e.stackFilePath())
+	if err != nil {
+		return nil, fmt.Errorf("copy of the stack file: %w", err)
+	}
+	return raw, nil
+}
+
+func (e *Engine) writeStackFile(raw []byte) error {
+	if err := os.WriteFile(e.stackFilePath(), raw, 0o600); err != nil {
+		return fmt.Errorf("copy of the stack file: %w", err)
+	}
+	return nil
 }
 
 // SetConfig changes a value in the rehearsal's copy of the stack file.

@@ -17,6 +17,7 @@ const (
 	StepUp          = "up"
 	StepRepeat      = "repeat" // a second preview, which must be empty
 	StepRefresh     = "refresh"
+	StepChange      = "change"      // of the host, of the mode to none, and back
 	StepReplacement = "replacement" // of what is protected: must be refused
 	StepRefusal     = "refusal"     // to destroy what is protected
 	StepTeardown    = "teardown"
@@ -24,7 +25,7 @@ const (
 )
 
 // Steps lists all steps in their order.
-var Steps = slices.Concat([]string{StepPreview, StepUp, StepRepeat, StepRefresh}, protectionSteps, []string{StepDestroy})
+var Steps = slices.Concat([]string{StepPreview, StepUp, StepRepeat, StepRefresh, StepChange}, protectionSteps, []string{StepDestroy})
 
 // protectionSteps are left out for a stack that is not protected.
 var protectionSteps = []string{StepReplacement, StepRefusal, StepTeardown}
@@ -63,7 +64,7 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 		if !slices.Contains(steps, step) {
 			continue
 		}
-		if slices.Contains(protectionSteps, step) && !r.Protected {
+		if (slices.Contains(protectionSteps, step) && !r.Protected) || (step == StepChange && !r.Exposed) {
 			continue
 		}
 		action, what := r.step(step)
@@ -89,6 +90,9 @@ func (r *run) possible(steps []string, chosen bool) error {
 	for i, step := range steps {
 		if step != StepPreview && step != StepUp && !slices.Contains(steps, StepUp) {
 			return fmt.Errorf("step %s needs step %s: a rehearsal begins with an empty cloud", step, StepUp)
+		}
+		if chosen && step == StepChange && !r.Exposed {
+			return fmt.Errorf("step %s is for a stack with a way in from the internet, and the mode of %s is none", step, r.Stack)
 		}
 		if chosen && slices.Contains(protectionSteps, step) && !r.Protected {
 			return fmt.Errorf("step %s is for a protected stack, and the profile of %s is not prod", step, r.Stack)
@@ -127,6 +131,8 @@ func (r *run) step(step string) (action func(context.Context) (string, error), w
 		return r.pulumi("preview", "--expect-no-changes"), "a second preview, which must be empty"
 	case StepRefresh:
 		return r.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes"), "compare with the cloud, which must find nothing"
+	case StepChange:
+		return r.changeExposure, "another host, then no way in, then as before"
 	case StepReplacement:
 		return r.refuseReplacement, "what would replace the database, or anything else that is protected, must be refused"
 	case StepRefusal:
@@ -190,6 +196,55 @@ func (r *run) up(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, and a conversation can start, in %.1f s", took.Seconds()), nil
+}
+
+// changeExposure changes the way in on a stack that is up. The order of it is what can go wrong: Google deletes nothing that a load balancer uses.
+func (r *run) changeExposure(ctx context.Context) (string, error) {
+	before, err := r.readStackFile()
+	if err != nil {
+		return "", err
+	}
+	for _, change := range []struct {
+		what  string
+		apply func() error
+		open  bool // a browser finds its way afterwards
+	}{
+		{"another host", func() error { return r.SetConfig(ctx, "openhands:exposure.host", "elsewhere.example.com") }, true},
+		{"mode none", func() error { return r.closeWayIn(ctx) }, false},
+		{"as before", func() error { return r.writeStackFile(before) }, true},
+	} {
+		if err := change.apply(); err != nil {
+			return "", err
+		}
+		if _, err := r.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
+			return "", fmt.Errorf("%s: %w", change.what, err)
+		}
+		hops, problems := r.Cloud.CheckExposure(r.OpenToEveryone)
+		if len(problems) > 0 || (len(hops) > 0) != change.open {
+			return "", fmt.Errorf("%s: the way in is not as it must be (%d stations):\n  %s", change.what, len(hops), strings.Join(problems, "\n  "))
+		}
+	}
+	// The steps that follow look at what is there now.
+	raw, err := r.Export(ctx)
+	if err != nil {
+		return "", err
+	}
+	export, err := ParseExport(raw)
+	if err != nil {
+		return "", err
+	}
+	r.graph = NewGraph(export)
+	return "", nil
+}
+
+// closeWayIn sets the mode to none, with nothing else of an exposure.
+func (r *run) closeWayIn(ctx context.Context) error {
+	for _, key := range []string{"openhands:exposure", "openhands:iapClientSecret"} {
+		if _, err := r.quiet(ctx, "config", "rm", key); err != nil {
+			return err
+		}
+	}
+	return r.SetConfig(ctx, "openhands:exposure.mode", "none")
 }
 
 // elsewhere is a region in which the stack is not: a move replaces everything that has a region.

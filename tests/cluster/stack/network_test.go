@@ -53,6 +53,10 @@ type connection struct {
 	allowed  bool
 }
 
+func (c connection) String() string {
+	return fmt.Sprintf("%s to %s, %s %d: must be allowed: %t", c.from.what, c.to.what, c.protocol, c.port, c.allowed)
+}
+
 const (
 	tcp = corev1.ProtocolTCP
 	udp = corev1.ProtocolUDP
@@ -182,17 +186,7 @@ func (u union) allows(c connection) bool {
 }
 
 // wrong are the connections that policies treat otherwise than the table says.
-func wrong(policies []networkingv1.NetworkPolicy) []string {
-	var out []string
-	for _, u := range []union{evaluate(policies, true), evaluate(policies, false)} {
-		for _, c := range connections {
-			if got := u.allows(c); got != c.allowed {
-				out = append(out, fmt.Sprintf("%s to %s, %s %d: allowed is %t, must be %t", c.from.what, c.to.what, c.protocol, c.port, got, c.allowed))
-			}
-		}
-	}
-	return out
-}
+func wrong(policies []networkingv1.NetworkPolicy) []string { return wrongIn(policies, connections) }
 
 // networkPolicies are those of all namespaces, as the API server has them.
 func (i *installation) networkPolicies(t *testing.T) []networkingv1.NetworkPolicy {

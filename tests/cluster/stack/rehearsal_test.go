@@ -2,11 +2,16 @@ package stack_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"openhands-gcp/tests/cluster"
 	"openhands-gcp/tests/cluster/stack"
@@ -19,15 +24,11 @@ const everyFeature = `config:
   gcp:region: us-central1
   openhands:profile: prod
   openhands:cluster:
-    fqdnNetworkPolicy: true
     access:
       publicEndpoint:
-        authorizedRanges: [203.0.113.7/32]
+        authorizedRanges: [198.51.100.7/32]
   openhands:sandboxes:
     warm: 2
-    egress:
-      allowedDomains: [github.com, "*.githubusercontent.com"]
-      allowedRanges: [192.0.2.0/24]
   openhands:exposure:
     host: openhands.example.com
     dnsZone: example
@@ -42,29 +43,102 @@ const everyFeature = `config:
     secure: v1:placeholder
 `
 
+// listedEgress is a stack whose sandboxes reach only what is listed. The second range holds the control plane's public address.
+const listedEgress = `config:
+  gcp:project: my-openhands-listed
+  gcp:region: us-central1
+  gcp:zone: us-central1-a
+  openhands:profile: dev
+  openhands:cluster:
+    fqdnNetworkPolicy: true
+    access:
+      publicEndpoint:
+        authorizedRanges: [198.51.100.7/32]
+  openhands:sandboxes:
+    egress:
+      allowedDomains: [github.com, "*.githubusercontent.com"]
+      allowedRanges: [192.0.2.0/24, 203.0.113.0/24]
+`
+
+var (
+	listed             = place{what: "listed range", address: "192.0.2.5"}
+	alsoListed         = place{what: "other listed range", address: "203.0.113.80"}
+	publicControlPlane = place{what: "control plane's public address", address: "203.0.113.10"}
+	unlisted           = place{what: "internet beside the list", address: "198.51.100.80"}
+)
+
 // TestStacks plays whole lives through on one API server: every object passes strict validation and admission, a second apply changes nothing, and
-// destroy leaves no object and no stuck finalizer.
+// destroy leaves no object and no stuck finalizer, though a conversation was running.
 func TestStacks(t *testing.T) {
 	options, err := built()
 	require.NoError(t, err)
-	c, server, err := stack.Start(t.Context(), cluster.Options{Root: root, Output: os.Stderr})
+	c, apiServer, err := stack.Start(t.Context(), cluster.Options{Root: root, Output: os.Stderr})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	admin, err := kubernetes.NewForConfig(c.Admin())
+	require.NoError(t, err)
 
-	full := t.TempDir()
+	other := t.TempDir()
 	project, err := os.ReadFile(filepath.Join(root, "Pulumi.yaml"))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(full, "Pulumi.yaml"), project, 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(full, "Pulumi.full.yaml"), []byte(everyFeature), 0o600))
-
-	for _, s := range []struct{ name, root string }{{"dev", options.Root}, {"prod", options.Root}, {"full", full}} {
+	for name, content := range map[string]string{"Pulumi.yaml": string(project), "Pulumi.full.yaml": everyFeature, "Pulumi.listed.yaml": listedEgress} {
+		require.NoError(t, os.WriteFile(filepath.Join(other, name), []byte(content), 0o600))
+	}
+	internetRows := connections
+	publicRows := append([]connection{{sandbox, publicControlPlane, tcp, 443, false}, {sandbox, unlisted, tcp, 443, true}}, internetRows...)
+	listedRows := []connection{
+		{sandbox, listed, tcp, 443, true}, {sandbox, alsoListed, tcp, 22, true}, {sandbox, unlisted, tcp, 443, false}, {sandbox, publicControlPlane, tcp, 443, false},
+		{server, unlisted, tcp, 443, true}, {loadBalancer1, server, tcp, 3000, false}, // dev has no load balancer
+	}
+	for _, row := range internetRows {
+		if row.to.what != internet.what && row.from.what != loadBalancer1.what && row.from.what != loadBalancer2.what {
+			listedRows = append(listedRows, row)
+		}
+	}
+	for _, s := range []struct {
+		name, root string
+		rows       []connection
+	}{{"dev", options.Root, nil}, {"prod", options.Root, internetRows}, {"full", other, publicRows}, {"listed", other, listedRows}} {
 		t.Run(s.name, func(t *testing.T) {
+			i := &installation{cluster: c, server: apiServer, admin: admin}
+			var once sync.Once
+			up := func() {
+				if s.rows != nil {
+					assert.Empty(t, wrongIn(i.networkPolicies(t), s.rows))
+				}
+				require.NoError(t, i.converse(t, "running").start(t.Context()))
+			}
 			var output bytes.Buffer
 			o := rehearsal.Options{EngineOptions: options}
-			o.Root, o.Stack, o.APIServer, o.Output = s.root, s.name, server, &output
+			o.Root, o.Stack, o.Output = s.root, s.name, &output
+			o.APIServer = observed{apiServer, func() { once.Do(up) }}
 			if err := rehearsal.Rehearse(t.Context(), o); err != nil {
 				t.Fatalf("%v\n%s", err, &output)
 			}
 		})
 	}
+}
+
+// observed is an API server that lets something happen once the stack is up.
+type observed struct {
+	*stack.APIServer
+	up func()
+}
+
+func (o observed) Reapply(ctx context.Context, object map[string]any) (bool, error) {
+	o.up()
+	return o.APIServer.Reapply(ctx, object)
+}
+
+// wrongIn are the connections of a table that policies treat otherwise than it says.
+func wrongIn(policies []networkingv1.NetworkPolicy, rows []connection) []string {
+	var out []string
+	for _, u := range []union{evaluate(policies, true), evaluate(policies, false)} {
+		for _, c := range rows {
+			if got := u.allows(c); got != c.allowed {
+				out = append(out, c.String()+" is otherwise")
+			}
+		}
+	}
+	return out
 }
