@@ -27,8 +27,9 @@ import (
 
 const (
 	fieldManager = "rehearsal"
-	// patience is for everything that takes a controller's work.
-	patience = time.Minute
+	// patience is for everything that takes a controller's work. A controller whose pods are refused until the admission policies are in effect
+	// tries again after ever longer pauses.
+	patience = 3 * time.Minute
 	pause    = 50 * time.Millisecond
 )
 
@@ -160,9 +161,12 @@ func (a *APIServer) await(ctx context.Context, resource dynamic.ResourceInterfac
 func (a *APIServer) awaitCondition(ctx context.Context, resource dynamic.ResourceInterface, object *unstructured.Unstructured, condition string) error {
 	var last *unstructured.Unstructured
 	err := wait.PollUntilContextTimeout(ctx, pause, patience, true, func(ctx context.Context) (bool, error) {
-		var err error
-		last, err = resource.Get(ctx, object.GetName(), metav1.GetOptions{})
-		return err == nil && observed(last) && conditionTrue(last, condition), err
+		found, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		last = found
+		return observed(last) && conditionTrue(last, condition), nil
 	})
 	if err != nil && last != nil {
 		status, _, statusErr := unstructured.NestedMap(last.Object, "status")
@@ -270,10 +274,12 @@ func (a *APIServer) Delete(ctx context.Context, object map[string]any) error {
 	}
 	var left *unstructured.Unstructured
 	err = wait.PollUntilContextTimeout(ctx, pause, patience, true, func(ctx context.Context) (bool, error) {
-		var err error
-		left, err = resource.Get(ctx, wanted.GetName(), metav1.GetOptions{})
+		found, err := resource.Get(ctx, wanted.GetName(), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return true, nil
+		}
+		if err == nil {
+			left = found
 		}
 		return false, err
 	})
@@ -285,7 +291,7 @@ func (a *APIServer) Delete(ctx context.Context, object map[string]any) error {
 
 // Leftovers implements rehearsal.APIServer. What the controllers still have in hand gets a while.
 func (a *APIServer) Leftovers(ctx context.Context) (left []string, err error) {
-	err = wait.PollUntilContextTimeout(ctx, pause, patience/2, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(ctx, pause, patience/6, true, func(ctx context.Context) (bool, error) {
 		left, err = a.cluster.Leftovers(ctx)
 		return len(left) == 0, err
 	})

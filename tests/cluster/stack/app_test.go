@@ -139,7 +139,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			"create,delete networking.k8s.io/ingresses", "create,delete services", "create,delete,get persistentvolumeclaims", "create,delete,get pods",
 		},
 		"openhands-cleanup": {
-			"delete,list,patch networking.k8s.io/ingresses", "delete,list,patch persistentvolumeclaims", "delete,get,list,patch pods", "delete,list,patch services",
+			"delete,get,list,patch pods", "delete,list,patch networking.k8s.io/ingresses", "delete,list,patch persistentvolumeclaims", "delete,list,patch services",
 		},
 	} {
 		t.Run(account, func(t *testing.T) {
