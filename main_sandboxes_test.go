@@ -122,3 +122,19 @@ func TestSandboxesMayNotReachTheControlPlaneByItsOwnAddress(t *testing.T) {
 	}), nil)
 	require.ErrorContains(t, err, "it is the control plane's own address")
 }
+
+// TestNoSandboxOutlivesItsPolicies: deleted by themselves, they would go before the namespace, and the pods of conversations with it, which nobody else
+// deletes. Kubernetes deletes the pods of a namespace first.
+func TestNoSandboxOutlivesItsPolicies(t *testing.T) {
+	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{
+		"openhands:cluster.fqdnNetworkPolicy": true, "openhands:sandboxes.egress.allowedDomains": []any{"github.com"},
+	}), nil)
+	require.NoError(t, err)
+	namespace := find(t, mocks, "Namespace", "openhands-openhands-sandboxes")
+	for typ, name := range map[string]string{
+		"NetworkPolicy": "openhands-sandboxes", "FQDNNetworkPolicy": "openhands-sandbox-to-github.com", "ResourceQuota": "openhands-sandboxes", "LimitRange": "openhands-sandboxes",
+	} {
+		assert.Equal(t, namespace.URN, find(t, mocks, typ, name).DeletedWith, typ)
+	}
+	assert.Equal(t, namespace.URN, find(t, mocks, "NetworkPolicy", "openhands-sandbox-deny-all").DeletedWith)
+}

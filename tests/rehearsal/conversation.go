@@ -3,7 +3,6 @@ package rehearsal
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -266,13 +264,6 @@ func (t *conversation) placeholders(namespace string) int {
 	return count
 }
 
-func (t *conversation) selectsCleanup(policy *networkingv1.NetworkPolicy) bool {
-	return slices.ContainsFunc(t.cloud.all(cronJobType), func(o *object) bool {
-		job := decodeAs[*batchv1.CronJob](o)
-		return job.Namespace == policy.Namespace && contained(policy.Spec.PodSelector.MatchLabels, job.Spec.JobTemplate.Spec.Template.Labels)
-	})
-}
-
 // checkCleanup looks for who removes what a crash leaves: it must reach the server, and may do no more than it does.
 func (t *conversation) checkCleanup() {
 	jobs := t.cloud.all(cronJobType)
@@ -360,103 +351,4 @@ func (t *conversation) validated(namespace, resource string) bool {
 		}
 	}
 	return false
-}
-
-// checkPolicies looks for a NetworkPolicy that selects nothing, and for the ways that a conversation needs.
-func (t *conversation) checkPolicies() {
-	sandboxes := t.env["KUBERNETES_NAMESPACE"]
-	pods := map[string]map[string]string{
-		t.server.Namespace: t.server.Spec.Template.Labels,
-		sandboxes:          {"app": "openhands-runtime", "session": "x"},
-	}
-	denied, toSandbox, fromServer := map[string]bool{}, false, false
-	for _, o := range t.cloud.all(networkPolicyType) {
-		policy := decodeAs[*networkingv1.NetworkPolicy](o)
-		selector := policy.Spec.PodSelector.MatchLabels
-		if len(selector) == 0 {
-			denied[policy.Namespace] = len(policy.Spec.Ingress)+len(policy.Spec.Egress) == 0 && len(policy.Spec.PolicyTypes) == 2
-			continue
-		}
-		if !contained(selector, pods[policy.Namespace]) && !t.selectsCleanup(policy) {
-			t.report("NetworkPolicy %s selects no pod: %v", o.id, selector)
-		}
-		for _, rule := range policy.Spec.Egress {
-			toSandbox = toSandbox || (policy.Namespace == t.server.Namespace && opens(rule.Ports, 8080) && names(rule.To, sandboxes, pods[sandboxes]))
-		}
-		for _, rule := range policy.Spec.Ingress {
-			fromServer = fromServer || (policy.Namespace == sandboxes && opens(rule.Ports, 8080) && names(rule.From, t.server.Namespace, pods[t.server.Namespace]))
-		}
-	}
-	for namespace := range pods {
-		if !denied[namespace] {
-			t.report("namespace %s has no policy that denies everything", namespace)
-		}
-	}
-	for _, way := range []struct {
-		address, protocol string
-		port              int32
-		what              string
-	}{
-		{t.env["DB_HOST"], "TCP", 5432, "the database"},
-		{t.controlPlane(), "TCP", 443, "the API server"},
-		{"169.254.169.254", "TCP", 80, "the metadata server, for Workload Identity"},
-		{"169.254.20.10", "UDP", 53, "DNS"},
-		{"203.0.113.1", "TCP", 443, "the internet"},
-	} {
-		if !t.reaches(way.address, corev1.Protocol(way.protocol), way.port) {
-			t.report("the server cannot reach %s: no policy allows %s port %d", way.what, way.address, way.port)
-		}
-	}
-	if !toSandbox || !fromServer {
-		t.report("the server cannot reach a sandbox on port 8080 (egress allowed: %t, ingress allowed: %t)", toSandbox, fromServer)
-	}
-}
-
-// controlPlane is the private address of the API server.
-func (t *conversation) controlPlane() string {
-	for _, o := range t.cloud.all(clusterType) {
-		return o.outputs.str("privateClusterConfig.privateEndpoint")
-	}
-	return ""
-}
-
-// reaches reports whether a policy lets the server reach an address that is no pod's.
-func (t *conversation) reaches(address string, protocol corev1.Protocol, port int32) bool {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return false
-	}
-	inside := func(cidr string) bool {
-		prefix, err := netip.ParsePrefix(cidr)
-		return err == nil && prefix.Contains(ip)
-	}
-	for _, o := range t.cloud.all(networkPolicyType) {
-		policy := decodeAs[*networkingv1.NetworkPolicy](o)
-		if policy.Namespace != t.server.Namespace || !contained(policy.Spec.PodSelector.MatchLabels, t.server.Spec.Template.Labels) {
-			continue
-		}
-		for _, rule := range policy.Spec.Egress {
-			open := slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool {
-				return p.Port != nil && p.Port.IntVal == port && p.Protocol != nil && *p.Protocol == protocol
-			})
-			if open && slices.ContainsFunc(rule.To, func(p networkingv1.NetworkPolicyPeer) bool {
-				return p.IPBlock != nil && inside(p.IPBlock.CIDR) && !slices.ContainsFunc(p.IPBlock.Except, inside)
-			}) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func opens(ports []networkingv1.NetworkPolicyPort, port int32) bool {
-	return slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port != nil && p.Port.IntVal == port })
-}
-
-// names reports whether peers are exactly some pods of a namespace.
-func names(peers []networkingv1.NetworkPolicyPeer, namespace string, pods map[string]string) bool {
-	return slices.ContainsFunc(peers, func(p networkingv1.NetworkPolicyPeer) bool {
-		return p.PodSelector != nil && p.NamespaceSelector != nil && p.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] == namespace &&
-			contained(p.PodSelector.MatchLabels, pods)
-	})
 }

@@ -37,6 +37,7 @@ type Registered struct {
 	Resource
 	IgnoreChanges       []string
 	DeleteBeforeReplace bool
+	DeletedWith         string // URN of what it goes with
 }
 
 // NewMocks returns mocks for a stack of the project openhands, over an empty cloud.
@@ -143,6 +144,7 @@ func (m *Mocks) record(args pulumi.MockResourceArgs, where resource.URN, id stri
 		},
 		IgnoreChanges:       rpc.GetIgnoreChanges(),
 		DeleteBeforeReplace: rpc.GetDeleteBeforeReplace(),
+		DeletedWith:         rpc.GetDeletedWith(),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
