@@ -28,6 +28,7 @@ import (
 // janitor runs the clean-up's own script, as its own service account, against the API server and a server that answers as OpenHands does.
 type janitor struct {
 	*installation
+	script      string // path
 	environment []string
 
 	mu      sync.Mutex        // protects what follows
@@ -63,7 +64,8 @@ func (i *installation) newJanitor(t *testing.T) *janitor {
 	script, err := i.admin.CoreV1().ConfigMaps(appNamespace).Get(t.Context(), "openhands-cleanup", metav1.GetOptions{})
 	require.NoError(t, err)
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "cleanup.py"), []byte(script.Data["cleanup.py"]), 0o600))
+	j.script = filepath.Join(dir, "cleanup.py")
+	require.NoError(t, os.WriteFile(j.script, []byte(script.Data["cleanup.py"]), 0o600))
 
 	_, config := i.as(t, appNamespace, "openhands-cleanup")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "token"), []byte(config.BearerToken), 0o600))
@@ -76,7 +78,7 @@ func (i *installation) newJanitor(t *testing.T) *janitor {
 	at, err := url.Parse(config.Host)
 	require.NoError(t, err)
 	j.environment = []string{
-		"PATH=" + os.Getenv("PATH"), "SERVICE_ACCOUNT_DIR=" + dir, "SCRIPT=" + filepath.Join(dir, "cleanup.py"),
+		"PATH=" + os.Getenv("PATH"), "SERVICE_ACCOUNT_DIR=" + dir,
 		"KUBERNETES_SERVICE_HOST=" + at.Hostname(), "KUBERNETES_SERVICE_PORT=" + at.Port(), "SANDBOX_NAMESPACE=" + sandboxNamespace, "SERVER_URL=" + server.URL,
 	}
 	return j
@@ -107,7 +109,7 @@ func (j *janitor) during(sid string, event func()) {
 // run is one run of the CronJob.
 func (j *janitor) run(t *testing.T, environment ...string) (output string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "python3", filepath.Join(strings.TrimPrefix(j.environment[1], "SERVICE_ACCOUNT_DIR="), "cleanup.py"))
+	cmd := exec.CommandContext(t.Context(), "python3", j.script)
 	cmd.Env = append(slices.Clone(j.environment), environment...)
 	raw, err := cmd.CombinedOutput()
 	return string(raw), err
