@@ -76,6 +76,8 @@ func TestWarmSandboxesMakeWay(t *testing.T) {
 	assert.Equal(t, 2.0, spec["replicas"])
 	pod := spec["template"].(map[string]any)["spec"].(map[string]any)
 	assert.Equal(t, "openhands-placeholder", pod["priorityClassName"])
+	assert.Equal(t, "gvisor", pod["runtimeClassName"], "by itself: the mutation may not be in effect yet")
+	assert.Equal(t, false, pod["automountServiceAccountToken"])
 	container := pod["containers"].([]any)[0].(map[string]any)
 	environment := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
 	assert.Equal(t, environment["SANDBOX_RUNTIME_CONTAINER_IMAGE"], container["image"])

@@ -46,7 +46,11 @@ func (c *OpenHandsApp) newWarmNodes(ctx *pulumi.Context, name string, args *Open
 			Template: &corev1.PodTemplateSpecArgs{
 				Metadata: &metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(warmLabels)},
 				Spec: &corev1.PodSpecArgs{
-					PriorityClassName:             class.Metadata.Name(),
+					PriorityClassName: class.Metadata.Name(),
+					// As the admission policies would have it: they are in effect only some seconds after they exist, and nothing would make these pods again.
+					RuntimeClassName:              pulumi.String(gvisorClass),
+					AutomountServiceAccountToken:  pulumi.Bool(false),
+					SecurityContext:               &corev1.PodSecurityContextArgs{SeccompProfile: &corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")}},
 					TerminationGracePeriodSeconds: pulumi.Int(0),
 					EnableServiceLinks:            pulumi.Bool(false),
 					NodeSelector:                  pulumi.StringMap{PoolLabel: pulumi.String(s.NodePool)},

@@ -69,7 +69,8 @@ func (c *Cluster) startServers(ctx context.Context, bin string) error {
 		"--bind-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", ports[1]),
 		"--advertise-address=127.0.0.1",
-		"--endpoint-reconciler-type=none", // a loopback address is no valid endpoint
+		"--endpoint-reconciler-type=none",                   // a loopback address is no valid endpoint
+		"--disable-admission-plugins=TaintNodesByCondition", // which the controller of the nodes' health, not run here, would undo
 		"--tls-cert-file="+c.certificate.cert(apiServer),
 		"--tls-private-key-file="+c.certificate.key(apiServer),
 		"--client-ca-file="+c.certificate.path(caFile),
@@ -120,6 +121,8 @@ func (c *Cluster) startClients(bin string) error {
 		"--service-account-private-key-file="+c.certificate.key(serviceAccountFile),
 		"--root-ca-file="+c.certificate.path(caFile),
 		"--concurrent-namespace-syncs=20",
+		// It would take kwok's nodes for dead, and their pods for not ready: nobody tells it otherwise of a pod.
+		"--controllers=*,-node-lifecycle-controller",
 		"--pvclaimbinder-sync-period=1s",
 	); err != nil {
 		return err

@@ -94,10 +94,8 @@ func (p NodePool) node(i int, resources corev1.ResourceList) *corev1.Node {
 	}
 }
 
-// ready tells that the node is, and that its controller has seen it.
 func ready(node *corev1.Node) bool {
-	tainted := slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool { return taint.Key == corev1.TaintNodeNotReady })
-	return !tainted && slices.ContainsFunc(node.Status.Conditions, func(condition corev1.NodeCondition) bool {
+	return slices.ContainsFunc(node.Status.Conditions, func(condition corev1.NodeCondition) bool {
 		return condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue
 	})
 }

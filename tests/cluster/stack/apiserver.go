@@ -27,9 +27,8 @@ import (
 
 const (
 	fieldManager = "rehearsal"
-	// patience is for everything that takes a controller's work. A controller whose pods are refused until the admission policies are in effect
-	// tries again after ever longer pauses.
-	patience = 3 * time.Minute
+	// patience is for everything that takes a controller's work.
+	patience = time.Minute
 	pause    = 50 * time.Millisecond
 )
 
@@ -99,8 +98,11 @@ func (a *APIServer) Apply(ctx context.Context, object map[string]any, isNew bool
 		return err
 	}
 	if isNew {
-		if _, err := resource.Get(ctx, wanted.GetName(), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("%s %s is there already (%w)", wanted.GetKind(), wanted.GetName(), err)
+		switch _, err := resource.Get(ctx, wanted.GetName(), metav1.GetOptions{}); {
+		case err == nil:
+			return fmt.Errorf("%s %s is there already", wanted.GetKind(), wanted.GetName())
+		case !apierrors.IsNotFound(err):
+			return err
 		}
 	}
 	if _, err := a.apply(ctx, resource, wanted); err != nil {
@@ -170,9 +172,26 @@ func (a *APIServer) awaitCondition(ctx context.Context, resource dynamic.Resourc
 	})
 	if err != nil && last != nil {
 		status, _, statusErr := unstructured.NestedMap(last.Object, "status")
-		return fmt.Errorf("%s %s does not become %s: %v: %w", object.GetKind(), object.GetName(), condition, status, errors.Join(err, statusErr))
+		return fmt.Errorf("%s %s does not become %s: %v, %s: %w", object.GetKind(), object.GetName(), condition, status, a.unready(object.GetNamespace()), errors.Join(err, statusErr))
 	}
 	return err
+}
+
+// unready says what the pods of a namespace lack.
+func (a *APIServer) unready(namespace string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	list, err := a.client.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err.Error()
+	}
+	pods := []string{"its namespace's pods"}
+	for _, pod := range list.Items {
+		if !conditionTrue(&pod, string(corev1.PodReady)) {
+			pods = append(pods, fmt.Sprintf("%s: %v", pod.GetName(), pod.Object["status"]))
+		}
+	}
+	return strings.Join(pods, "\n")
 }
 
 // observed reports whether the controller has seen the last change.

@@ -2,6 +2,7 @@ package stack_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -30,9 +31,43 @@ type conversation struct {
 func (i *installation) converse(t *testing.T, sid string) *conversation {
 	t.Helper()
 	client, _ := i.as(t, appNamespace, "openhands")
-	environment, err := i.admin.CoreV1().ConfigMaps(appNamespace).Get(t.Context(), "openhands-environment", metav1.GetOptions{})
+	c, err := i.conversation(t.Context(), client, sid)
 	require.NoError(t, err)
-	return &conversation{client, environment.Data, sid}
+	return c
+}
+
+func (i *installation) conversation(ctx context.Context, client kubernetes.Interface, sid string) (*conversation, error) {
+	environment, err := i.admin.CoreV1().ConfigMaps(appNamespace).Get(ctx, "openhands-environment", metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return &conversation{client, environment.Data, sid}, nil
+}
+
+// awaitAdmission returns when all four admission policies are in effect, which is some time after they exist.
+func (i *installation) awaitAdmission(ctx context.Context) error {
+	c, err := i.conversation(ctx, i.admin, "probe")
+	if err != nil {
+		return err
+	}
+	foreign := func(p *corev1.PodSpec) { p.Containers[0].Image = "docker.io/library/alpine:3" }
+	large, served, class := c.claim(), c.ingress(), "gce"
+	large.Spec.Resources.Requests["storage"] = resource.MustParse("64Ti")
+	served.Spec.IngressClassName = &class
+	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		mutated, mutation := i.tryPod(ctx, c, func(*corev1.PodSpec) {})
+		_, ofPods := i.tryPod(ctx, c, foreign)
+		_, ofVolumes := i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).Create(ctx, large, dryRun)
+		_, ofIngresses := i.admin.NetworkingV1().Ingresses(sandboxNamespace).Create(ctx, served, dryRun)
+		last = errors.Join(mutation, ofPods, ofVolumes, ofIngresses)
+		return mutation == nil && mutated.Spec.RuntimeClassName != nil && ofPods != nil && ofVolumes != nil && ofIngresses != nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("the admission policies are not in effect: %w: %w", err, last)
+	}
+	return nil
 }
 
 func (c *conversation) name() string      { return "openhands-runtime-" + c.sid }

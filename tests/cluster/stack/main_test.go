@@ -70,7 +70,11 @@ var installed = sync.OnceValues(func() (*installation, error) {
 		return nil, fmt.Errorf("%w\n%s", err, output)
 	}
 	admin, err := kubernetes.NewForConfig(c.Admin())
-	return &installation{cluster: c, server: server, admin: admin}, err
+	if err != nil {
+		return nil, err
+	}
+	i := &installation{cluster: c, server: server, admin: admin}
+	return i, i.awaitAdmission(ctx)
 })
 
 type closer func() error
