@@ -288,7 +288,16 @@ func (c *OpenHandsApp) newStateVolume(ctx *pulumi.Context, name string, args *Op
 // on a stop signal the runtime removes the volume of the process's first conversation with its pod (openhands/runtime/impl/kubernetes/
 // kubernetes_runtime.py). The image's own entrypoint cannot be used: it insists on root. The second command keeps the shell from replacing itself
 // by the first.
-var startCommand = []string{"/bin/sh", "-c", "python -m openhands.server; exit $?"}
+var startCommand = []string{"/bin/sh", "-c", fmt.Sprintf(`python -c "%s"; exit $?`, startScript)}
+
+// startScript is "python -m openhands.server" (openhands/server/__main__.py) that keeps idle connections for longer than uvicorn's 5 seconds, for which
+// neither has a setting.
+var startScript = fmt.Sprintf("import functools, uvicorn; from openhands.server.__main__ import main; "+
+	"uvicorn.run = functools.partial(uvicorn.run, timeout_keep_alive=%d); main()", keepAliveSeconds)
+
+// keepAliveSeconds is longer than the 600 seconds for which Google's load balancers keep idle connections to the server: a request that is sent just
+// while the server closes one fails with 502. https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
+const keepAliveSeconds = 620
 
 // stopSeconds is short, because nothing listens to the signal.
 const stopSeconds = 5

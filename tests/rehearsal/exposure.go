@@ -3,7 +3,9 @@ package rehearsal
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -318,11 +320,36 @@ func (e *exposure) checkServer(service string) {
 		e.report("Service %q does not lead to the server", service)
 		return
 	}
+	if kept := e.keepAlive(); kept <= loadBalancerKeepAlive {
+		e.report("the server closes idle connections after %d s, while the load balancer still sends requests on them for %d s: 502 now and then", kept, loadBalancerKeepAlive)
+	}
 	port := e.port()
 	if !e.firewallOpen(port) {
 		e.report("the firewall lets the load balancer not through to port %s", port)
 	}
 	e.hop("server", "Service %s, port %s, from %s only", o.id, port, strings.Join(sources, " and "))
+}
+
+// loadBalancerKeepAlive and uvicornKeepAlive are for how many seconds the load balancer keeps an idle connection to the server, and uvicorn by itself.
+// https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
+const (
+	loadBalancerKeepAlive = 600
+	uvicornKeepAlive      = 5
+)
+
+var keepAliveArgument = regexp.MustCompile(`timeout_keep_alive=([0-9]+)`)
+
+// keepAlive is for how many seconds the server keeps an idle connection.
+func (e *exposure) keepAlive() int {
+	for _, container := range e.server.Spec.Template.Spec.Containers {
+		if found := keepAliveArgument.FindStringSubmatch(strings.Join(container.Command, " ")); found != nil {
+			seconds, err := strconv.Atoi(found[1])
+			if err == nil {
+				return seconds
+			}
+		}
+	}
+	return uvicornKeepAlive
 }
 
 // port is the server's.
