@@ -406,7 +406,7 @@ func TestTheCleanUpsPodIsAdmitted(t *testing.T) {
 	i := install(t)
 	job, err := i.admin.BatchV1().CronJobs(appNamespace).Get(t.Context(), "openhands-cleanup", metav1.GetOptions{})
 	require.NoError(t, err)
-	run, err := i.admin.BatchV1().Jobs(appNamespace).Create(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "by-hand"}, Spec: job.Spec.JobTemplate.Spec}, metav1.CreateOptions{})
+	run, err := i.admin.BatchV1().Jobs(appNamespace).Create(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{GenerateName: "by-hand-"}, Spec: job.Spec.JobTemplate.Spec}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	assert.EventuallyWithT(t, func(t *assert.CollectT) {
 		run, err := i.admin.BatchV1().Jobs(appNamespace).Get(context.Background(), run.Name, metav1.GetOptions{})
