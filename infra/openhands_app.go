@@ -290,8 +290,8 @@ func (c *OpenHandsApp) newStateVolume(ctx *pulumi.Context, name string, args *Op
 // by the first.
 var startCommand = []string{"/bin/sh", "-c", fmt.Sprintf(`python -c "%s"; exit $?`, startScript)}
 
-// startScript is "python -m openhands.server" (openhands/server/__main__.py) that keeps idle connections for longer than uvicorn's 5 seconds, for which
-// neither has a setting.
+// startScript is "python -m openhands.server" (openhands/server/__main__.py) that keeps idle connections for longer than uvicorn's 5 seconds: OpenHands has
+// no setting for it.
 var startScript = fmt.Sprintf("import functools, uvicorn; from openhands.server.__main__ import main; "+
 	"uvicorn.run = functools.partial(uvicorn.run, timeout_keep_alive=%d); main()", keepAliveSeconds)
 

@@ -70,7 +70,7 @@ func (c *Cluster) startServers(ctx context.Context, bin string) error {
 		fmt.Sprintf("--secure-port=%d", ports[1]),
 		"--advertise-address=127.0.0.1",
 		"--endpoint-reconciler-type=none",                   // a loopback address is no valid endpoint
-		"--disable-admission-plugins=TaintNodesByCondition", // which the controller of the nodes' health, not run here, would undo
+		"--disable-admission-plugins=TaintNodesByCondition", // its taint is taken off by the controller of the nodes' health, which does not run here
 		"--tls-cert-file="+c.certificate.cert(apiServer),
 		"--tls-private-key-file="+c.certificate.key(apiServer),
 		"--client-ca-file="+c.certificate.path(caFile),

@@ -2,8 +2,8 @@ package stack_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,24 +50,44 @@ func (i *installation) awaitAdmission(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	foreign := func(p *corev1.PodSpec) { p.Containers[0].Image = "docker.io/library/alpine:3" }
-	large, served, class := c.claim(), c.ingress(), "gce"
-	large.Spec.Resources.Requests["storage"] = resource.MustParse("64Ti")
-	served.Spec.IngressClassName = &class
-	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	var last error
+	var missing []string
 	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
-		mutated, mutation := i.tryPod(ctx, c, func(*corev1.PodSpec) {})
-		_, ofPods := i.tryPod(ctx, c, foreign)
-		_, ofVolumes := i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).Create(ctx, large, dryRun)
-		_, ofIngresses := i.admin.NetworkingV1().Ingresses(sandboxNamespace).Create(ctx, served, dryRun)
-		last = errors.Join(mutation, ofPods, ofVolumes, ofIngresses)
-		return mutation == nil && mutated.Spec.RuntimeClassName != nil && ofPods != nil && ofVolumes != nil && ofIngresses != nil, nil
+		missing, err = i.withoutEffect(ctx, c)
+		return len(missing) == 0, err
 	})
 	if err != nil {
-		return fmt.Errorf("the admission policies are not in effect: %w: %w", err, last)
+		return fmt.Errorf("await admission policies: no effect of %q: %w", missing, err)
 	}
 	return nil
+}
+
+// withoutEffect tries what each admission policy should change or refuse, in dry runs, and names those that do not.
+func (i *installation) withoutEffect(ctx context.Context, c *conversation) (missing []string, err error) {
+	pod, err := i.tryPod(ctx, c, func(*corev1.PodSpec) {})
+	if err != nil && !apierrors.IsForbidden(err) { // without the mutation, the validation may refuse it
+		return nil, err
+	}
+	if err != nil || pod.Spec.RuntimeClassName == nil {
+		missing = append(missing, "openhands-gvisor")
+	}
+	refusedBy := func(policy string, err error) {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("ValidatingAdmissionPolicy '%s'", policy)) {
+			missing = append(missing, policy)
+		}
+	}
+	for _, bad := range []string{"foreign image", "node of its choice", "priority", "volume"} {
+		_, err := i.tryPod(ctx, c, unmutated[bad])
+		refusedBy("openhands-sandboxes", err)
+	}
+	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	large, served, class := c.claim(), c.ingress(), "gce"
+	large.Spec.Resources.Requests["storage"] = resource.MustParse("64Ti")
+	_, err = i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).Create(ctx, large, dryRun)
+	refusedBy("openhands-volumes", err)
+	served.Spec.IngressClassName = &class
+	_, err = i.admin.NetworkingV1().Ingresses(sandboxNamespace).Create(ctx, served, dryRun)
+	refusedBy("openhands-ingresses", err)
+	return missing, nil
 }
 
 func (c *conversation) name() string      { return "openhands-runtime-" + c.sid }
