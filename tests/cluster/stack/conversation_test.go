@@ -52,8 +52,12 @@ func (i *installation) awaitAdmission(ctx context.Context) error {
 	}
 	var missing []string
 	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
-		missing, err = i.withoutEffect(ctx, c)
-		return len(missing) == 0, err
+		found, err := i.withoutEffect(ctx, c)
+		if err != nil {
+			return false, err // which may be the deadline's: what was missing before it is to be said
+		}
+		missing = found
+		return len(missing) == 0, nil
 	})
 	if err != nil {
 		return fmt.Errorf("await admission policies: no effect of %q: %w", missing, err)
