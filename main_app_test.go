@@ -28,6 +28,7 @@ func TestEnvironmentIsTheClosedList(t *testing.T) {
 			"SANDBOX_RUNTIME_CONTAINER_IMAGE":    "us-central1-docker.pkg.dev/my-openhands-" + stack + "/openhands-" + stack + "-ghcr/openhands/runtime:0.62-nikolaik",
 			"OH_SANDBOX_KIND":                    "ProcessSandboxServiceInjector",
 			"OH_SANDBOX_SPEC_KIND":               "ProcessSandboxSpecServiceInjector",
+			"ENABLE_V1":                          "0",
 			"FILE_STORE":                         "google_cloud",
 			"FILE_STORE_PATH":                    bucket.ID,
 			"OH_PERSISTENCE_DIR":                 "/.openhands",
@@ -87,6 +88,8 @@ func TestRemoteRuntime(t *testing.T) {
 	for name := range data {
 		assert.False(t, strings.HasPrefix(name, "KUBERNETES_") || strings.HasPrefix(name, "OH_SANDBOX_"), name)
 	}
+	assert.Equal(t, "GoogleCloudFileStore", data["OH_FILE_STORE_KIND"])
+	assert.Equal(t, data["FILE_STORE_PATH"], data["OH_FILE_STORE_BUCKET_NAME"])
 	assert.Equal(t, "remote", data["RUNTIME"])
 	assert.Equal(t, "require", data["DB_SSL_MODE"])
 	assert.Equal(t, "https://other.example.com", data["SANDBOX_REMOTE_RUNTIME_API_URL"])
@@ -153,6 +156,12 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		{"another password", "Secret", "openhands-environment", func(inputs resource.PropertyMap) {
 			inputs["stringData"] = resource.NewPropertyValue(map[string]any{"DB_PASS": "x"})
 		}, "has another password"},
+		{"the image's own start command", "Deployment", "openhands", setInput("spec.template.spec.containers[0].command", []any{"python", "-m", "openhands.server"}), "the server has no launcher"},
+		{"launcher without the sandbox kinds", "ConfigMap", "openhands-launcher", setInput(`data["release.json"]`, `{"migrations":{"002":{"before":"x"}},"stopsAtOnce":true}`), "the server dies at its start"},
+		{"launcher without a migration", "ConfigMap", "openhands-launcher", setInput(`data["release.json"]`, `{"stopsAtOnce":true}`), "does not start on an empty database"},
+		{"launcher that lets the stop signal through", "ConfigMap", "openhands-launcher", setInput(`data["release.json"]`, `{"migrations":{"002":{"before":"x"}}}`), "deletes the volume of a conversation"},
+		{"the newer interface on", "ConfigMap", "openhands-environment", data("ENABLE_V1", "1"), "ENABLE_V1 is \"1\""},
+		{"another kind of sandbox", "ConfigMap", "openhands-environment", data("OH_SANDBOX_KIND", "DockerSandboxServiceInjector"), "OH_SANDBOX_KIND is"},
 		{"no clean-up of the right namespace", "CronJob", "openhands-cleanup", setInput("spec.jobTemplate.spec.template.spec.containers[0].env[0].value", "default"), "the clean-up looks at namespace"},
 		{"clean-up that asks nobody", "CronJob", "openhands-cleanup", setInput("spec.jobTemplate.spec.template.spec.containers[0].env[1].value", "http://openhands:80"), "the clean-up asks"},
 		{"clean-up that may do more", "Role", "openhands-cleanup", setInput("rules[0].resources[0]", "secrets"), "the clean-up may do"},

@@ -43,7 +43,7 @@ var otherValues = map[string]any{
 	"openhands:cluster.fqdnNetworkPolicy":                      true,
 
 	"openhands:app.runtime":          "remote",
-	"openhands:app.release":          "1.9.3",
+	"openhands:app.release":          "1.11.0",
 	"openhands:app.image":            "ghcr.io/example/openhands:0.62.0",
 	"openhands:app.sandboxImage":     "ghcr.io/example/runtime:0.62-own",
 	"openhands:app.remoteRuntimeUrl": "https://runtime.example.com",
@@ -135,7 +135,7 @@ var notAlone = map[string]struct {
 
 // remoteRuntime are the settings of the other runtime.
 var remoteRuntime = map[string]any{
-	"openhands:app.runtime": "remote", "openhands:app.release": "1.9.3", "openhands:app.remoteRuntimeUrl": "https://other.example.com", "openhands:sandboxApiKey": "other",
+	"openhands:app.runtime": "remote", "openhands:app.release": "1.11.0", "openhands:app.remoteRuntimeUrl": "https://other.example.com", "openhands:sandboxApiKey": "other",
 }
 
 // TestEveryKeyChangesSomething walks all keys of the configuration. A key that changes no resource is a lie to whoever sets it.

@@ -284,24 +284,6 @@ func (c *OpenHandsApp) newStateVolume(ctx *pulumi.Context, name string, args *Op
 	return claim.Metadata.Name().Elem(), nil
 }
 
-// startCommand runs the server behind a shell. As the first process of the container the shell does not pass the stop signal on, which is the point:
-// on a stop signal the runtime removes the volume of the process's first conversation with its pod (openhands/runtime/impl/kubernetes/
-// kubernetes_runtime.py). The image's own entrypoint cannot be used: it insists on root. The second command keeps the shell from replacing itself
-// by the first.
-var startCommand = []string{"/bin/sh", "-c", fmt.Sprintf(`python -c "%s"; exit $?`, startScript)}
-
-// startScript is "python -m openhands.server" (openhands/server/__main__.py) that keeps idle connections for longer than uvicorn's 5 seconds: OpenHands has
-// no setting for it.
-var startScript = fmt.Sprintf("import functools, uvicorn; from openhands.server.__main__ import main; "+
-	"uvicorn.run = functools.partial(uvicorn.run, timeout_keep_alive=%d); main()", keepAliveSeconds)
-
-// keepAliveSeconds is longer than the 600 seconds for which Google's load balancers keep idle connections to the server: a request that is sent just
-// while the server closes one fails with 502. https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
-const keepAliveSeconds = 620
-
-// stopSeconds is short, because nothing listens to the signal.
-const stopSeconds = 5
-
 func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput, account *corev1.ServiceAccount,
 	environment environment, claim pulumi.StringInput, after []pulumi.Resource,
 ) (*appsv1.Deployment, error) {
@@ -317,14 +299,14 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 	container := &corev1.ContainerArgs{
 		Name:       pulumi.String("server"),
 		Image:      args.Images.App,
-		Command:    pulumi.ToStringArray(startCommand),
+		Command:    pulumi.ToStringArray([]string{"python", launcherMount + "/" + launcherName}),
 		WorkingDir: pulumi.String("/app"),
 		Ports:      corev1.ContainerPortArray{&corev1.ContainerPortArgs{Name: pulumi.String("http"), ContainerPort: pulumi.Int(args.Release.Port)}},
 		EnvFrom: corev1.EnvFromSourceArray{
 			&corev1.EnvFromSourceArgs{ConfigMapRef: &corev1.ConfigMapEnvSourceArgs{Name: environment.configMap}},
 			&corev1.EnvFromSourceArgs{SecretRef: &corev1.SecretEnvSourceArgs{Name: environment.secret}},
 		},
-		// Migrations run before the server answers, and an image of gigabytes is unpacked: five minutes.
+		// The launcher waits for the database, and migrations run before the server answers: five minutes.
 		StartupProbe:   probe(args.Release.StartupPath, 10, 30),
 		LivenessProbe:  probe(args.Release.LivenessPath, 10, 3),
 		ReadinessProbe: probe(args.Release.ReadinessPath, 5, 3),
@@ -338,6 +320,7 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 			&corev1.VolumeMountArgs{Name: pulumi.String("tmp"), MountPath: pulumi.String("/tmp")},
 			&corev1.VolumeMountArgs{Name: pulumi.String("home"), MountPath: pulumi.String("/home/openhands")},
 			&corev1.VolumeMountArgs{Name: pulumi.String("logs"), MountPath: pulumi.String("/app/logs")}, // made at the debug level
+			&corev1.VolumeMountArgs{Name: pulumi.String("launcher"), MountPath: pulumi.String(launcherMount), ReadOnly: pulumi.Bool(true)},
 		},
 	}
 	empty := func(name string) corev1.VolumeInput {
@@ -346,21 +329,21 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 	return appsv1.NewDeployment(ctx, name, &appsv1.DeploymentArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace, Labels: pulumi.ToStringMap(serverLabels)},
 		Spec: &appsv1.DeploymentSpecArgs{
-			Replicas: pulumi.Int(1), // openhands.SingleProcess
+			Replicas: pulumi.Int(1), // openhands.OneReplica
 			// The old pod first: two must not have the volume, or the conversations, at the same time.
 			Strategy: &appsv1.DeploymentStrategyArgs{Type: pulumi.String("Recreate")},
 			Selector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(serverLabels)},
 			Template: &corev1.PodTemplateSpecArgs{
 				Metadata: &metav1.ObjectMetaArgs{
 					Labels: pulumi.ToStringMap(serverLabels),
-					// A changed value rolls the pod: variables are read at its start only.
+					// A changed value rolls the pod: variables and the launcher are read at its start only.
 					Annotations: pulumi.StringMap{"openhands.dev/environment": environment.checksum},
 				},
 				Spec: &corev1.PodSpecArgs{
 					ServiceAccountName:            account.Metadata.Name(),
 					AutomountServiceAccountToken:  pulumi.Bool(args.Sandboxes != nil), // the Kubernetes runtime calls the API server with it
 					EnableServiceLinks:            pulumi.Bool(false),                 // a Service named OH_... or REDIS_... would break the configuration
-					TerminationGracePeriodSeconds: pulumi.Int(stopSeconds),
+					TerminationGracePeriodSeconds: pulumi.Int(args.Release.StopSeconds),
 					NodeSelector:                  pulumi.StringMap{PoolLabel: pulumi.String(args.NodePool)},
 					SecurityContext:               args.podSecurity(),
 					Containers:                    corev1.ContainerArray{container},
@@ -369,6 +352,7 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 						empty("tmp"),
 						empty("home"),
 						empty("logs"),
+						&corev1.VolumeArgs{Name: pulumi.String("launcher"), ConfigMap: &corev1.ConfigMapVolumeSourceArgs{Name: environment.launcher}},
 					},
 				},
 			},

@@ -15,10 +15,10 @@ import (
 	"openhands-gcp/openhands"
 )
 
-// environment is what the server reads: the names of a ConfigMap and a Secret, and a checksum of both.
+// environment is what the server reads: the names of two ConfigMaps (variables, launcher) and a Secret, and a checksum of all.
 type environment struct {
-	configMap, secret pulumi.StringInput
-	checksum          pulumi.StringInput
+	configMap, launcher, secret pulumi.StringInput
+	checksum                    pulumi.StringInput
 }
 
 // newEnvironment writes the closed list of variables. What is not in it is unset on purpose: package openhands has the reasons.
@@ -50,10 +50,15 @@ func (c *OpenHandsApp) newEnvironment(ctx *pulumi.Context, name string, args *Op
 	if err != nil {
 		return environment{}, fmt.Errorf("create the Secret: %w", err)
 	}
+	launcher, files, err := c.newLauncher(ctx, name, args.Release, namespace)
+	if err != nil {
+		return environment{}, fmt.Errorf("launcher: %w", err)
+	}
 	return environment{
 		configMap: configMap.Metadata.Name().Elem(),
+		launcher:  launcher,
 		secret:    secrets.Metadata.Name().Elem(),
-		checksum:  checksum(plain, secret),
+		checksum:  checksum(plain, secret, files),
 	}, nil
 }
 
@@ -61,7 +66,6 @@ func (c *OpenHandsApp) newEnvironment(ctx *pulumi.Context, name string, args *Op
 func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 	v := pulumi.StringMap{
 		"FILE_STORE":             pulumi.String(openhands.FileStore),
-		"FILE_STORE_PATH":        args.Bucket,
 		"OH_PERSISTENCE_DIR":     pulumi.String(args.Release.StatePath),
 		"DB_HOST":                args.Database.Host,
 		"DB_PORT":                pulumi.String("5432"),
@@ -80,16 +84,16 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 		// escape the server's own limit: Cloud Armor's is the one that holds.
 		v["FORWARDED_ALLOW_IPS"] = pulumi.String("*")
 	}
-	if args.Release.DatabaseTLS {
-		v["DB_SSL_MODE"] = pulumi.String("require")
+	for name, value := range args.Release.Environment {
+		v[name] = pulumi.String(value)
+	}
+	for _, name := range args.Release.BucketVariables {
+		v[name] = args.Bucket
 	}
 	if s := args.Sandboxes; s != nil {
 		maps.Copy(v, pulumi.StringMap{
-			"RUNTIME":                         pulumi.String(openhands.Kubernetes),
-			"SANDBOX_RUNTIME_CONTAINER_IMAGE": args.Images.Sandbox,
-			// Otherwise the list of conversations builds a Docker client, and answers 500.
-			"OH_SANDBOX_KIND":                    pulumi.String("ProcessSandboxServiceInjector"),
-			"OH_SANDBOX_SPEC_KIND":               pulumi.String("ProcessSandboxSpecServiceInjector"),
+			"RUNTIME":                            pulumi.String(openhands.Kubernetes),
+			"SANDBOX_RUNTIME_CONTAINER_IMAGE":    args.Images.Sandbox,
 			"MAX_CONCURRENT_CONVERSATIONS":       pulumi.Sprintf("%d", s.Max),
 			"KUBERNETES_NAMESPACE":               pulumi.String(s.Namespace),
 			"KUBERNETES_PVC_STORAGE_SIZE":        pulumi.Sprintf("%dGi", s.VolumeGiB),

@@ -2,6 +2,7 @@ package openhands
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,14 +38,21 @@ var reasons = map[string]string{
 	"OH_SANDBOX_KIND":                 "any other value builds a Docker client, and the list of conversations answers 500",
 	"OH_SANDBOX_SPEC_KIND":            "any other value builds a Docker client, and the list of conversations answers 500",
 	"OH_PERSISTENCE_DIR":              "it is where the state volume is mounted",
+	"ENABLE_V1":                       "with the newer interface on, whoever is logged in starts an agent in the server's own pod, with the server's secrets",
 }
 
-// owned are the variables that the program sets, with the runtime kubernetes or remote.
-var owned = []string{
-	"RUNTIME", "SANDBOX_RUNTIME_CONTAINER_IMAGE", "OH_SANDBOX_KIND", "OH_SANDBOX_SPEC_KIND", "FILE_STORE", "FILE_STORE_PATH", "OH_PERSISTENCE_DIR",
-	"DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "DB_SSL_MODE", "JWT_SECRET", "WEB_HOST", "PERMITTED_CORS_ORIGINS", "LOG_JSON", "LOG_JSON_LEVEL_KEY",
-	"WORKSPACE_BASE", "SANDBOX_USER_ID", "SERVE_FRONTEND", "MAX_CONCURRENT_CONVERSATIONS", "SANDBOX_REMOTE_RUNTIME_API_URL", "SANDBOX_API_KEY", "FORWARDED_ALLOW_IPS",
-}
+// owned are the variables that the program sets, with the runtime kubernetes or remote. Those of single releases are in the table of releases.
+var owned = func() []string {
+	names := []string{
+		"RUNTIME", "SANDBOX_RUNTIME_CONTAINER_IMAGE", "FILE_STORE", "OH_PERSISTENCE_DIR",
+		"DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "JWT_SECRET", "WEB_HOST", "PERMITTED_CORS_ORIGINS", "LOG_JSON", "LOG_JSON_LEVEL_KEY",
+		"WORKSPACE_BASE", "SANDBOX_USER_ID", "SERVE_FRONTEND", "MAX_CONCURRENT_CONVERSATIONS", "SANDBOX_REMOTE_RUNTIME_API_URL", "SANDBOX_API_KEY", "FORWARDED_ALLOW_IPS",
+	}
+	for _, r := range releases {
+		names = slices.Concat(names, slices.Collect(maps.Keys(r.Environment)), r.BucketVariables)
+	}
+	return names
+}()
 
 // reservedPrefixes begin families of variables that are not for users, with the reason.
 var reservedPrefixes = map[string]string{
@@ -75,11 +83,7 @@ func CheckExtraEnv(name string) error {
 			return fmt.Errorf("must not be set: %s", why)
 		}
 	}
-	isOwned := strings.HasPrefix(name, kubernetesPrefix)
-	for _, o := range owned {
-		isOwned = isOwned || o == name
-	}
-	if !isOwned {
+	if !strings.HasPrefix(name, kubernetesPrefix) && !slices.Contains(owned, name) {
 		return nil
 	}
 	if why, known := reasons[name]; known {

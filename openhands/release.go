@@ -30,33 +30,95 @@ type Release struct {
 	User      int    // owner of /app in the image; the image itself ends as root
 	StatePath string // OH_PERSISTENCE_DIR
 
+	// Environment are variables with a fixed value that only this line needs.
+	Environment map[string]string
+	// BucketVariables take the name of the bucket.
+	BucketVariables []string
+	Launch          Launch
+	// StopSeconds is how long a pod may take to stop.
+	StopSeconds int
+	// SingleProcess is set where a second replica would lose conversations. All releases run in one replica, for there is no key for more yet.
+	SingleProcess bool
+
 	// Connections is what one process may open to the database: a pool of 25 and 10 more, once for synchronous and once for asynchronous code.
 	Connections int
 
 	// Paths of the probes. /ready does not exist before 1.5: there, the web page answers it with 200.
 	StartupPath, LivenessPath, ReadinessPath string
-
-	// DatabaseTLS is set where the line reads DB_SSL_MODE. Older ones try TLS by themselves.
-	DatabaseTLS bool
 }
 
-// SingleProcess is why there is one replica: conversations live in the memory of the process, and the state volume is of one node
-// (openhands/server/conversation_manager/standalone_conversation_manager.py).
-const SingleProcess = "conversations live in the memory of one process, and a second replica would lose them: there is no key for replicas or autoscaling. Sandboxes scale by nodes: raise openhands:sandboxes.max"
+// Launch is what the launcher (infra/openhands_launcher.py) has to know of a release, as it reads it.
+type Launch struct {
+	// Imports are modules that must be imported before the server reads its configuration.
+	Imports []string `json:"imports,omitempty"`
+	// Migrations are those of the database that need help, by revision.
+	Migrations map[string]Migration `json:"migrations,omitempty"`
+	// StopsAtOnce is set where a stop signal must not reach the server.
+	StopsAtOnce bool `json:"stopsAtOnce,omitempty"`
+}
 
-// releases are the supported ones. Agent Canvas, the all-in-one image, is another shape (a StatefulSet without sandboxes) and not among them.
+// Migration helps one migration of the database over a mistake. Its SQL must be safe to run twice.
+type Migration struct {
+	Before  string `json:"before,omitempty"`  // runs before the migration
+	Instead string `json:"instead,omitempty"` // runs in its place
+}
+
+// migration002 adds a column of a type that nothing creates on PostgreSQL: "type eventcallbackstatus does not exist"
+// (openhands/app_server/app_lifespan/alembic/versions/002.py, in every release up to 1.11.0).
+var migration002 = Migration{Before: `DO $$ BEGIN CREATE TYPE eventcallbackstatus AS ENUM ('ACTIVE', 'DISABLED', 'COMPLETED', 'ERROR'); ` +
+	`EXCEPTION WHEN duplicate_object THEN NULL; END $$`}
+
+// migration010 creates an index CONCURRENTLY, which PostgreSQL refuses inside a transaction, and with the driver of the image it is in one
+// (versions/010.py, from 1.8.0 to 1.11.0).
+var migration010 = Migration{Instead: `CREATE INDEX IF NOT EXISTS ix_event_callback_conversation_id_status_event_kind ON event_callback (conversation_id, status, event_kind)`}
+
+// OneReplica is why there is one replica: with the default release, conversations live in the memory of the process
+// (openhands/server/conversation_manager/standalone_conversation_manager.py).
+const OneReplica = "conversations live in the memory of one process, and a second replica would lose them: there is no key for replicas or autoscaling. Sandboxes scale by nodes: raise openhands:sandboxes.max"
+
+// releases are the supported ones, the older first: a release starts on the database of the one before. Each was run (tests/app). Agent Canvas, the
+// all-in-one image, is another shape (a StatefulSet without sandboxes) and not among them.
 var releases = []Release{
 	{
 		Version: "0.62.0", Runtimes: []Runtime{Kubernetes},
 		Image: "openhands/openhands:0.62.0", tags: regexp.MustCompile(`^0\.62([.-]|$)`), SandboxImage: "openhands/runtime:0.62-nikolaik", sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/alive",
+		Environment: map[string]string{
+			// The list of conversations asks the newer interface for its own. Without these it builds a Docker client, and answers 500.
+			"OH_SANDBOX_KIND":      "ProcessSandboxServiceInjector",
+			"OH_SANDBOX_SPEC_KIND": "ProcessSandboxSpecServiceInjector",
+			// And with these, POST /api/v1/sandboxes starts an agent in the server's own pod, with the server's environment: that interface stays off.
+			"ENABLE_V1": "0",
+		},
+		BucketVariables: []string{"FILE_STORE_PATH"},
+		Launch: Launch{
+			// The configuration knows only the kinds that were imported before it, and the server dies of one that it does not know.
+			Imports: []string{
+				"openhands.app_server.sandbox.process_sandbox_service",
+				"openhands.app_server.sandbox.process_sandbox_spec_service",
+			},
+			Migrations: map[string]Migration{"002": migration002},
+			// On a stop signal the runtime deletes the pod and the volume of the process's first conversation
+			// (openhands/runtime/impl/kubernetes/kubernetes_runtime.py).
+			StopsAtOnce: true,
+		},
+		StopSeconds:   5,
+		SingleProcess: true,
 	},
 	{
-		Version: "1.9.3", Runtimes: []Runtime{Remote},
-		Image: "openhands/openhands:1.9.3", tags: regexp.MustCompile(`^1\.9([.-]|$)`),
+		// The last release of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
+		Version: "1.11.0", Runtimes: []Runtime{Remote},
+		Image: "openhands/openhands:1.11.0", tags: regexp.MustCompile(`^1\.11([.-]|$)`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
-		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/ready", DatabaseTLS: true,
+		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/ready",
+		Environment: map[string]string{
+			"DB_SSL_MODE":        "require",
+			"OH_FILE_STORE_KIND": "GoogleCloudFileStore", // of settings and secrets; FILE_STORE is of events
+		},
+		BucketVariables: []string{"FILE_STORE_PATH", "OH_FILE_STORE_BUCKET_NAME"},
+		Launch:          Launch{Migrations: map[string]Migration{"002": migration002, "010": migration010}},
+		StopSeconds:     60,
 	},
 }
 

@@ -91,11 +91,11 @@ func (c *Config) validateAppSize(report reporter) {
 
 // teachings are for keys that people expect and that do not exist, with the reason.
 var teachings = map[string]string{
-	"openhands:app.replicas":           openhands.SingleProcess,
-	"openhands:app.autoscaling":        openhands.SingleProcess,
-	"openhands:app.hpa":                openhands.SingleProcess,
-	"openhands:app.minReplicas":        openhands.SingleProcess,
-	"openhands:app.maxReplicas":        openhands.SingleProcess,
+	"openhands:app.replicas":           openhands.OneReplica,
+	"openhands:app.autoscaling":        openhands.OneReplica,
+	"openhands:app.hpa":                openhands.OneReplica,
+	"openhands:app.minReplicas":        openhands.OneReplica,
+	"openhands:app.maxReplicas":        openhands.OneReplica,
 	"openhands:app.fileStore":          "there is one file store that keeps sessions: the program sets FILE_STORE=" + openhands.FileStore + " and FILE_STORE_PATH to its bucket. Any other value (gcs too) silently becomes memory",
 	"openhands:app.bucket":             "the bucket is the program's own, and its name is generated: FILE_STORE_PATH",
 	"openhands:exposure.iap":           "Identity-Aware Proxy is always on: write openhands:exposure.login.members. Whoever really wants no login finds the key in docs/configuration.md",

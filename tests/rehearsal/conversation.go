@@ -37,6 +37,7 @@ func (c *Cloud) CheckConversation() []string {
 	}
 	t.readServer(servers[0])
 	t.checkServer()
+	t.checkLauncher()
 	t.checkData()
 	if t.env["RUNTIME"] == "kubernetes" {
 		t.checkRole()

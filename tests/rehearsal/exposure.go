@@ -3,9 +3,7 @@ package rehearsal
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -337,17 +335,10 @@ const (
 	uvicornKeepAlive      = 5
 )
 
-var keepAliveArgument = regexp.MustCompile(`timeout_keep_alive=([0-9]+)`)
-
 // keepAlive is for how many seconds the server keeps an idle connection.
 func (e *exposure) keepAlive() int {
-	for _, container := range e.server.Spec.Template.Spec.Containers {
-		if found := keepAliveArgument.FindStringSubmatch(strings.Join(container.Command, " ")); found != nil {
-			seconds, err := strconv.Atoi(found[1])
-			if err == nil {
-				return seconds
-			}
-		}
+	if l, found := e.cloud.readLauncher(e.server); found && l.KeepAliveSeconds > 0 {
+		return l.KeepAliveSeconds
 	}
 	return uvicornKeepAlive
 }

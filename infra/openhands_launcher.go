@@ -1,0 +1,49 @@
+package infra
+
+import (
+	_ "embed" // for the script
+	"encoding/json"
+	"fmt"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/openhands"
+)
+
+// launcherScript starts the server; its first lines say what it does before that.
+//
+//go:embed openhands_launcher.py
+var launcherScript string
+
+// Where the launcher is in the server's container. The image's own entrypoint cannot be used: it insists on root.
+const (
+	launcherMount  = "/launcher"
+	launcherName   = "launch.py"
+	launcherConfig = "release.json" // beside it
+)
+
+// keepAliveSeconds is longer than the 600 seconds for which Google's load balancers keep idle connections to the server: a request that is sent just
+// while the server closes one fails with 502. https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
+const keepAliveSeconds = 620
+
+// newLauncher writes the launcher, and what it has to know of the release, into a ConfigMap. It returns that, and its content.
+func (c *OpenHandsApp) newLauncher(ctx *pulumi.Context, name string, release openhands.Release, namespace pulumi.StringInput) (pulumi.StringInput, pulumi.StringMap, error) {
+	known, err := json.MarshalIndent(struct {
+		openhands.Launch
+		KeepAliveSeconds int `json:"keepAliveSeconds"`
+	}{release.Launch, keepAliveSeconds}, "", "  ")
+	if err != nil {
+		return nil, nil, fmt.Errorf("facts of the release: %w", err)
+	}
+	files := pulumi.StringMap{launcherName: pulumi.String(launcherScript), launcherConfig: pulumi.String(known)}
+	configMap, err := corev1.NewConfigMap(ctx, name+"-launcher", &corev1.ConfigMapArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-launcher"), Namespace: namespace},
+		Data:     files,
+	}, child(c)...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create the ConfigMap: %w", err)
+	}
+	return configMap.Metadata.Name().Elem(), files, nil
+}

@@ -1,0 +1,100 @@
+package rehearsal
+
+import (
+	"encoding/json"
+	"path"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+)
+
+// launch is what the launcher of the server is told about the release.
+type launch struct {
+	Imports    []string
+	Migrations map[string]struct{ Before, Instead string }
+
+	StopsAtOnce      bool
+	KeepAliveSeconds int
+}
+
+// needsLauncher is what starts the server of either runtime and nothing else does, as seen with the real application (docs/proven.md).
+var needsLauncher = map[string]struct {
+	imports    []string
+	migrations []string
+	variables  map[string]string
+}{
+	"kubernetes": {
+		imports:    []string{"openhands.app_server.sandbox.process_sandbox_service", "openhands.app_server.sandbox.process_sandbox_spec_service"},
+		migrations: []string{"002"},
+		variables: map[string]string{
+			"OH_SANDBOX_KIND": "ProcessSandboxServiceInjector", "OH_SANDBOX_SPEC_KIND": "ProcessSandboxSpecServiceInjector", "ENABLE_V1": "0",
+		},
+	},
+	"remote": {
+		migrations: []string{"002", "010"},
+		variables:  map[string]string{"OH_FILE_STORE_KIND": "GoogleCloudFileStore", "DB_SSL_MODE": "require"},
+	},
+}
+
+// readLauncher finds the file that the server's command runs, in the ConfigMap that is mounted there, and what it is told.
+func (c *Cloud) readLauncher(server *appsv1.Deployment) (launch, bool) {
+	for _, container := range server.Spec.Template.Spec.Containers {
+		if len(container.Command) != 2 || container.Command[0] != "python" {
+			continue
+		}
+		for _, mount := range container.VolumeMounts {
+			for _, volume := range server.Spec.Template.Spec.Volumes {
+				if volume.Name != mount.Name || volume.ConfigMap == nil || mount.MountPath != path.Dir(container.Command[1]) {
+					continue
+				}
+				o := c.find(configMapType, server.Namespace+"/"+volume.ConfigMap.Name)
+				if o == nil {
+					continue
+				}
+				files := labelsOf(o.inputs, "data")
+				var l launch
+				if files[path.Base(container.Command[1])] != "" && json.Unmarshal([]byte(files["release.json"]), &l) == nil {
+					return l, true
+				}
+			}
+		}
+	}
+	return launch{}, false
+}
+
+// checkLauncher looks for what the server does not come up without, and for what it must not do.
+func (t *conversation) checkLauncher() {
+	l, found := t.cloud.readLauncher(t.server)
+	if !found {
+		t.report("the server has no launcher: its own start command dies of the sandbox kinds, and of its first migration")
+		return
+	}
+	runtime := t.env["RUNTIME"]
+	needs, known := needsLauncher[runtime]
+	if !known {
+		t.report("RUNTIME %q means Docker", runtime)
+		return
+	}
+	for _, module := range needs.imports {
+		if !slices.Contains(l.Imports, module) {
+			t.report("the server dies at its start: %s is not imported before it", module)
+		}
+	}
+	for _, revision := range needs.migrations {
+		if m := l.Migrations[revision]; m.Before == "" && m.Instead == "" {
+			t.report("the server does not start on an empty database: nothing helps it over migration %s", revision)
+		}
+	}
+	for name, value := range needs.variables {
+		if t.env[name] != value {
+			t.report("%s is %q, and not %q", name, t.env[name], value)
+		}
+	}
+	if runtime == "kubernetes" && !l.StopsAtOnce {
+		t.report("a stop signal reaches the server, and it deletes the volume of a conversation")
+	}
+	if bucket := t.env["OH_FILE_STORE_BUCKET_NAME"]; strings.HasPrefix(t.env["OH_FILE_STORE_KIND"], "Google") && bucket != t.env["FILE_STORE_PATH"] {
+		t.report("settings go to bucket %q, and events to %q", bucket, t.env["FILE_STORE_PATH"])
+	}
+}
