@@ -96,12 +96,29 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 	if _, err := e.quiet(ctx, "stack", "init", options.Stack); err != nil {
 		return nil, err
 	}
+	return e, e.encrypt(ctx, file)
+}
+
+// encrypt puts markers in place of a stack file's secrets.
+func (e *Engine) encrypt(ctx context.Context, file *stackFile) error {
 	for _, path := range file.secrets {
 		if _, err := e.quiet(ctx, "config", "set", "--secret", "--path", path, Marker+"configured"); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return e, nil
+	return nil
+}
+
+// Reconfigure gives the stack the configuration of another stack file. It takes effect with the next command.
+func (e *Engine) Reconfigure(ctx context.Context, path string) error {
+	file, err := readStackFile(path)
+	if err != nil {
+		return err
+	}
+	if err := file.write(e.stackFilePath()); err != nil {
+		return err
+	}
+	return e.encrypt(ctx, file)
 }
 
 // serve starts the stand-ins on loopback, and sets the environment by which the CLI finds them.

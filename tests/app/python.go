@@ -1,0 +1,168 @@
+package app
+
+import (
+	"archive/zip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Versions of what is installed from PyPI beside the application.
+const (
+	uvVersion       = "0.13.9"
+	emulatorVersion = "2026.7.19"
+)
+
+// python is an interpreter, and where what it needs is.
+type python struct{ program, prefix string }
+
+// findPython looks for an interpreter that OpenHands runs on: 3.12 first, for which the older releases have wheels.
+func findPython(ctx context.Context) (python, error) {
+	for _, version := range []string{"3.12", "3.13"} {
+		candidates := []string{"python" + version}
+		if home, err := os.UserHomeDir(); err == nil {
+			versions, err := filepath.Glob(filepath.Join(home, ".pyenv", "versions", version+".*", "bin", "python"+version))
+			if err != nil {
+				return python{}, fmt.Errorf("pyenv: %w", err)
+			}
+			candidates = append(candidates, versions...)
+		}
+		for _, candidate := range candidates {
+			// A shim of pyenv is found, and does not run.
+			output, err := exec.CommandContext(ctx, candidate, "-c", "import sys; print(sys.executable); print(sys.base_prefix)").Output()
+			if lines := strings.Fields(string(output)); err == nil && len(lines) == 2 {
+				return python{lines[0], lines[1]}, nil
+			}
+		}
+	}
+	return python{}, errors.New("OpenHands runs on Python 3.12 or 3.13, and neither is on the PATH or among pyenv's versions: install one")
+}
+
+// installer installs packages from PyPI into directories under dir. What is installed stays there for the next run.
+type installer struct {
+	python python
+	dir    string
+	output io.Writer
+}
+
+// newInstaller brings uv, with which all else is installed.
+func newInstaller(ctx context.Context, dir string, output io.Writer) (*installer, error) {
+	found, err := findPython(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := &installer{found, dir, output}
+	return i, i.once("uv-"+uvVersion, func(venv string) error {
+		if err := i.run(ctx, found.program, "-m", "venv", venv); err != nil {
+			return err
+		}
+		return i.run(ctx, filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv=="+uvVersion)
+	})
+}
+
+// once fills a directory unless an earlier run has. A directory that is half full is filled anew.
+func (i *installer) once(name string, fill func(dir string) error) error {
+	dir := filepath.Join(i.dir, name)
+	done := filepath.Join(dir, "installed")
+	if content, err := os.ReadFile(done); err == nil && string(content) == i.python.program {
+		return nil
+	}
+	fmt.Fprintf(i.output, "installing %s from PyPI into %s\n", name, dir)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := fill(dir); err != nil {
+		return fmt.Errorf("install %s: %w", name, err)
+	}
+	return os.WriteFile(done, []byte(i.python.program), 0o600)
+}
+
+func (i *installer) run(ctx context.Context, program string, args ...string) error {
+	output, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), strings.Join(args, " "), err, output)
+	}
+	return nil
+}
+
+func (i *installer) uv(ctx context.Context, args ...string) error {
+	return i.run(ctx, filepath.Join(i.dir, "uv-"+uvVersion, "bin", "uv"), args...)
+}
+
+// packages installs into an environment of its own, and returns its directory.
+func (i *installer) packages(ctx context.Context, name string, args ...string) (string, error) {
+	return filepath.Join(i.dir, name), i.once(name, func(venv string) error {
+		// Relocatable: in a box it is at another path, which the scripts in it must bear.
+		if err := i.uv(ctx, "venv", "--quiet", "--relocatable", "--python", i.python.program, venv); err != nil {
+			return err
+		}
+		return i.uv(ctx, slices.Concat([]string{"pip", "install", "--quiet", "--python", filepath.Join(venv, "bin", "python")}, args)...)
+	})
+}
+
+// emulator installs the emulator of Cloud Storage.
+func (i *installer) emulator(ctx context.Context) (string, error) {
+	return i.packages(ctx, "storage-"+emulatorVersion, "gcp-storage-emulator=="+emulatorVersion)
+}
+
+// openhands installs a release with the versions of its own lock file, which are those of its image.
+func (i *installer) openhands(ctx context.Context, release string) (string, error) {
+	pinned := filepath.Join(i.dir, "constraints-"+release)
+	err := i.once("constraints-"+release, func(dir string) error {
+		// The lock is in the wheel. That of another platform or version of Python has the same.
+		if err := i.run(ctx, filepath.Join(i.dir, "uv-"+uvVersion, "bin", "python"), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+			"--python-version", "3.12", "--only-binary=:all:", "--dest", dir, "openhands-ai=="+release); err != nil {
+			return err
+		}
+		constraints, err := readLock(dir)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, "constraints.txt"), []byte(strings.Join(constraints, "\n")+"\n"), 0o600)
+	})
+	if err != nil {
+		return "", err
+	}
+	return i.packages(ctx, "openhands-"+release, "--constraint", filepath.Join(pinned, "constraints.txt"), "openhands-ai=="+release)
+}
+
+// readLock reads the versions of Poetry's lock file in the wheel of a directory. Packages from other sources than PyPI are for evaluations only.
+func readLock(dir string) (constraints []string, err error) {
+	wheels, err := filepath.Glob(filepath.Join(dir, "*.whl"))
+	if err != nil || len(wheels) != 1 {
+		return nil, fmt.Errorf("wheels in %s: %v, %w", dir, wheels, err)
+	}
+	wheel, err := zip.OpenReader(wheels[0])
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, wheel.Close()) }()
+	file, err := wheel.Open("openhands/poetry.lock")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	var lock struct {
+		Package []struct {
+			Name, Version string
+			Source        struct{ Type string }
+		}
+	}
+	if _, err := toml.NewDecoder(file).Decode(&lock); err != nil {
+		return nil, fmt.Errorf("poetry.lock: %w", err)
+	}
+	for _, p := range lock.Package {
+		if p.Source.Type == "" {
+			constraints = append(constraints, p.Name+"=="+p.Version)
+		}
+	}
+	return constraints, nil
+}
