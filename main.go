@@ -245,7 +245,6 @@ func appArgs(config *stacks.Config, cluster *infra.GkeCluster, registry *infra.R
 		Database: infra.Database{Host: database.Host, Name: database.Database, User: database.User, Password: database.Password, Range: config.Ranges().Peering},
 		Bucket:   bucket.Name,
 		Identity: infra.Identity{Namespace: appNamespace, ServiceAccountName: appKSA, GoogleServiceAccount: identity.Email},
-		State:    infra.StateVolume{SizeGB: config.App.StateSizeGB, Regional: config.App.RegionalState},
 
 		Conversations: config.Sandboxes.Max,
 		CPURequest:    config.App.CPURequest,

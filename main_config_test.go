@@ -49,8 +49,6 @@ var otherValues = map[string]any{
 	"openhands:app.remoteRuntimeUrl": "https://runtime.example.com",
 	"openhands:app.cpuRequest":       2.0,
 	"openhands:app.memoryGiB":        8,
-	"openhands:app.stateSizeGb":      50,
-	"openhands:app.regionalState":    false,
 	"openhands:app.extraEnv":         map[string]any{"HTTPS_PROXY": "http://proxy:3128"},
 	"openhands:sandboxApiKey":        "key",
 

@@ -37,9 +37,11 @@ func (c *OpenHandsApp) newSandboxAdmission(ctx *pulumi.Context, name string, s *
 // gvisorClass is the RuntimeClass that GKE makes with a pool of GKE Sandbox.
 const gvisorClass = "gvisor"
 
-// gvisorMutation puts a pod into gVisor and takes its token. The RuntimeClass adds its own node selector and toleration after it.
+// gvisorMutation puts a pod into gVisor and takes its token. The RuntimeClass adds its own node selector and toleration after it. The runtime asks for
+// restartPolicy Never: a sandbox that was killed for its memory would stay dead, and its conversation with it until somebody stops and starts that.
 const gvisorMutation = `Object{
   spec: Object.spec{
+    restartPolicy: "Always",
     runtimeClassName: "` + gvisorClass + `",
     automountServiceAccountToken: false,
     securityContext: Object.spec.securityContext{

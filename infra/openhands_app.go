@@ -31,12 +31,6 @@ type Identity struct {
 	GoogleServiceAccount          pulumi.StringInput // e-mail
 }
 
-// StateVolume is the volume at the release's state path.
-type StateVolume struct {
-	SizeGB   int
-	Regional bool // two zones: survives the loss of one
-}
-
 // Sandboxes are the pods that conversations run in, and where they run.
 type Sandboxes struct {
 	Namespace  string
@@ -74,7 +68,6 @@ type OpenHandsAppArgs struct {
 	Database Database
 	Bucket   pulumi.StringInput // name of the bucket of the file store
 	Identity Identity
-	State    StateVolume
 
 	Sandboxes     *Sandboxes
 	RemoteRuntime *RemoteRuntime
@@ -112,9 +105,6 @@ type OpenHandsApp struct {
 // serverLabels select the application's pods.
 var serverLabels = map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}
 
-// skipAwait lets the engine go on at once: a volume that waits for its first consumer is bound when the pod comes, and the pod waits for the volume.
-const skipAwait = "pulumi.com/skipAwait"
-
 func (args *OpenHandsAppArgs) validate(name string) error {
 	check := checkArgs("openhands app", name)
 	for field, value := range map[string]pulumi.StringInput{
@@ -125,7 +115,6 @@ func (args *OpenHandsAppArgs) validate(name string) error {
 	}
 	check.require(args.Release.Version != "", "release is required")
 	check.require(args.Identity.Namespace != "" && args.Identity.ServiceAccountName != "", "identity.namespace and identity.serviceAccountName are required")
-	check.require(args.State.SizeGB >= 10, "state.sizeGb is %d: at least 10", args.State.SizeGB)
 	check.require((args.Sandboxes == nil) != (args.RemoteRuntime == nil), "one of sandboxes and remoteRuntime is needed")
 	if e := args.Exposure; e != nil {
 		check.require(e.Host != "", "exposure.host is required")
@@ -191,12 +180,8 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	if err != nil {
 		return nil, fmt.Errorf("openhands app %q: environment: %w", name, err)
 	}
-	claim, err := c.newStateVolume(ctx, name, args, namespace)
-	if err != nil {
-		return nil, fmt.Errorf("openhands app %q: state volume: %w", name, err)
-	}
 	// The policies first: a pod that starts before them may talk to anything.
-	deployment, err := c.newDeployment(ctx, name, args, namespace, account, environment, claim, append(prerequisites, policies...))
+	deployment, err := c.newDeployment(ctx, name, args, namespace, account, environment, append(prerequisites, policies...))
 	if err != nil {
 		return nil, fmt.Errorf("openhands app %q: create the deployment: %w", name, err)
 	}
@@ -255,37 +240,8 @@ func (c *OpenHandsApp) newNamespace(ctx *pulumi.Context, name, namespace, level 
 // nameOf is the name of a namespace, as an output of it, so that who takes the name waits.
 func nameOf(namespace *corev1.Namespace) pulumi.StringOutput { return namespace.Metadata.Name().Elem() }
 
-// Class of persistent disks that GKE brings, in one zone.
-const zonalStorageClass = "standard-rwo"
-
-// newStateVolume claims the volume at the state path, and creates the class of a disk in two zones where that is wanted: GKE brings none.
-func (c *OpenHandsApp) newStateVolume(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput) (pulumi.StringOutput, error) {
-	// Another class means another volume. Its name is another one too, so that the new volume comes before the old one goes: a claim in use cannot.
-	claimName := name + "-state"
-	class := pulumi.StringInput(pulumi.String(zonalStorageClass))
-	if args.State.Regional {
-		claimName += "-regional"
-		var err error
-		if class, err = c.newRegionalStorageClass(ctx, name); err != nil {
-			return pulumi.StringOutput{}, err
-		}
-	}
-	claim, err := corev1.NewPersistentVolumeClaim(ctx, name+"-state", &corev1.PersistentVolumeClaimArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(claimName), Namespace: namespace, Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")}},
-		Spec: &corev1.PersistentVolumeClaimSpecArgs{
-			AccessModes:      pulumi.ToStringArray([]string{"ReadWriteOnce"}),
-			StorageClassName: class,
-			Resources:        &corev1.VolumeResourceRequirementsArgs{Requests: pulumi.StringMap{"storage": pulumi.Sprintf("%dGi", args.State.SizeGB)}},
-		},
-	}, child(c)...)
-	if err != nil {
-		return pulumi.StringOutput{}, err
-	}
-	return claim.Metadata.Name().Elem(), nil
-}
-
 func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput, account *corev1.ServiceAccount,
-	environment environment, claim pulumi.StringInput, after []pulumi.Resource,
+	environment environment, after []pulumi.Resource,
 ) (*appsv1.Deployment, error) {
 	probe := func(path string, period, failures int) *corev1.ProbeArgs {
 		return &corev1.ProbeArgs{
@@ -330,7 +286,7 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace, Labels: pulumi.ToStringMap(serverLabels)},
 		Spec: &appsv1.DeploymentSpecArgs{
 			Replicas: pulumi.Int(1), // openhands.OneReplica
-			// The old pod first: two must not have the volume, or the conversations, at the same time.
+			// The old pod first: two must not have the conversations at the same time.
 			Strategy: &appsv1.DeploymentStrategyArgs{Type: pulumi.String("Recreate")},
 			Selector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(serverLabels)},
 			Template: &corev1.PodTemplateSpecArgs{
@@ -348,7 +304,7 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 					SecurityContext:               args.podSecurity(),
 					Containers:                    corev1.ContainerArray{container},
 					Volumes: corev1.VolumeArray{
-						&corev1.VolumeArgs{Name: pulumi.String("state"), PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSourceArgs{ClaimName: claim}},
+						empty("state"), // the server insists on it, and writes nothing there: what it keeps is in the bucket and the database
 						empty("tmp"),
 						empty("home"),
 						empty("logs"),

@@ -23,6 +23,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import signal
 import socket
 import sys
@@ -65,11 +66,35 @@ def main():
     serve(release["keepAliveSeconds"])
 
 
+class Printed:
+    """A stream that makes a line of the log out of every line that is printed to it. Lines that are JSON already pass as they are."""
+
+    COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+    def __init__(self, stream, severity):
+        self.stream, self.severity, self.rest, self.lock = stream, severity, "", threading.RLock()
+
+    def write(self, text):
+        with self.lock:
+            *lines, self.rest = (self.rest + text).split("\n")
+            for line in lines:
+                if line.startswith("{"):
+                    self.stream.write(line + "\n")
+                elif line.strip():
+                    self.stream.write(json.dumps({"message": self.COLOUR.sub("", line), "severity": self.severity, "name": "printed"}) + "\n")
+            self.stream.flush()
+        return len(text)
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
 def write_logs_as_json():
-    """Gives every logger, warning and uncaught exception one form. The application adds no handler to a root logger that has one."""
+    """Gives every logger, warning, uncaught exception and printed line one form. The application adds no handler to a root logger that has one."""
     from pythonjsonlogger.json import JsonFormatter
 
     handler = logging.StreamHandler(sys.stdout)
+    sys.stdout, sys.stderr = Printed(sys.stdout, "INFO"), Printed(sys.stderr, "WARNING")
     handler.setFormatter(JsonFormatter("{message}{levelname}{name}", style="{", rename_fields={"levelname": "severity"}, timestamp=True))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)

@@ -8,9 +8,11 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
 	rbacv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/rbac/v1"
-	storagev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/storage/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
+
+// zonalStorageClass is the class of the sandboxes' volumes: persistent disks in one zone, which GKE brings.
+const zonalStorageClass = "standard-rwo"
 
 // sandboxLabels are what the Kubernetes runtime puts on the pods of conversations.
 var sandboxLabels = map[string]string{"app": "openhands-runtime"}
@@ -141,18 +143,4 @@ func (c *OpenHandsApp) newSandboxLimits(ctx *pulumi.Context, name string, s *San
 		return nil, fmt.Errorf("create the limits: %w", err)
 	}
 	return []pulumi.Resource{quota, limits}, nil
-}
-
-func (c *OpenHandsApp) newRegionalStorageClass(ctx *pulumi.Context, name string) (pulumi.StringInput, error) {
-	class, err := storagev1.NewStorageClass(ctx, name+"-regional", &storagev1.StorageClassArgs{
-		Metadata:             &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-regional")},
-		Provisioner:          pulumi.String("pd.csi.storage.gke.io"),
-		Parameters:           pulumi.StringMap{"type": pulumi.String("pd-balanced"), "replication-type": pulumi.String("regional-pd")},
-		VolumeBindingMode:    pulumi.String("WaitForFirstConsumer"),
-		AllowVolumeExpansion: pulumi.Bool(true),
-	}, child(c)...)
-	if err != nil {
-		return nil, fmt.Errorf("create the class of regional disks: %w", err)
-	}
-	return class.Metadata.Name().Elem(), nil
 }

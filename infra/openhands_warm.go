@@ -19,6 +19,9 @@ const placeholderPriority = -1
 
 var warmLabels = map[string]string{"app": "openhands-warm"}
 
+// skipAwait lets the engine go on at once: a placeholder waits for a node, which comes in minutes, and nothing else waits for it.
+const skipAwait = "pulumi.com/skipAwait"
+
 // newWarmNodes keeps room for some sandboxes: pods of a sandbox's size, with its image, that do nothing and make way. The node is there, and has the image,
 // before the conversation begins. They count in the quota, and may talk to nobody.
 func (c *OpenHandsApp) newWarmNodes(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput, after []pulumi.Resource) error {

@@ -37,7 +37,7 @@ var reasons = map[string]string{
 	"SANDBOX_USER_ID":                 "any value but 0 makes the image look for a Docker socket, and die",
 	"OH_SANDBOX_KIND":                 "any other value builds a Docker client, and the list of conversations answers 500",
 	"OH_SANDBOX_SPEC_KIND":            "any other value builds a Docker client, and the list of conversations answers 500",
-	"OH_PERSISTENCE_DIR":              "it is where the state volume is mounted",
+	"OH_PERSISTENCE_DIR":              "it is the directory that the server can write to",
 	"ENABLE_V1":                       "with the newer interface on, whoever is logged in starts an agent in the server's own pod, with the server's secrets",
 }
 

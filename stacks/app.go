@@ -89,6 +89,9 @@ func (c *Config) validateAppSize(report reporter) {
 	}
 }
 
+// noState answers who asks for a disk of the server's.
+const noState = "the server keeps nothing on a disk: sessions, settings and secrets are in the bucket, the rest is in the database"
+
 // teachings are for keys that people expect and that do not exist, with the reason.
 var teachings = map[string]string{
 	"openhands:app.replicas":           openhands.OneReplica,
@@ -96,6 +99,8 @@ var teachings = map[string]string{
 	"openhands:app.hpa":                openhands.OneReplica,
 	"openhands:app.minReplicas":        openhands.OneReplica,
 	"openhands:app.maxReplicas":        openhands.OneReplica,
+	"openhands:app.stateSizeGb":        noState,
+	"openhands:app.regionalState":      noState,
 	"openhands:app.fileStore":          "there is one file store that keeps sessions: the program sets FILE_STORE=" + openhands.FileStore + " and FILE_STORE_PATH to its bucket. Any other value (gcs too) silently becomes memory",
 	"openhands:app.bucket":             "the bucket is the program's own, and its name is generated: FILE_STORE_PATH",
 	"openhands:exposure.iap":           "Identity-Aware Proxy is always on: write openhands:exposure.login.members. Whoever really wants no login finds the key in docs/configuration.md",

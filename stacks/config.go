@@ -104,8 +104,6 @@ type App struct {
 	RemoteRuntimeURL string            `json:"remoteRuntimeUrl,omitempty" jsonschema_description:"Address of the runtime API, where runtime is remote."`
 	CPURequest       float64           `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that the application is sure of."`
 	MemoryGiB        float64           `json:"memoryGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory of the application, in GiB."`
-	StateSizeGB      int               `json:"stateSizeGb" jsonschema:"minimum=10,maximum=65536" jsonschema_description:"Size of the volume for the application's state."`
-	RegionalState    bool              `json:"regionalState" jsonschema_description:"Keep the volume in two zones. It cannot be changed later without a new volume."`
 	ExtraEnv         map[string]string `json:"extraEnv" jsonschema_description:"More environment variables for the application. Those of the program, and those known to break the application, are refused."`
 }
 

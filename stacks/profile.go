@@ -28,7 +28,7 @@ func devDefaults() Config {
 			Maintenance:    Maintenance{Days: []string{"SA", "SU"}, StartHour: 2, Hours: 6},
 			AppPool:        AppPool{MachineType: "e2-standard-2", MinNodes: 1, MaxNodes: 2},
 		},
-		App:       App{Release: openhands.DefaultRelease, Runtime: string(openhands.Kubernetes), CPURequest: 0.5, MemoryGiB: 2, StateSizeGB: 10},
+		App:       App{Release: openhands.DefaultRelease, Runtime: string(openhands.Kubernetes), CPURequest: 0.5, MemoryGiB: 2},
 		Sandboxes: Sandboxes{Max: 3, CPURequest: 1, MemoryRequest: 2, CPULimit: 2, VolumeGiB: 10, Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true}, KeepUnusedVolumeDays: 30},
 		Database: Database{
 			Version:        "POSTGRES_15",
@@ -51,7 +51,7 @@ func prodDefaults() Config {
 	c.Network.FlowLogSampling = 0.5
 	c.Cluster.AppPool = AppPool{MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3}
 	c.Cluster.DeletionProtection = true
-	c.App.CPURequest, c.App.MemoryGiB, c.App.StateSizeGB, c.App.RegionalState = 1, 4, 20, true
+	c.App.CPURequest, c.App.MemoryGiB = 1, 4
 	c.Sandboxes = Sandboxes{Max: 20, CPURequest: 1, MemoryRequest: 3, CPULimit: 4, VolumeGiB: 20, Pool: SandboxPool{MachineType: "e2-standard-8"}, KeepUnusedVolumeDays: 90}
 	c.Database.Tier = "db-custom-2-7680"
 	c.Database.HighAvailability = true

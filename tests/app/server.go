@@ -98,9 +98,6 @@ func (i *installation) volumes(ctx context.Context, dir string, pod corev1.PodSp
 			switch {
 			case v.Name != m.Name:
 				continue
-			case v.PersistentVolumeClaim != nil:
-				source = filepath.Join(i.dir, "claims", v.PersistentVolumeClaim.ClaimName)
-				err = writable(source, int(*pod.SecurityContext.FSGroup))
 			case v.EmptyDir != nil:
 				err = writable(source, int(*pod.SecurityContext.FSGroup))
 			case v.ConfigMap != nil:
@@ -163,7 +160,18 @@ func (i *installation) token(ctx context.Context, dir, account string) (string, 
 type server struct {
 	*running
 	template *corev1.PodTemplateSpec
+	mounts   []mount
 	url      string
+}
+
+// volume is the directory of the machine that one of the pod's volumes is.
+func (s *server) volume(name string) string {
+	for _, m := range s.mounts {
+		if filepath.Base(m.source) == name {
+			return m.source
+		}
+	}
+	return ""
 }
 
 // startServer starts the server's container, or what change makes of it. It does not wait.
@@ -183,7 +191,7 @@ func (i *installation) startServer(ctx context.Context, change func(*box)) (*ser
 	if err != nil {
 		return nil, err
 	}
-	return &server{r, template, fmt.Sprintf("http://127.0.0.1:%d", template.Spec.Containers[0].Ports[0].ContainerPort)}, nil
+	return &server{r, template, b.mounts, fmt.Sprintf("http://127.0.0.1:%d", template.Spec.Containers[0].Ports[0].ContainerPort)}, nil
 }
 
 // await returns when the startup probe succeeds. It fails when the server ends before, or when a kubelet would give up.
@@ -229,4 +237,22 @@ func (s *server) call(method, path string, body any, headers ...string) (status 
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	return response.StatusCode, strings.TrimSpace(string(raw)), err
+}
+
+// runPython runs a script as the server: with its environment, its user, its file system. It returns what the script prints.
+func (i *installation) runPython(ctx context.Context, script string, change ...func(*box)) (string, error) {
+	b, err := i.serverBox(ctx)
+	if err != nil {
+		return "", err
+	}
+	b.command = []string{"python", "-c", script}
+	for _, c := range change {
+		c(b)
+	}
+	r, err := b.start(ctx)
+	if err != nil {
+		return "", err
+	}
+	<-r.done
+	return r.log.String(), r.err
 }

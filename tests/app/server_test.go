@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -38,7 +39,7 @@ func TestTheServer(t *testing.T) {
 	workspace := filepath.Join(i.dir, "workspace")
 	actions, err := i.startActionServer(context.Background(), workspace)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, actions.kill()) })
+	t.Cleanup(func() { require.NoError(t, actions.kill()) }) // the last that was started
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T)
@@ -64,6 +65,11 @@ func TestTheServer(t *testing.T) {
 			status, _, err := s.call(http.MethodPost, "/api/v1/sandboxes", nil)
 			require.NoError(t, err)
 			assert.Equal(t, http.StatusMethodNotAllowed, status, "the web page takes no POST, and the newer interface is not there")
+		}},
+		{"needs no volume", func(t *testing.T) {
+			claims, err := i.admin.CoreV1().PersistentVolumeClaims(appNamespace).List(t.Context(), metav1.ListOptions{})
+			require.NoError(t, err)
+			assert.Empty(t, claims.Items)
 		}},
 		{"keeps settings in the bucket", func(t *testing.T) {
 			s.must(t, 404, http.MethodGet, "/api/settings", nil)
@@ -91,6 +97,35 @@ func TestTheServer(t *testing.T) {
 		{"continues a closed conversation", func(t *testing.T) {
 			i.resume(t, s, first, workspace)
 			i.has(t, first, allObjects)
+		}},
+		{"goes on when a sandbox was killed for its memory", func(t *testing.T) {
+			pod, err := i.admin.CoreV1().Pods(sandboxNamespace).Get(t.Context(), podName(first), metav1.GetOptions{})
+			require.NoError(t, err)
+			require.Equal(t, corev1.RestartPolicyAlways, pod.Spec.RestartPolicy)
+			require.NoError(t, actions.kill())
+			s.fails(t, first)
+			actions, err = i.startActionServer(context.Background(), workspace) // as a kubelet does
+			require.NoError(t, err)
+			before := proofs(t, workspace)
+			s.say(t, first, "and now")
+			i.awaitProof(t, s, workspace, before)
+		}},
+		{"goes on when a sandbox was evicted, once it is stopped and started", func(t *testing.T) {
+			require.NoError(t, i.fail(t.Context(), first))
+			require.NoError(t, actions.kill())
+			s.fails(t, first)
+			s.must(t, 200, http.MethodPost, "/api/conversations/"+first+"/stop", nil)
+			i.has(t, first, onlyVolume)
+			var err error
+			actions, err = i.startActionServer(context.Background(), workspace)
+			require.NoError(t, err)
+			i.resume(t, s, first, workspace)
+			i.has(t, first, allObjects)
+		}},
+		{"writes nothing at its state path", func(t *testing.T) {
+			written, err := filepath.Glob(filepath.Join(s.volume("state"), "*"))
+			require.NoError(t, err)
+			assert.Empty(t, written)
 		}},
 		{"stops without deleting", func(t *testing.T) {
 			took, byItself, err := s.stop(s.grace())
@@ -233,8 +268,24 @@ func (i *installation) resume(t *testing.T, s *server, conversation, workspace s
 		return id > last && state == "awaiting_user_input"
 	}, time.Minute, 200*time.Millisecond)
 	require.Truef(t, ready, "the agent is %s\n%s", state, s.log.tail())
-	s.must(t, 200, http.MethodPost, "/api/conversations/"+conversation+"/message", map[string]any{"message": "once more"})
+	s.say(t, conversation, "once more")
 	i.awaitProof(t, s, workspace, before)
+}
+
+// say sends a message to a conversation.
+func (s *server) say(t *testing.T, conversation, message string) {
+	t.Helper()
+	s.must(t, 200, http.MethodPost, "/api/conversations/"+conversation+"/message", map[string]any{"message": message})
+}
+
+// fails sends a message to a conversation whose sandbox is gone, and waits until the person sees an error.
+func (s *server) fails(t *testing.T, conversation string) {
+	t.Helper()
+	s.say(t, conversation, "are you there")
+	require.Eventually(t, func() bool {
+		state, _ := s.lastState(t, conversation)
+		return state == "error"
+	}, time.Minute, 200*time.Millisecond)
 }
 
 // lastState is what the agent of a conversation said last about itself, and the number of that event.

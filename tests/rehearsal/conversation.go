@@ -117,14 +117,14 @@ func (t *conversation) checkServer() {
 		}
 		for _, m := range container.VolumeMounts {
 			for _, v := range spec.Template.Spec.Volumes {
-				if v.Name == m.Name && v.PersistentVolumeClaim != nil {
+				if v.Name == m.Name && v.EmptyDir != nil && !m.ReadOnly {
 					mounted[m.MountPath] = true
 				}
 			}
 		}
 	}
 	if state := t.env["OH_PERSISTENCE_DIR"]; !mounted[state] {
-		t.report("the state path %s is on no volume, and is lost with the pod", state)
+		t.report("the server cannot write to its directory %q, and does not start", state)
 	}
 	// Who the server is for Google: the binding names its Kubernetes service account.
 	account := t.cloud.find(kubeAccountType, t.server.Namespace+"/"+spec.Template.Spec.ServiceAccountName)
@@ -305,7 +305,7 @@ var cleanupCalls = map[string][]string{
 	"networking.k8s.io/ingresses": {"delete", "list", "patch"},
 }
 
-// checkAdmission looks for what the runtime cannot set itself: gVisor, and no token.
+// checkAdmission looks for what the runtime cannot set itself: gVisor, no token, and a restart in place.
 func (t *conversation) checkAdmission(namespace string) {
 	tokenless := slices.ContainsFunc(t.cloud.all(accountPatchType), func(o *object) bool {
 		return o.id == namespace+"/default" && o.inputs.at("automountServiceAccountToken") == false
@@ -320,7 +320,8 @@ func (t *conversation) checkAdmission(namespace string) {
 			continue
 		}
 		text := fmt.Sprint(policy.inputs.at("spec.mutations"))
-		gvisor = gvisor || (strings.Contains(text, `runtimeClassName: "gvisor"`) && strings.Contains(text, "automountServiceAccountToken: false"))
+		gvisor = gvisor || (strings.Contains(text, `runtimeClassName: "gvisor"`) && strings.Contains(text, "automountServiceAccountToken: false") &&
+			strings.Contains(text, `restartPolicy: "Always"`))
 	}
 	for _, resource := range []string{"pods", "ingresses"} {
 		if !t.validated(namespace, resource) {
@@ -328,7 +329,7 @@ func (t *conversation) checkAdmission(namespace string) {
 		}
 	}
 	if !gvisor {
-		t.report("no policy puts the pods of %s into gVisor and takes their token", namespace)
+		t.report("no policy puts the pods of %s into gVisor, takes their token and lets them come back when they are killed", namespace)
 	}
 }
 

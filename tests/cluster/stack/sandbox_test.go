@@ -35,6 +35,7 @@ func TestASandboxComesOutIsolated(t *testing.T) {
 	assert.Subset(t, tolerated, []string{"openhands.dev/sandbox", "sandbox.gke.io/runtime"})
 	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.Spec.SecurityContext.SeccompProfile.Type)
 
+	assert.Equal(t, corev1.RestartPolicyAlways, pod.Spec.RestartPolicy, "a sandbox that is killed for its memory comes back")
 	assert.Equal(t, "default", pod.Spec.ServiceAccountName)
 	assert.False(t, *pod.Spec.AutomountServiceAccountToken)
 	require.Len(t, pod.Spec.Volumes, 1, "no token")
