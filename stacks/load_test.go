@@ -183,6 +183,8 @@ func TestBadInput(t *testing.T) {
 		{mistake: "another file store", set: values{"openhands:app": `{"fileStore":"gcs"}`}, path: "openhands:app.fileStore", says: "silently becomes memory"},
 		{mistake: "file store by the environment", set: values{"openhands:app": `{"extraEnv":{"FILE_STORE":"gcs"}}`}, path: "openhands:app.extraEnv.FILE_STORE", says: "every session is lost"},
 		{mistake: "bucket by the environment", set: values{"openhands:app": `{"extraEnv":{"FILE_STORE_PATH":"/x"}}`}, path: "openhands:app.extraEnv.FILE_STORE_PATH", says: "the name of the bucket"},
+		{mistake: "the newer interface on", set: values{"openhands:app": `{"extraEnv":{"ENABLE_V1":"1"}}`}, path: "openhands:app.extraEnv.ENABLE_V1", says: "an agent in the server's own pod"},
+		{mistake: "a disk for the server", set: values{"openhands:app": `{"stateSizeGb":20}`}, path: "openhands:app.stateSizeGb", says: "keeps nothing on a disk"},
 		{mistake: "bucket under the wrong name", set: values{"openhands:app": `{"extraEnv":{"GOOGLE_CLOUD_BUCKET_NAME":"x"}}`}, path: "openhands:app.extraEnv.GOOGLE_CLOUD_BUCKET_NAME", says: "never read"},
 		{mistake: "connector that crashes", set: values{"openhands:app": `{"extraEnv":{"GCP_DB_INSTANCE":"x"}}`}, path: "openhands:app.extraEnv.GCP_DB_INSTANCE", says: "the server crashes"},
 		{mistake: "debugging that hangs", set: values{"openhands:app": `{"extraEnv":{"DEBUG_LLM":"1"}}`}, path: "openhands:app.extraEnv.DEBUG_LLM", says: "hangs"},

@@ -80,6 +80,9 @@ func TestTheImagesOwnCommand(t *testing.T) {
 		s := i.starts(t, both(withImageCommand, without("OH_SANDBOX_KIND", "OH_SANDBOX_SPEC_KIND")))
 		defer func() { require.NoError(t, s.kill()) }()
 		s.must(t, http.StatusOK, http.MethodPost, "/api/settings", i.settings())
+		status, answer, err := s.call(http.MethodGet, "/api/conversations", nil)
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusInternalServerError, status, "without the kinds, the list of conversations: %s", answer)
 		conversation := i.converse(t, s, workspace)
 		_, _, err = s.stop(20 * time.Second)
 		require.NoError(t, err)
@@ -87,15 +90,20 @@ func TestTheImagesOwnCommand(t *testing.T) {
 	})
 }
 
-// TestTheNewerInterface shows what ENABLE_V1=0 closes: with it on, whoever is logged in starts a process in the server's own pod.
-func TestTheNewerInterface(t *testing.T) {
+// TestWithoutASetting shows what two settings are for.
+func TestWithoutASetting(t *testing.T) {
 	i := theInstallation(t)
-	s := i.starts(t, without("ENABLE_V1"))
+	s := i.starts(t, without("ENABLE_V1", "FORWARDED_ALLOW_IPS"))
 	defer func() { require.NoError(t, s.kill()) }()
-	status, answer, err := s.call(http.MethodPost, "/api/v1/sandboxes", nil)
-	require.NoError(t, err)
-	assert.Equal(t, http.StatusOK, status, answer)
-	assert.Contains(t, s.log.String(), "agent_server")
+	t.Run("FORWARDED_ALLOW_IPS", func(t *testing.T) {
+		assert.Contains(t, s.burst(t, manyPeople), http.StatusTooManyRequests, "many people are one, the load balancer")
+	})
+	t.Run("ENABLE_V1", func(t *testing.T) {
+		status, answer, err := s.call(http.MethodPost, "/api/v1/sandboxes", nil)
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusOK, status, answer)
+		assert.Contains(t, s.log.String(), "agent_server", "a process in the server's own pod, with its environment")
+	})
 }
 
 // TestTheGuidesEnvironment shows that the settings of other guides lose what people enter.

@@ -41,8 +41,11 @@ func enterNetwork() (code int, err error) {
 	return 0, err
 }
 
-// localRanges are where Services of GKE and the databases of the simulated cloud have their addresses.
-var localRanges = []string{"34.118.224.0/20", "10.0.0.0/8"}
+// localRanges are where Services of GKE, the databases of the simulated cloud and Google's load balancers have their addresses.
+var localRanges = []string{"34.118.224.0/20", "10.0.0.0/8", "35.191.0.0/16"}
+
+// loadBalancer is an address from which one calls a server.
+const loadBalancer = "35.191.0.1"
 
 // prepareNetwork makes the addresses local.
 func prepareNetwork(ctx context.Context) error {

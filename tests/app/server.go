@@ -212,8 +212,13 @@ func (s *server) await() error {
 
 var client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}}
 
+// throughLoadBalancer is a client whose calls come from a load balancer.
+var throughLoadBalancer = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+	DialContext: (&net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(loadBalancer)}}).DialContext,
+}}
+
 // call makes a request with a JSON body, unless that is nil.
-func (s *server) call(method, path string, body any, headers ...string) (status int, answer string, err error) {
+func (s *server) call(method, path string, body any) (status int, answer string, err error) {
 	var content io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
@@ -227,9 +232,6 @@ func (s *server) call(method, path string, body any, headers ...string) (status 
 		return 0, "", err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	for n := 0; n+1 < len(headers); n += 2 {
-		request.Header.Set(headers[n], headers[n+1])
-	}
 	response, err := client.Do(request)
 	if err != nil {
 		return 0, "", err
@@ -237,6 +239,20 @@ func (s *server) call(method, path string, body any, headers ...string) (status 
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	return response.StatusCode, strings.TrimSpace(string(raw)), err
+}
+
+// forward makes a request as a load balancer does that has seen somebody's address, and returns the status.
+func (s *server) forward(path, from string) (int, error) {
+	request, err := http.NewRequest(http.MethodGet, s.url+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("X-Forwarded-For", from)
+	response, err := throughLoadBalancer.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
 }
 
 // runPython runs a script as the server: with its environment, its user, its file system. It returns what the script prints.
