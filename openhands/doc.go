@@ -2,5 +2,5 @@
 // which settings lose data or crash it. It knows no cloud and no Pulumi.
 //
 // Facts are read from the source of OpenHands (https://github.com/OpenHands/OpenHands) at the tag of each release; paths in comments are in that
-// repository.
+// repository. Reading has been wrong twice about whether the server starts at all: what docs/proven.md lists was run.
 package openhands
