@@ -68,7 +68,7 @@ def unset(name):
     if name in IMAGE: os.environ[name] = IMAGE[name]
 
 def others():
-    return [facts(), [m for m in sys.modules if not m.startswith(("openhands", "__main__"))]]
+    return [facts(), [m for m in sys.modules if not m.startswith(("openhands", "third_party", "__main__"))]]
 
 complete, modules = forked(others)
 for module in modules:
