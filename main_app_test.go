@@ -149,6 +149,7 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		{"latest image", "Deployment", "openhands", setInput("spec.template.spec.containers[0].image", "ghcr.io/openhands/openhands:latest"), "another one tomorrow"},
 		{"toleration that does not match the taint", "ConfigMap", "openhands-environment", data("KUBERNETES_TOLERATIONS_YAML", "- key: openhands.dev/sandboxes\n  operator: Exists\n"), "a sandbox stays pending"},
 		{"taint that does not match the toleration", "NodePool", "openhands-sandbox", setInput("nodeConfig.taints[0].value", "yes"), "a sandbox stays pending"},
+		{"volumes of a class that GKE does not bring", "ConfigMap", "openhands-environment", data("KUBERNETES_PVC_STORAGE_CLASS", "fast"), "there is no class \"fast\""},
 		{"sandboxes on the app's nodes", "ConfigMap", "openhands-environment", data("KUBERNETES_NODE_SELECTOR_VAL", "app"), "which has no gVisor"},
 		{"another Kubernetes service account", "IAMMember", "openhands-binding", setInput("member", "serviceAccount:my-openhands-dev.svc.id.goog[openhands/openhands-deploy]"), "no binding names it"},
 		{"another bucket", "ConfigMap", "openhands-environment", data("FILE_STORE_PATH", "/.openhands"), "may not use the bucket"},
