@@ -210,7 +210,10 @@ func (s *server) await() error {
 	return fmt.Errorf("the startup probe fails for %s\n%s", time.Duration(probe.PeriodSeconds*probe.FailureThreshold)*time.Second, s.log.tail())
 }
 
-var client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}}
+// client keeps no connection: the image's own command closes idle ones after 5 seconds, and a call that is sent just then fails.
+var client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+	DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, DisableKeepAlives: true,
+}}
 
 // throughLoadBalancer is a client whose calls come from a load balancer.
 var throughLoadBalancer = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
