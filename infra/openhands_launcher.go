@@ -29,7 +29,9 @@ const (
 const keepAliveSeconds = 620
 
 // newLauncher writes the launcher, and what it has to know of the release, into a ConfigMap. It returns that, and its content.
-func (c *OpenHandsApp) newLauncher(ctx *pulumi.Context, name string, release openhands.Release, namespace pulumi.StringInput) (pulumi.StringInput, pulumi.StringMap, error) {
+func (c *OpenHandsApp) newLauncher(ctx *pulumi.Context, name string, release openhands.Release, namespace pulumi.StringInput) (
+	configMapName pulumi.StringInput, files pulumi.StringMap, err error,
+) {
 	known, err := json.MarshalIndent(struct {
 		openhands.Launch
 		KeepAliveSeconds int `json:"keepAliveSeconds"`
@@ -37,7 +39,7 @@ func (c *OpenHandsApp) newLauncher(ctx *pulumi.Context, name string, release ope
 	if err != nil {
 		return nil, nil, fmt.Errorf("facts of the release: %w", err)
 	}
-	files := pulumi.StringMap{launcherName: pulumi.String(launcherScript), launcherConfig: pulumi.String(known)}
+	files = pulumi.StringMap{launcherName: pulumi.String(launcherScript), launcherConfig: pulumi.String(known)}
 	configMap, err := corev1.NewConfigMap(ctx, name+"-launcher", &corev1.ConfigMapArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-launcher"), Namespace: namespace},
 		Data:     files,

@@ -70,7 +70,8 @@ var migration002 = Migration{Before: `DO $$ BEGIN CREATE TYPE eventcallbackstatu
 
 // migration010 creates an index CONCURRENTLY, which PostgreSQL refuses inside a transaction, and with the driver of the image it is in one
 // (versions/010.py, from 1.8.0 to 1.11.0).
-var migration010 = Migration{Instead: `CREATE INDEX IF NOT EXISTS ix_event_callback_conversation_id_status_event_kind ON event_callback (conversation_id, status, event_kind)`}
+var migration010 = Migration{Instead: `CREATE INDEX IF NOT EXISTS ix_event_callback_conversation_id_status_event_kind ` +
+	`ON event_callback (conversation_id, status, event_kind)`}
 
 // OneReplica is why there is one replica: with the default release, conversations live in the memory of the process
 // (openhands/server/conversation_manager/standalone_conversation_manager.py).
