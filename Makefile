@@ -53,6 +53,10 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 	cd tests/app && ../../bin/staticcheck ./...
 	go -C tests/app test -timeout 30m $(TESTFLAGS) ./...
 
+.PHONY: golden
+golden: ## write the plans in tests/golden anew, for a change that is meant: git diff shows what it does
+	go test . -run TestPlansAreGolden -update
+
 .PHONY: docs
 docs: ## write docs/configuration.md and the README's list of resources anew
 	go test ./stacks -run TestConfigurationReference -update

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the README's list of resources")
+var update = flag.Bool("update", false, "write what the test compares with")
 
 // The marks around what this test writes.
 const (

@@ -1,0 +1,152 @@
+package golden
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/urn"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"openhands-gcp/tests/rehearsal"
+)
+
+// Record runs a program against an engine that creates nothing, and returns its plan. info has the stack, the project and the configuration.
+func Record(ctx context.Context, info pulumi.RunInfo, program pulumi.RunFunc) (_ *Plan, err error) {
+	m := &monitor{plan: &Plan{Outputs: map[resource.URN]resource.PropertyMap{}}, project: info.Project, stack: info.Stack}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("plan of stack %s: %w", info.Stack, err)
+	}
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(largestMessage))
+	pulumirpc.RegisterResourceMonitorServer(server, m)
+	pulumirpc.RegisterEngineServer(server, &engine{})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	defer func() {
+		server.Stop()
+		if failed := <-served; failed != nil && !errors.Is(failed, grpc.ErrServerStopped) {
+			err = errors.Join(err, failed)
+		}
+	}()
+	info.MonitorAddr, info.EngineAddr = listener.Addr().String(), listener.Addr().String()
+	run, err := pulumi.NewContext(ctx, info)
+	if err != nil {
+		return nil, fmt.Errorf("plan of stack %s: %w", info.Stack, err)
+	}
+	defer func() { err = errors.Join(err, run.Close()) }()
+	if err := pulumi.RunWithContext(run, program); err != nil {
+		return nil, fmt.Errorf("plan of stack %s: %w", info.Stack, err)
+	}
+	return m.plan, nil
+}
+
+const largestMessage = 400 << 20 // bytes, as Pulumi's own servers
+
+// engine takes what the program logs, and shows it to nobody.
+type engine struct {
+	pulumirpc.UnimplementedEngineServer
+}
+
+func (*engine) Log(context.Context, *pulumirpc.LogRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
+}
+
+// monitor answers the program's registrations with symbols.
+type monitor struct {
+	pulumirpc.UnimplementedResourceMonitorServer
+	project, stack string
+
+	mu   sync.Mutex // protects plan
+	plan *Plan
+}
+
+// SupportsFeature leaves out outputValues: inputs then arrive as plain values, with marks on those that are secret.
+func (*monitor) SupportsFeature(_ context.Context, req *pulumirpc.SupportsFeatureRequest) (*pulumirpc.SupportsFeatureResponse, error) {
+	return &pulumirpc.SupportsFeatureResponse{HasSupport: req.GetId() != "outputValues"}, nil
+}
+
+func unmarshal(properties *structpb.Struct) (resource.PropertyMap, error) {
+	return plugin.UnmarshalProperties(properties, plugin.MarshalOptions{KeepSecrets: true, KeepResources: true})
+}
+
+func marshal(properties resource.PropertyMap) (*structpb.Struct, error) {
+	return plugin.MarshalProperties(properties, plugin.MarshalOptions{KeepSecrets: true, KeepResources: true})
+}
+
+func (m *monitor) RegisterResource(_ context.Context, req *pulumirpc.RegisterResourceRequest) (*pulumirpc.RegisterResourceResponse, error) {
+	inputs, err := unmarshal(req.GetObject())
+	if err != nil {
+		return nil, err
+	}
+	parentType := tokens.Type("")
+	if parent := resource.URN(req.GetParent()); parent != "" && parent.QualifiedType() != resource.RootStackType {
+		parentType = parent.QualifiedType()
+	}
+	r := &Resource{
+		URN:    urn.New(tokens.QName(m.stack), tokens.PackageName(m.project), parentType, tokens.Type(req.GetType()), req.GetName()),
+		Inputs: inputs, request: req,
+	}
+	outputs := inputs
+	id := ""
+	if req.GetCustom() {
+		id = r.symbol("id")
+	}
+	if id != "" && !r.isProvider() {
+		if outputs, err = rehearsal.Symbols(req.GetType(), inputs, r.symbol); err != nil {
+			return nil, err
+		}
+	}
+	object, err := marshal(outputs)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.plan.Resources = append(m.plan.Resources, r)
+	return &pulumirpc.RegisterResourceResponse{Urn: string(r.URN), Id: id, Object: object}, nil
+}
+
+func (m *monitor) RegisterResourceOutputs(_ context.Context, req *pulumirpc.RegisterResourceOutputsRequest) (*emptypb.Empty, error) {
+	outputs, err := unmarshal(req.GetOutputs())
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.plan.Outputs[resource.URN(req.GetUrn())] = outputs
+	return &emptypb.Empty{}, nil
+}
+
+// answers are the properties of what the program looks up, by the token of the function.
+var answers = map[string][]resource.PropertyKey{
+	"gcp:organizations/getProject:getProject": {"id", "number", "projectId", "name"},
+}
+
+func (m *monitor) Invoke(_ context.Context, req *pulumirpc.ResourceInvokeRequest) (*pulumirpc.ResourceInvokeResponse, error) {
+	properties, known := answers[req.GetTok()]
+	if !known {
+		return nil, fmt.Errorf("the golden plans do not know function %s: add what it returns to answers, in tests/golden", req.GetTok())
+	}
+	_, function, _ := strings.Cut(req.GetTok(), "/")
+	_, function, _ = strings.Cut(function, ":")
+	answer := resource.PropertyMap{}
+	for _, property := range properties {
+		answer[property] = resource.NewProperty(fmt.Sprintf("${%s: %s}", function, property))
+	}
+	object, err := marshal(answer)
+	if err != nil {
+		return nil, err
+	}
+	return &pulumirpc.ResourceInvokeResponse{Return: object}, nil
+}

@@ -1,0 +1,95 @@
+package golden
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+)
+
+// Plan is what a program registered.
+type Plan struct {
+	Resources []*Resource
+	Outputs   map[resource.URN]resource.PropertyMap // of components and of the stack
+}
+
+// Resource is one registration, with the program's inputs as they were: no defaults, no generated names.
+type Resource struct {
+	URN     resource.URN
+	Inputs  resource.PropertyMap
+	request *pulumirpc.RegisterResourceRequest
+}
+
+// Type is the type's token, e.g. gcp:compute/network:Network.
+func (r *Resource) Type() string { return string(r.URN.Type()) }
+
+func (r *Resource) isProvider() bool { return strings.HasPrefix(r.Type(), "pulumi:providers:") }
+
+// Label names a resource as the plan does: its type without the provider's name, and its name.
+func Label(u resource.URN) string {
+	parts := strings.Split(string(u.Type()), ":")
+	if len(parts) != 3 {
+		return string(u.Type()) + " " + u.Name()
+	}
+	module, kind := parts[1], parts[2]
+	switch parts[0] {
+	case "openhands":
+		return kind + " " + u.Name()
+	case "pulumi":
+		return parts[1] + "." + kind + " " + u.Name()
+	case "kubernetes":
+		return module + "." + kind + " " + u.Name()
+	}
+	module, _, _ = strings.Cut(module, "/")
+	return module + "." + kind + " " + u.Name()
+}
+
+// symbol stands for a property of the resource where other resources use it.
+func (r *Resource) symbol(path string) string { return fmt.Sprintf("${%s: %s}", Label(r.URN), path) }
+
+// children returns the resources below each other one, in order of their labels.
+func (p *Plan) children() map[resource.URN][]*Resource {
+	below := map[resource.URN][]*Resource{}
+	for _, r := range p.Resources {
+		parent := resource.URN(r.request.GetParent())
+		below[parent] = append(below[parent], r)
+	}
+	for _, resources := range below {
+		slices.SortFunc(resources, func(a, b *Resource) int { return cmp.Compare(Label(a.URN), Label(b.URN)) })
+	}
+	return below
+}
+
+// waitsFor lists what the program makes a resource wait for beside the origins of its inputs. A component whose resources are all among them stands for
+// them.
+func (p *Plan) waitsFor(r *Resource) []string {
+	waits := map[resource.URN]bool{}
+	for _, dependency := range r.request.GetDependencies() {
+		waits[resource.URN(dependency)] = true
+	}
+	for _, property := range r.request.GetPropertyDependencies() {
+		for _, dependency := range property.GetUrns() {
+			delete(waits, resource.URN(dependency))
+		}
+	}
+	var labels []string
+	for parent, resources := range p.children() {
+		all := len(resources) > 1 && !slices.ContainsFunc(resources, func(child *Resource) bool { return !waits[child.URN] })
+		if !all {
+			continue
+		}
+		labels = append(labels, "all of "+Label(parent))
+		for _, child := range resources {
+			delete(waits, child.URN)
+		}
+	}
+	for urn := range maps.Keys(waits) {
+		labels = append(labels, Label(urn))
+	}
+	slices.Sort(labels)
+	return labels
+}
