@@ -13,7 +13,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"openhands-gcp/infra"
-	"openhands-gcp/openhands"
+	"openhands-gcp/release"
 	"openhands-gcp/stacks"
 )
 
@@ -238,10 +238,10 @@ func sandboxPool(config *stacks.Config) *infra.SandboxPool {
 }
 
 func appArgs(config *stacks.Config, cluster *infra.GkeCluster, registry *infra.Registry, database *infra.CloudSqlPostgres, bucket *infra.StorageBucket, identity *infra.WorkloadIdentity) *infra.OpenHandsAppArgs {
-	release := config.Release()
+	line := config.Release()
 	args := &infra.OpenHandsAppArgs{
-		Release:  release,
-		Images:   infra.Images{App: image(config.App.Image, registry, release.Image)},
+		Release:  line,
+		Images:   infra.Images{App: image(config.App.Image, registry, line.Image)},
 		Database: infra.Database{Host: database.Host, Name: database.Database, User: database.User, Password: database.Password, Range: config.Ranges().Peering},
 		Bucket:   bucket.Name,
 		Identity: infra.Identity{Namespace: appNamespace, ServiceAccountName: appKSA, GoogleServiceAccount: identity.Email},
@@ -261,7 +261,7 @@ func appArgs(config *stacks.Config, cluster *infra.GkeCluster, registry *infra.R
 		args.RemoteRuntime = &infra.RemoteRuntime{URL: config.App.RemoteRuntimeURL, APIKey: secret(config.SandboxAPIKey)}
 		return args
 	}
-	args.Images.Sandbox = image(config.App.SandboxImage, registry, release.SandboxImage)
+	args.Images.Sandbox = image(config.App.SandboxImage, registry, line.SandboxImage)
 	s := config.Sandboxes
 	args.Sandboxes = &infra.Sandboxes{
 		Namespace: sandboxNamespace, Max: s.Max, CPURequest: s.CPURequest, MemoryGiB: s.MemoryRequest, CPULimit: s.CPULimit, VolumeGiB: s.VolumeGiB,
@@ -280,7 +280,7 @@ func secret(value string) pulumi.StringOutput {
 
 // repository is an image's reference without tag and digest, and with what separates the one or the other.
 func repository(image pulumi.StringInput, separator string) pulumi.StringOutput {
-	return image.ToStringOutput().ApplyT(func(reference string) string { return openhands.Repository(reference) + separator }).(pulumi.StringOutput)
+	return image.ToStringOutput().ApplyT(func(reference string) string { return release.Repository(reference) + separator }).(pulumi.StringOutput)
 }
 
 // exposure is none where the application is reached by port-forward.

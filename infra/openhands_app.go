@@ -9,7 +9,7 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"openhands-gcp/openhands"
+	"openhands-gcp/release"
 )
 
 const openHandsAppType = "openhands:k8s:OpenHandsApp"
@@ -63,7 +63,7 @@ type RemoteRuntime struct {
 
 // OpenHandsAppArgs are the arguments of NewOpenHandsApp. One of Sandboxes and RemoteRuntime is set, by the release's runtime.
 type OpenHandsAppArgs struct {
-	Release  openhands.Release
+	Release  release.Release
 	Images   Images
 	Database Database
 	Bucket   pulumi.StringInput // name of the bucket of the file store
@@ -134,7 +134,7 @@ func (args *OpenHandsAppArgs) validate(name string) error {
 		check.require(s.ImagePrefixes != nil, "sandboxes.imagePrefixes is required")
 	}
 	for name := range args.ExtraEnv {
-		if err := openhands.CheckExtraEnv(name); err != nil {
+		if err := release.CheckVariable(name); err != nil {
 			check.require(false, "extra environment: %s %v", name, err)
 		}
 	}
@@ -285,7 +285,7 @@ func (c *OpenHandsApp) newDeployment(ctx *pulumi.Context, name string, args *Ope
 	return appsv1.NewDeployment(ctx, name, &appsv1.DeploymentArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace, Labels: pulumi.ToStringMap(serverLabels)},
 		Spec: &appsv1.DeploymentSpecArgs{
-			Replicas: pulumi.Int(1), // openhands.OneReplica
+			Replicas: pulumi.Int(1), // release.OneReplica
 			// The old pod first: two must not have the conversations at the same time.
 			Strategy: &appsv1.DeploymentStrategyArgs{Type: pulumi.String("Recreate")},
 			Selector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.ToStringMap(serverLabels)},

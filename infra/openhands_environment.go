@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"openhands-gcp/openhands"
+	"openhands-gcp/release"
 )
 
 // environment is what the server reads: the names of two ConfigMaps (variables, launcher) and a Secret, and a checksum of all.
@@ -65,7 +65,7 @@ func (c *OpenHandsApp) newEnvironment(ctx *pulumi.Context, name string, args *Op
 // variables are those that are no secret.
 func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 	v := pulumi.StringMap{
-		"FILE_STORE":             pulumi.String(openhands.FileStore),
+		"FILE_STORE":             pulumi.String(release.FileStore),
 		"OH_PERSISTENCE_DIR":     pulumi.String(args.Release.StatePath),
 		"DB_HOST":                args.Database.Host,
 		"DB_PORT":                pulumi.String("5432"),
@@ -92,7 +92,7 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 	}
 	if s := args.Sandboxes; s != nil {
 		maps.Copy(v, pulumi.StringMap{
-			"RUNTIME":                            pulumi.String(openhands.Kubernetes),
+			"RUNTIME":                            pulumi.String(release.Kubernetes),
 			"SANDBOX_RUNTIME_CONTAINER_IMAGE":    args.Images.Sandbox,
 			"MAX_CONCURRENT_CONVERSATIONS":       pulumi.Sprintf("%d", s.Max),
 			"KUBERNETES_NAMESPACE":               pulumi.String(s.Namespace),
@@ -109,7 +109,7 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 	}
 	if r := args.RemoteRuntime; r != nil {
 		maps.Copy(v, pulumi.StringMap{
-			"RUNTIME":                        pulumi.String(openhands.Remote),
+			"RUNTIME":                        pulumi.String(release.Remote),
 			"SANDBOX_REMOTE_RUNTIME_API_URL": pulumi.String(r.URL),
 			"MAX_CONCURRENT_CONVERSATIONS":   pulumi.Sprintf("%d", args.Conversations),
 		})

@@ -9,7 +9,7 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"openhands-gcp/openhands"
+	"openhands-gcp/release"
 )
 
 // launcherScript starts the server; its first lines say what it does before that.
@@ -29,13 +29,13 @@ const (
 const keepAliveSeconds = 620
 
 // newLauncher writes the launcher, and what it has to know of the release, into a ConfigMap. It returns that, and its content.
-func (c *OpenHandsApp) newLauncher(ctx *pulumi.Context, name string, release openhands.Release, namespace pulumi.StringInput) (
+func (c *OpenHandsApp) newLauncher(ctx *pulumi.Context, name string, line release.Release, namespace pulumi.StringInput) (
 	configMapName pulumi.StringInput, files pulumi.StringMap, err error,
 ) {
 	known, err := json.MarshalIndent(struct {
-		openhands.Launch
+		release.Launch
 		KeepAliveSeconds int `json:"keepAliveSeconds"`
-	}{release.Launch, keepAliveSeconds}, "", "  ")
+	}{line.Launch, keepAliveSeconds}, "", "  ")
 	if err != nil {
 		return nil, nil, fmt.Errorf("facts of the release: %w", err)
 	}

@@ -5,27 +5,27 @@ import (
 	"net/netip"
 	"net/url"
 
-	"openhands-gcp/openhands"
+	"openhands-gcp/release"
 )
 
 // Release is the configured release. The zero Release where validate has a problem with it to report.
-func (c *Config) Release() openhands.Release {
-	release, err := openhands.Lookup(c.App.Release, openhands.Runtime(c.App.Runtime))
+func (c *Config) Release() release.Release {
+	line, err := release.Lookup(c.App.Release, release.Runtime(c.App.Runtime))
 	if err != nil {
-		return openhands.Release{}
+		return release.Release{}
 	}
-	return release
+	return line
 }
 
 // RunsSandboxes says whether conversations run in pods of this cluster.
-func (c *Config) RunsSandboxes() bool { return c.App.Runtime == string(openhands.Kubernetes) }
+func (c *Config) RunsSandboxes() bool { return c.App.Runtime == string(release.Kubernetes) }
 
 func (c *Config) validateApp(report reporter) {
 	const key = "openhands:app."
-	release, err := openhands.Lookup(c.App.Release, openhands.Runtime(c.App.Runtime))
+	line, err := release.Lookup(c.App.Release, release.Runtime(c.App.Runtime))
 	for name := range c.App.ExtraEnv {
-		if err := openhands.CheckExtraEnv(name); err != nil {
-			report(key+"extraEnv."+name, "%v", err)
+		if err := release.CheckVariable(name); err != nil {
+			report(key+"extraEnv."+name, "%v: %s", err, insteadOf(name))
 		}
 	}
 	c.validateRuntime(report)
@@ -35,26 +35,26 @@ func (c *Config) validateApp(report reporter) {
 		return
 	}
 	if c.App.Image != "" {
-		if err := release.CheckAppImage(c.App.Image); err != nil {
-			report(key+"image", "%v", err)
+		if err := line.CheckAppImage(c.App.Image); err != nil {
+			report(key+"image", "%v. The release is that of openhands:app.release", err)
 		}
 	}
 	if c.App.SandboxImage != "" {
-		if err := release.CheckSandboxImage(c.App.SandboxImage); err != nil {
-			report(key+"sandboxImage", "%v", err)
+		if err := line.CheckSandboxImage(c.App.SandboxImage); err != nil {
+			report(key+"sandboxImage", "%v. The release is that of openhands:app.release", err)
 		}
 	}
 	// The server keeps a few connections for its administrators, and a rolling change of the database needs some more.
 	const reserved = 10
-	if budget := release.Connections + reserved; c.Database.MaxConnections < budget {
+	if budget := line.Connections + reserved; c.Database.MaxConnections < budget {
 		report("openhands:database.maxConnections", "is %d, but one process of OpenHands opens up to %d connections, and %d are kept for administration: write at least %d",
-			c.Database.MaxConnections, release.Connections, reserved, budget)
+			c.Database.MaxConnections, line.Connections, reserved, budget)
 	}
 }
 
 func (c *Config) validateRuntime(report reporter) {
 	const key = "openhands:app."
-	remote := c.App.Runtime == string(openhands.Remote)
+	remote := c.App.Runtime == string(release.Remote)
 	for path, value := range map[string]string{key + "remoteRuntimeUrl": c.App.RemoteRuntimeURL, "openhands:sandboxApiKey": c.SandboxAPIKey} {
 		switch {
 		case remote && value == "":
@@ -89,19 +89,39 @@ func (c *Config) validateAppSize(report reporter) {
 	}
 }
 
+// instead are the keys that set a variable of the program.
+var instead = map[string]string{
+	"RUNTIME":                         "openhands:app.runtime",
+	"SANDBOX_RUNTIME_CONTAINER_IMAGE": "openhands:app.sandboxImage",
+	"MAX_CONCURRENT_CONVERSATIONS":    "openhands:sandboxes.max, which the quota and the node pool follow",
+	"SANDBOX_REMOTE_RUNTIME_API_URL":  "openhands:app.remoteRuntimeUrl",
+	"SANDBOX_API_KEY":                 "the secret openhands:sandboxApiKey",
+}
+
+// insteadOf says what to write instead of a variable that is refused.
+func insteadOf(variable string) string {
+	if key, ok := instead[variable]; ok {
+		return "set " + key
+	}
+	return "remove it"
+}
+
+// oneReplica answers who asks for more replicas.
+const oneReplica = release.OneReplica + ": there is no key for replicas or autoscaling. Sandboxes scale by nodes: raise openhands:sandboxes.max"
+
 // noState answers who asks for a disk of the server's.
 const noState = "the server keeps nothing on a disk: sessions, settings and secrets are in the bucket, the rest is in the database"
 
 // teachings are for keys that people expect and that do not exist, with the reason.
 var teachings = map[string]string{
-	"openhands:app.replicas":           openhands.OneReplica,
-	"openhands:app.autoscaling":        openhands.OneReplica,
-	"openhands:app.hpa":                openhands.OneReplica,
-	"openhands:app.minReplicas":        openhands.OneReplica,
-	"openhands:app.maxReplicas":        openhands.OneReplica,
+	"openhands:app.replicas":           oneReplica,
+	"openhands:app.autoscaling":        oneReplica,
+	"openhands:app.hpa":                oneReplica,
+	"openhands:app.minReplicas":        oneReplica,
+	"openhands:app.maxReplicas":        oneReplica,
 	"openhands:app.stateSizeGb":        noState,
 	"openhands:app.regionalState":      noState,
-	"openhands:app.fileStore":          "there is one file store that keeps sessions: the program sets FILE_STORE=" + openhands.FileStore + " and FILE_STORE_PATH to its bucket. Any other value (gcs too) silently becomes memory",
+	"openhands:app.fileStore":          "there is one file store that keeps sessions: the program sets FILE_STORE=" + release.FileStore + " and FILE_STORE_PATH to its bucket. Any other value (gcs too) silently becomes memory",
 	"openhands:app.bucket":             "the bucket is the program's own, and its name is generated: FILE_STORE_PATH",
 	"openhands:exposure.iap":           "Identity-Aware Proxy is always on: write openhands:exposure.login.members. Whoever really wants no login finds the key in docs/configuration.md",
 	"openhands:exposure.login.enabled": "the login is always on with mode gateway: write openhands:exposure.login.members",

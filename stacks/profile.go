@@ -1,6 +1,6 @@
 package stacks
 
-import "openhands-gcp/openhands"
+import "openhands-gcp/release"
 
 // Defaults returns every default of a profile. A stack file overrides single values.
 func Defaults(profile Profile) Config {
@@ -28,7 +28,7 @@ func devDefaults() Config {
 			Maintenance:    Maintenance{Days: []string{"SA", "SU"}, StartHour: 2, Hours: 6},
 			AppPool:        AppPool{MachineType: "e2-standard-2", MinNodes: 1, MaxNodes: 2},
 		},
-		App:       App{Release: openhands.DefaultRelease, Runtime: string(openhands.Kubernetes), CPURequest: 0.5, MemoryGiB: 2},
+		App:       App{Release: release.DefaultRelease, Runtime: string(release.Kubernetes), CPURequest: 0.5, MemoryGiB: 2},
 		Sandboxes: Sandboxes{Max: 3, CPURequest: 1, MemoryRequest: 2, CPULimit: 2, VolumeGiB: 10, Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true}, KeepUnusedVolumeDays: 30},
 		Database: Database{
 			Version:        "POSTGRES_15",

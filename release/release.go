@@ -1,4 +1,4 @@
-package openhands
+package release
 
 import (
 	"fmt"
@@ -37,8 +37,6 @@ type Release struct {
 	Launch          Launch
 	// StopSeconds is how long a pod may take to stop.
 	StopSeconds int
-	// SingleProcess is set where a second replica would lose conversations. All releases run in one replica, for there is no key for more yet.
-	SingleProcess bool
 
 	// Connections is what one process may open to the database: a pool of 25 and 10 more, once for synchronous and once for asynchronous code.
 	Connections int
@@ -47,7 +45,7 @@ type Release struct {
 	StartupPath, LivenessPath, ReadinessPath string
 }
 
-// Launch is what the launcher (infra/openhands_launcher.py) has to know of a release, as it reads it.
+// Launch is what the launcher (infra/app/launcher.py) has to know of a release, as it reads it.
 type Launch struct {
 	// Imports are modules that must be imported before the server reads its configuration.
 	Imports []string `json:"imports,omitempty"`
@@ -75,7 +73,7 @@ var migration010 = Migration{Instead: `CREATE INDEX IF NOT EXISTS ix_event_callb
 
 // OneReplica is why there is one replica: with the default release, conversations live in the memory of the process
 // (openhands/server/conversation_manager/standalone_conversation_manager.py).
-const OneReplica = "conversations live in the memory of one process, and a second replica would lose them: there is no key for replicas or autoscaling. Sandboxes scale by nodes: raise openhands:sandboxes.max"
+const OneReplica = "conversations live in the memory of one process, and a second replica would lose them"
 
 // releases are the supported ones, the older first: a release starts on the database of the one before. Each was run (tests/app). Agent Canvas, the
 // all-in-one image, is another shape (a StatefulSet without sandboxes) and not among them.
@@ -104,8 +102,7 @@ var releases = []Release{
 			// (openhands/runtime/impl/kubernetes/kubernetes_runtime.py).
 			StopsAtOnce: true,
 		},
-		StopSeconds:   5,
-		SingleProcess: true,
+		StopSeconds: 5,
 	},
 	{
 		// The last release of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
@@ -153,7 +150,7 @@ func (r Release) CheckAppImage(reference string) error {
 		return err
 	}
 	if _, tag, digest := split(reference); digest == "" && !r.tags.MatchString(tag) {
-		return fmt.Errorf("%s is not of the line of release %s: its tag must match %s, or set openhands:app.release", reference, r.Version, r.tags)
+		return fmt.Errorf("%s is not of the line of release %s: its tag must match %s", reference, r.Version, r.tags)
 	}
 	return nil
 }

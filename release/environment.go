@@ -1,6 +1,7 @@
-package openhands
+package release
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -8,7 +9,8 @@ import (
 	"strings"
 )
 
-// Kinds of file stores. Any other value silently becomes memory, and every session is lost at the next restart (openhands/storage/__init__.py).
+// FileStore is the kind of file store. Any other value but local and s3 silently becomes memory, and every session is lost at the next restart
+// (openhands/storage/__init__.py).
 const FileStore = "google_cloud"
 
 // never are variables that break the open-source image, with the reason.
@@ -25,20 +27,15 @@ var never = map[string]string{
 	"DB_POOL_SIZE":              "it is ignored; the size of the pool is fixed, and the connection budget counts with it",
 }
 
-// reasons are for owned variables that people try to set, with what would happen.
+// reasons are for variables of the program that people try to set, with what another value would do.
 var reasons = map[string]string{
-	"FILE_STORE":                      "any value but local, s3 and google_cloud silently becomes memory (gcs too), and every session is lost at the next restart",
-	"FILE_STORE_PATH":                 "it is the name of the bucket, and with another value the server asks for a bucket that does not exist, and dies",
-	"RUNTIME":                         "set openhands:app.runtime",
-	"SANDBOX_RUNTIME_CONTAINER_IMAGE": "set openhands:app.sandboxImage",
-	"MAX_CONCURRENT_CONVERSATIONS":    "set openhands:sandboxes.max, which the quota and the node pool follow",
-	"SANDBOX_REMOTE_RUNTIME_API_URL":  "set openhands:app.remoteRuntimeUrl",
-	"SANDBOX_API_KEY":                 "set the secret openhands:sandboxApiKey",
-	"SANDBOX_USER_ID":                 "any value but 0 makes the image look for a Docker socket, and die",
-	"OH_SANDBOX_KIND":                 "any other value builds a Docker client, and the list of conversations answers 500",
-	"OH_SANDBOX_SPEC_KIND":            "any other value builds a Docker client, and the list of conversations answers 500",
-	"OH_PERSISTENCE_DIR":              "it is the directory that the server can write to",
-	"ENABLE_V1":                       "with the newer interface on, whoever is logged in starts an agent in the server's own pod, with the server's secrets",
+	"FILE_STORE":           "any value but local, s3 and google_cloud silently becomes memory (gcs too), and every session is lost at the next restart",
+	"FILE_STORE_PATH":      "it is the name of the bucket, and with another value the server asks for a bucket that does not exist, and dies",
+	"SANDBOX_USER_ID":      "any value but 0 makes the image look for a Docker socket, and die",
+	"OH_SANDBOX_KIND":      "any other value builds a Docker client, and the list of conversations answers 500",
+	"OH_SANDBOX_SPEC_KIND": "any other value builds a Docker client, and the list of conversations answers 500",
+	"OH_PERSISTENCE_DIR":   "it is the directory that the server can write to",
+	"ENABLE_V1":            "with the newer interface on, whoever is logged in starts an agent in the server's own pod, with the server's secrets",
 }
 
 // owned are the variables that the program sets, with the runtime kubernetes or remote. Those of single releases are in the table of releases.
@@ -58,7 +55,7 @@ var owned = func() []string {
 var reservedPrefixes = map[string]string{
 	"OH_":      "variables that begin with OH_ are the server's own configuration, which the program sets as a whole",
 	"DB_":      "the database is the program's own",
-	"SANDBOX_": "the sandboxes are the program's own: see openhands:sandboxes",
+	"SANDBOX_": "the sandboxes are the program's own",
 	"GOOGLE_":  "the server is known to Google by its Kubernetes service account, which other credentials would replace",
 	"PYTHON":   "it changes the interpreter under the server",
 	"LD_":      "it changes what the server loads",
@@ -70,10 +67,11 @@ const kubernetesPrefix = "KUBERNETES_"
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// CheckExtraEnv refuses a variable of the user's that would override one of the program's or break the server.
-func CheckExtraEnv(name string) error {
+// CheckVariable refuses a variable of the user's that would override one of the program's or break the server. The error completes a sentence that begins
+// with the variable's name.
+func CheckVariable(name string) error {
 	if !variable.MatchString(name) {
-		return fmt.Errorf("is not the name of an environment variable")
+		return errors.New("is not the name of an environment variable")
 	}
 	if why, broken := never[name]; broken {
 		return fmt.Errorf("must not be set: %s", why)
@@ -89,5 +87,5 @@ func CheckExtraEnv(name string) error {
 	if why, known := reasons[name]; known {
 		return fmt.Errorf("is set by the program: %s", why)
 	}
-	return fmt.Errorf("is set by the program itself: remove it")
+	return errors.New("is set by the program")
 }
