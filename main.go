@@ -13,21 +13,11 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"openhands-gcp/infra"
-	"openhands-gcp/release"
+	"openhands-gcp/infra/app"
 	"openhands-gcp/stacks"
 )
 
-// What the network, the cluster and the application must agree on.
-const (
-	name             = "openhands" // instance name of every component
-	nodeTag          = "openhands-node"
-	appNamespace     = "openhands"
-	appKSA           = "openhands"
-	sandboxNamespace = "openhands-sandboxes"
-
-	databaseName = "openhands"
-	databaseUser = "openhands"
-)
+const name = "openhands" // of every component
 
 func main() {
 	source := &stacks.Source{}
@@ -53,104 +43,89 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 				return err
 			}
 		}
-		providers, err := newProviders(ctx, config)
-		if err != nil {
-			return err
-		}
-
-		services, err := infra.NewProjectServices(ctx, name, &infra.ProjectServicesArgs{LoadBalancer: config.Exposed(), DNS: config.Exposure.DNSZone != ""}, providers)
-		if err != nil {
-			return err
-		}
-		ready := services.Enabled()
-
-		network, err := infra.NewNetwork(ctx, name, networkArgs(config), providers, ready)
-		if err != nil {
-			return err
-		}
-		cluster, err := infra.NewGkeCluster(ctx, name, clusterArgs(config, services, network), providers, ready)
-		if err != nil {
-			return err
-		}
-		registry, err := infra.NewRegistry(ctx, name, &infra.RegistryArgs{
-			Location:                config.Region,
-			RepositoryPrefix:        config.RepositoryPrefix(),
-			KeepNewest:              config.Registry.KeepNewest,
-			DeleteUntaggedAfterDays: config.Registry.DeleteUntaggedAfterDays,
-			ImmutableTags:           config.Registry.ImmutableTags,
-			Protect:                 config.Protect(config.Registry.DeletionProtection),
-			Reader:                  cluster.NodeMember,
-		}, providers, ready)
-		if err != nil {
-			return err
-		}
-		identity, err := infra.NewWorkloadIdentity(ctx, name, &infra.WorkloadIdentityArgs{
-			AccountID:          config.AppAccountID(),
-			DisplayName:        "OpenHands application",
-			Namespace:          appNamespace,
-			ServiceAccountName: appKSA,
-			WorkloadPool:       cluster.WorkloadPool,
-		}, providers, ready)
-		if err != nil {
-			return err
-		}
-		database, err := infra.NewCloudSqlPostgres(ctx, name, databaseArgs(config, network), providers, ready)
-		if err != nil {
-			return err
-		}
-		bucket, err := infra.NewStorageBucket(ctx, name, &infra.StorageBucketArgs{
-			Location:       config.BucketLocation(),
-			SoftDeleteDays: config.Bucket.SoftDeleteDays,
-			OldVersionDays: config.Bucket.OldVersionDays,
-			Protect:        config.Protect(config.Bucket.DeletionProtection),
-			Writer:         identity.Member,
-		}, providers, ready)
-		if err != nil {
-			return err
-		}
-
-		kubernetes, err := newKubernetesProvider(ctx, cluster)
-		if err != nil {
-			return err
-		}
-		app, err := infra.NewOpenHandsApp(ctx, name, appArgs(config, cluster, registry, database, bucket, identity), providers, kubernetes, cluster.Ready(), bucket.Writable(), identity.Bound())
-		if err != nil {
-			return err
-		}
-
-		_, err = infra.NewObservability(ctx, name, &infra.ObservabilityArgs{
-			Title:            "OpenHands " + config.Stack,
-			Emails:           config.Observability.NotificationEmails,
-			Labels:           pulumi.ToStringMap(config.AllLabels()),
-			Project:          config.Project,
-			Cluster:          cluster.Name,
-			Namespace:        app.Namespace,
-			Deployment:       app.Deployment,
-			DatabaseInstance: database.InstanceName,
-		}, providers, ready)
-		if err != nil {
-			return err
-		}
-
-		ctx.Export("url", app.URL)
-		ctx.Export("dnsRecords", app.DNSRecords)
-		ctx.Export("appNamespace", app.Namespace)
-		ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward service/%s %d:%d", app.Namespace, app.Service, app.Port, app.Port))
-		ctx.Export("clusterName", cluster.Name)
-		ctx.Export("clusterLocation", cluster.Location)
-		ctx.Export("credentialsCommand", cluster.CredentialsCommand)
-		ctx.Export("kubeconfig", cluster.Kubeconfig)
-		ctx.Export("databaseInstance", database.InstanceName)
-		ctx.Export("databaseHost", database.Host)
-		ctx.Export("databaseName", database.Database)
-		ctx.Export("databaseUser", database.User)
-		ctx.Export("databasePassword", database.Password)
-		ctx.Export("bucketName", bucket.Name)
-		ctx.Export("imagePrefix", registry.ImagePrefix)
-		ctx.Export("ghcrPrefix", registry.GHCRPrefix)
-		ctx.Export("appServiceAccount", identity.Email)
-		return nil
+		return install(ctx, config)
 	}
+}
+
+// install creates the components from the ground up. Each takes what it needs from those above it.
+func install(ctx *pulumi.Context, config *stacks.Config) error {
+	providers, err := newProviders(ctx, config)
+	if err != nil {
+		return err
+	}
+	services, err := infra.NewProjectServices(ctx, name, config.ProjectServicesArgs(), providers)
+	if err != nil {
+		return err
+	}
+	ready := services.Ready()
+	network, err := infra.NewNetwork(ctx, name, config.NetworkArgs(), providers, ready)
+	if err != nil {
+		return err
+	}
+	cluster, err := infra.NewGkeCluster(ctx, name, config.GkeClusterArgs(services, network), providers, ready)
+	if err != nil {
+		return err
+	}
+	registry, err := infra.NewRegistry(ctx, name, config.RegistryArgs(cluster), providers, ready)
+	if err != nil {
+		return err
+	}
+	identity, err := infra.NewWorkloadIdentity(ctx, name, config.WorkloadIdentityArgs(cluster), providers, ready)
+	if err != nil {
+		return err
+	}
+	database, err := infra.NewCloudSqlPostgres(ctx, name, config.CloudSqlPostgresArgs(network), providers, ready)
+	if err != nil {
+		return err
+	}
+	bucket, err := infra.NewStorageBucket(ctx, name, config.StorageBucketArgs(identity), providers, ready)
+	if err != nil {
+		return err
+	}
+	kubernetes, err := newKubernetesProvider(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	google := stacks.Google{Cluster: cluster, Registry: registry, Database: database, Bucket: bucket, Identity: identity}
+	after := []pulumi.ResourceOption{providers, kubernetes, cluster.Ready(), bucket.Ready(), identity.Ready()}
+	if config.Exposed() {
+		google.Entrance, err = infra.NewEntrance(ctx, name, config.EntranceArgs(), providers, ready)
+		if err != nil {
+			return err
+		}
+		after = append(after, google.Entrance.Ready())
+	}
+	application, err := app.NewOpenHandsApp(ctx, name, config.OpenHandsAppArgs(google), after...)
+	if err != nil {
+		return err
+	}
+	if _, err := infra.NewObservability(ctx, name, config.ObservabilityArgs(cluster, application, database), providers, ready); err != nil {
+		return err
+	}
+	export(ctx, google, application)
+	return nil
+}
+
+// export gives people, and other stacks, the names of what was created.
+func export(ctx *pulumi.Context, google stacks.Google, application *app.OpenHandsApp) {
+	ctx.Export("url", application.URL)
+	ctx.Export("dnsRecords", google.DNSRecords())
+	ctx.Export("appNamespace", application.Namespace)
+	ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward service/%s %[3]d:%[3]d",
+		application.Namespace, application.Service, application.Port))
+	ctx.Export("clusterName", google.Cluster.Name)
+	ctx.Export("clusterLocation", google.Cluster.Location)
+	ctx.Export("credentialsCommand", google.Cluster.CredentialsCommand)
+	ctx.Export("kubeconfig", google.Cluster.Kubeconfig)
+	ctx.Export("databaseInstance", google.Database.InstanceName)
+	ctx.Export("databaseHost", google.Database.Host)
+	ctx.Export("databaseName", google.Database.Database)
+	ctx.Export("databaseUser", google.Database.User)
+	ctx.Export("databasePassword", google.Database.Password)
+	ctx.Export("bucketName", google.Bucket.Name)
+	ctx.Export("imagePrefix", google.Registry.ImagePrefix)
+	ctx.Export("ghcrPrefix", google.Registry.GHCRPrefix)
+	ctx.Export("appServiceAccount", google.Identity.Email)
 }
 
 // newProviders builds the explicit providers that all components inherit. Default providers are disabled in Pulumi.yaml: they would take whatever
@@ -186,166 +161,4 @@ func newKubernetesProvider(ctx *pulumi.Context, cluster *infra.GkeCluster) (pulu
 		return nil, fmt.Errorf("provider kubernetes: %w", err)
 	}
 	return pulumi.Providers(provider), nil
-}
-
-func networkArgs(config *stacks.Config) *infra.NetworkArgs {
-	ranges := config.Ranges()
-	args := &infra.NetworkArgs{
-		Region:          config.Region,
-		NodesCIDR:       ranges.Nodes,
-		PodsCIDR:        ranges.Pods,
-		ServicesCIDR:    ranges.Services,
-		PeeringCIDR:     ranges.Peering,
-		FlowLogSampling: config.Network.FlowLogSampling,
-		NodeTag:         nodeTag,
-	}
-	if config.Exposed() {
-		args.LoadBalancerPort = config.Release().Port
-	}
-	return args
-}
-
-func clusterArgs(config *stacks.Config, services *infra.ProjectServices, network *infra.Network) *infra.GkeClusterArgs {
-	c := config.Cluster
-	return &infra.GkeClusterArgs{
-		Project:           config.Project,
-		Location:          config.ClusterLocation(),
-		MinVersion:        c.MinVersion,
-		ReleaseChannel:    c.ReleaseChannel,
-		Maintenance:       infra.Maintenance(c.Maintenance),
-		ConnectGateway:    connectGateway(c.Access, services),
-		PublicEndpoint:    publicEndpoint(config),
-		AppPool:           infra.AppPool(c.AppPool),
-		SandboxPool:       sandboxPool(config),
-		NodeAccountID:     config.NodeAccountID(),
-		NodeTag:           nodeTag,
-		Protect:           config.Protect(c.DeletionProtection),
-		FQDNNetworkPolicy: c.FQDNNetworkPolicy,
-		Labels:            pulumi.ToStringMap(config.AllLabels()),
-		ControlPlaneCIDR:  config.Ranges().ControlPlane,
-		Network:           network.NetworkID,
-		Subnetwork:        network.SubnetworkID,
-		PodsRangeName:     network.PodsRangeName,
-		ServicesRangeName: network.ServicesRangeName,
-	}
-}
-
-func sandboxPool(config *stacks.Config) *infra.SandboxPool {
-	if !config.RunsSandboxes() {
-		return nil
-	}
-	return &infra.SandboxPool{MachineType: config.Sandboxes.Pool.MachineType, MaxNodes: config.SandboxNodes(), Spot: config.Sandboxes.Pool.Spot}
-}
-
-func appArgs(config *stacks.Config, cluster *infra.GkeCluster, registry *infra.Registry, database *infra.CloudSqlPostgres, bucket *infra.StorageBucket, identity *infra.WorkloadIdentity) *infra.OpenHandsAppArgs {
-	line := config.Release()
-	args := &infra.OpenHandsAppArgs{
-		Release:  line,
-		Images:   infra.Images{App: image(config.App.Image, registry, line.Image)},
-		Database: infra.Database{Host: database.Host, Name: database.Database, User: database.User, Password: database.Password, Range: config.Ranges().Peering},
-		Bucket:   bucket.Name,
-		Identity: infra.Identity{Namespace: appNamespace, ServiceAccountName: appKSA, GoogleServiceAccount: identity.Email},
-
-		Conversations: config.Sandboxes.Max,
-		CPURequest:    config.App.CPURequest,
-		MemoryGiB:     config.App.MemoryGiB,
-		NodePool:      infra.AppPoolName,
-		Exposure:      exposure(config),
-		ExtraEnv:      config.App.ExtraEnv,
-
-		NotPublic:          stacks.NotPublic,
-		ControlPlaneCIDR:   config.Ranges().ControlPlane,
-		PublicControlPlane: cluster.PublicAddress,
-	}
-	if !config.RunsSandboxes() {
-		args.RemoteRuntime = &infra.RemoteRuntime{URL: config.App.RemoteRuntimeURL, APIKey: secret(config.SandboxAPIKey)}
-		return args
-	}
-	args.Images.Sandbox = image(config.App.SandboxImage, registry, line.SandboxImage)
-	s := config.Sandboxes
-	args.Sandboxes = &infra.Sandboxes{
-		Namespace: sandboxNamespace, Max: s.Max, CPURequest: s.CPURequest, MemoryGiB: s.MemoryRequest, CPULimit: s.CPULimit, VolumeGiB: s.VolumeGiB,
-		NodePool: infra.SandboxPoolName, PoolTaint: infra.SandboxTaint, Warm: s.Warm,
-		// Own images, and the sandbox image's own repository with whatever tag.
-		ImagePrefixes:  pulumi.StringArray{pulumi.Sprintf("%s/", registry.ImagePrefix), repository(args.Images.Sandbox, ":"), repository(args.Images.Sandbox, "@")},
-		AllowedDomains: s.Egress.AllowedDomains, AllowedRanges: config.AllowedRanges(),
-		MaxVolumes: config.MaxVolumes(), KeepUnusedVolumeDays: s.KeepUnusedVolumeDays,
-	}
-	return args
-}
-
-func secret(value string) pulumi.StringOutput {
-	return pulumi.ToSecret(pulumi.String(value)).(pulumi.StringOutput)
-}
-
-// repository is an image's reference without tag and digest, and with what separates the one or the other.
-func repository(image pulumi.StringInput, separator string) pulumi.StringOutput {
-	return image.ToStringOutput().ApplyT(func(reference string) string { return release.Repository(reference) + separator }).(pulumi.StringOutput)
-}
-
-// exposure is none where the application is reached by port-forward.
-func exposure(config *stacks.Config) *infra.Exposure {
-	if !config.Exposed() {
-		return nil
-	}
-	e := config.Exposure
-	exposure := &infra.Exposure{
-		Host: e.Host, DNSZone: e.DNSZone,
-		Armor: infra.Armor{
-			RequestsPerMinute: e.Armor.RequestsPerMinute, AllowedRanges: e.Armor.AllowedRanges, DeniedRanges: e.Armor.DeniedRanges,
-			AdaptiveProtection: e.Armor.AdaptiveProtection, WAFRules: e.Armor.WAFRules, EnforceWAF: e.Armor.WAFEnforce,
-		},
-	}
-	if !e.OpenToEveryoneWithoutLogin {
-		exposure.Login = &infra.Login{Members: e.Login.Members}
-		if e.Login.ClientID != "" {
-			exposure.Login.ClientID, exposure.Login.ClientSecret = e.Login.ClientID, secret(config.IAPClientSecret)
-		}
-	}
-	return exposure
-}
-
-// image is the configured image, or the release's through the mirror.
-func image(configured string, registry *infra.Registry, released string) pulumi.StringInput {
-	if configured != "" {
-		return pulumi.String(configured)
-	}
-	return pulumi.Sprintf("%s/%s", registry.GHCRPrefix, released)
-}
-
-func connectGateway(access stacks.Access, services *infra.ProjectServices) *infra.ConnectGateway {
-	if !access.ConnectGateway.Enabled {
-		return nil
-	}
-	return &infra.ConnectGateway{Members: access.ConnectGateway.Members, ProjectNumber: services.ProjectNumber}
-}
-
-func publicEndpoint(config *stacks.Config) *infra.PublicEndpoint {
-	if config.Cluster.Access.PublicEndpoint == nil {
-		return nil
-	}
-	return &infra.PublicEndpoint{AuthorizedRanges: config.AuthorizedRanges()}
-}
-
-func databaseArgs(config *stacks.Config, network *infra.Network) *infra.CloudSqlPostgresArgs {
-	d := config.Database
-	return &infra.CloudSqlPostgresArgs{
-		Region:           config.Region,
-		Version:          d.Version,
-		Tier:             d.Tier,
-		Database:         databaseName,
-		User:             databaseUser,
-		HighAvailability: d.HighAvailability,
-		MaxConnections:   d.MaxConnections,
-		DiskSizeGB:       d.DiskSizeGB,
-		DiskLimitGB:      d.DiskLimitGB,
-		RetainedBackups:  d.Backups.Retained,
-		BackupStartTime:  d.Backups.StartTime,
-		PointInTimeDays:  d.Backups.PointInTimeDays,
-		MaintenanceDay:   d.Maintenance.Day,
-		MaintenanceHour:  d.Maintenance.Hour,
-		Protect:          config.Protect(d.DeletionProtection),
-		Labels:           pulumi.ToStringMap(config.AllLabels()),
-		PrivateNetwork:   network.PrivateServicesNetworkID,
-	}
 }

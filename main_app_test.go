@@ -170,7 +170,7 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		{"sandboxes that are not validated", "ValidatingAdmissionPolicyBinding", "openhands-sandboxes", setInput("spec.validationActions[0]", "Audit"), "no policy refuses wrong pods"},
 		{"Ingresses that are not validated", "ValidatingAdmissionPolicy", "openhands-ingresses", setInput("spec.failurePolicy", "Ignore"), "no policy refuses wrong ingresses"},
 		{"quota that differs", "ResourceQuota", "openhands-sandboxes", setInput("spec.hard.pods", "2"), "the quota is of \"2\" pods"},
-		{"no default IngressClass", "IngressClass", "openhands-unserved", setInput("metadata.annotations[\"ingressclass.kubernetes.io/is-default-class\"]", "false"), "public load balancer"},
+		{"no default IngressClass", "IngressClass", "default-ingress-class", setInput("metadata.annotations[\"ingressclass.kubernetes.io/is-default-class\"]", "false"), "public load balancer"},
 		{"sandboxes under another level", "Namespace", "openhands-openhands-sandboxes", setInput("metadata.labels[\"pod-security.kubernetes.io/enforce\"]", "privileged"), "not baseline"},
 
 		// What the API server refuses.

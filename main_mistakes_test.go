@@ -53,7 +53,8 @@ func spoiledIn(t *testing.T, stack string, config map[string]string, typ, name s
 	hit := false
 	mocks, err := deployed(t, stack, config, func(m *rehearsal.Mocks, _ *pulumi.RunInfo) {
 		m.Spoil = func(gotType, gotName string, inputs resource.PropertyMap) {
-			if gotName == name && strings.HasSuffix(gotType, ":"+typ) {
+			component := strings.HasPrefix(gotType, "openhands:")
+			if !component && gotName == name && strings.HasSuffix(gotType, ":"+typ) {
 				hit = true
 				spoil(inputs)
 			}

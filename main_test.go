@@ -74,7 +74,7 @@ func graphOf(t *testing.T, mocks *rehearsal.Mocks) *rehearsal.Graph {
 func find(t *testing.T, mocks *rehearsal.Mocks, typ, name string) rehearsal.Registered {
 	t.Helper()
 	for _, r := range mocks.Resources() {
-		if r.Name() == name && strings.HasSuffix(r.Type, ":"+typ) {
+		if r.Custom && r.Name() == name && strings.HasSuffix(r.Type, ":"+typ) {
 			return r
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/sql"
 	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 const cloudSqlPostgresType = "openhands:gcp:CloudSqlPostgres"
@@ -20,8 +22,8 @@ type CloudSqlPostgresArgs struct {
 
 	HighAvailability bool // a standby in a second zone
 	MaxConnections   int  // the max_connections flag
-	DiskSizeGB       int  // size at creation, at least 10; it grows by itself
-	DiskLimitGB      int  // size at which it stops growing, 0 for none
+	DiskSizeGiB      int  // size at creation, at least 10; it grows by itself
+	DiskLimitGiB     int  // size at which it stops growing, 0 for none
 
 	RetainedBackups int    // daily backups that are kept, at least 1
 	BackupStartTime string // start of the daily backup, HH:MM in UTC
@@ -44,35 +46,36 @@ type CloudSqlPostgres struct {
 	Database     pulumi.StringOutput `pulumi:"database"`
 	User         pulumi.StringOutput `pulumi:"user"`
 	Password     pulumi.StringOutput `pulumi:"password"` // secret
+
+	// MonitoringID is how Cloud Monitoring names the instance, in the label database_id: <project>:<instance>.
+	MonitoringID pulumi.StringOutput `pulumi:"monitoringId"`
+}
+
+func (args *CloudSqlPostgresArgs) validate(check *component.Check) {
+	check.Strings(map[string]string{
+		"region": args.Region, "version": args.Version, "tier": args.Tier, "database": args.Database, "user": args.User, "backupStartTime": args.BackupStartTime,
+	})
+	check.Inputs(map[string]pulumi.StringInput{"privateNetwork": args.PrivateNetwork})
+	check.Require(args.MaxConnections > 0, "maxConnections is required")
+	check.Require(args.DiskSizeGiB >= 10, "diskSizeGiB is %d: at least 10", args.DiskSizeGiB)
+	check.Require(args.DiskLimitGiB == 0 || args.DiskLimitGiB >= args.DiskSizeGiB,
+		"diskLimitGiB is %d: 0 for no limit, or at least diskSizeGiB (%d)", args.DiskLimitGiB, args.DiskSizeGiB)
+	check.Require(args.RetainedBackups >= 1, "retainedBackups is %d: at least 1", args.RetainedBackups)
+	check.Require(args.PointInTimeDays >= 0 && args.PointInTimeDays <= 7, "pointInTimeDays is %d: 0 to 7", args.PointInTimeDays)
+	check.Require(args.MaintenanceDay >= 1 && args.MaintenanceDay <= 7, "maintenanceDay is %d: 1 (Monday) to 7 (Sunday)", args.MaintenanceDay)
+	check.Require(args.MaintenanceHour >= 0 && args.MaintenanceHour <= 23, "maintenanceHour is %d: 0 to 23", args.MaintenanceHour)
 }
 
 // NewCloudSqlPostgres creates the instance, the database, and the user with a generated password. Clients must use TLS.
-func NewCloudSqlPostgres(ctx *pulumi.Context, name string, args *CloudSqlPostgresArgs, opts ...pulumi.ResourceOption) (*CloudSqlPostgres, error) {
-	check := checkArgs("cloud sql postgres", name)
-	for field, value := range map[string]string{
-		"region": args.Region, "version": args.Version, "tier": args.Tier, "database": args.Database, "user": args.User, "backupStartTime": args.BackupStartTime,
-	} {
-		check.require(value != "", "%s is required", field)
-	}
-	check.require(args.MaxConnections > 0, "maxConnections is required")
-	check.require(args.DiskSizeGB >= 10, "diskSizeGb is %d: at least 10", args.DiskSizeGB)
-	check.require(args.DiskLimitGB == 0 || args.DiskLimitGB >= args.DiskSizeGB, "diskLimitGb is %d: 0 for no limit, or at least diskSizeGb (%d)", args.DiskLimitGB, args.DiskSizeGB)
-	check.require(args.RetainedBackups >= 1, "retainedBackups is %d: at least 1", args.RetainedBackups)
-	check.require(args.PointInTimeDays >= 0 && args.PointInTimeDays <= 7, "pointInTimeDays is %d: 0 to 7", args.PointInTimeDays)
-	check.require(args.MaintenanceDay >= 1 && args.MaintenanceDay <= 7, "maintenanceDay is %d: 1 (Monday) to 7 (Sunday)", args.MaintenanceDay)
-	check.require(args.MaintenanceHour >= 0 && args.MaintenanceHour <= 23, "maintenanceHour is %d: 0 to 23", args.MaintenanceHour)
-	check.require(args.PrivateNetwork != nil, "privateNetwork is required")
-	if err := check.err(); err != nil {
-		return nil, err
-	}
-
+func NewCloudSqlPostgres(ctx *pulumi.Context, name string, args *CloudSqlPostgresArgs, opts ...pulumi.ResourceOption) (_ *CloudSqlPostgres, err error) {
+	defer component.Explain(&err, cloudSqlPostgresType, name)
 	c := &CloudSqlPostgres{}
-	if err := ctx.RegisterComponentResource(cloudSqlPostgresType, name, c, opts...); err != nil {
-		return nil, fmt.Errorf("cloud sql postgres %q: %w", name, err)
+	if err := component.Register(ctx, cloudSqlPostgresType, name, c, args, (*CloudSqlPostgresArgs).validate, opts...); err != nil {
+		return nil, err
 	}
 	instance, err := c.newInstance(ctx, name, args)
 	if err != nil {
-		return nil, fmt.Errorf("cloud sql postgres %q: create the instance: %w", name, err)
+		return nil, fmt.Errorf("create the instance: %w", err)
 	}
 	// PostgreSQL refuses to drop a user that owns objects, and a database in use: both are left to go with the instance.
 	const abandon = "ABANDON"
@@ -80,33 +83,35 @@ func NewCloudSqlPostgres(ctx *pulumi.Context, name string, args *CloudSqlPostgre
 		Instance:       instance.Name,
 		Name:           pulumi.String(args.Database),
 		DeletionPolicy: pulumi.String(abandon),
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("cloud sql postgres %q: create the database: %w", name, err)
+		return nil, fmt.Errorf("create the database: %w", err)
 	}
 	// RandomPassword, not RandomString: the latter's result is also its id, in clear in the state.
 	password, err := random.NewRandomPassword(ctx, name+"-password", &random.RandomPasswordArgs{
 		Length:  pulumi.Int(32),
 		Special: pulumi.Bool(false), // it travels in URLs
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("cloud sql postgres %q: generate the password: %w", name, err)
+		return nil, fmt.Errorf("generate the password: %w", err)
 	}
 	user, err := sql.NewUser(ctx, name+"-user", &sql.UserArgs{
 		Instance:       instance.Name,
 		Name:           pulumi.String(args.User),
 		Password:       password.Result,
 		DeletionPolicy: pulumi.String(abandon),
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("cloud sql postgres %q: create the user: %w", name, err)
+		return nil, fmt.Errorf("create the user: %w", err)
 	}
 
 	c.InstanceName, c.Host = instance.Name, instance.PrivateIpAddress
 	c.Database, c.User = database.Name, user.Name
 	c.Password = pulumi.ToSecret(password.Result).(pulumi.StringOutput)
+	c.MonitoringID = pulumi.Sprintf("%s:%s", instance.Project, instance.Name)
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"instanceName": c.InstanceName, "host": c.Host, "database": c.Database, "user": c.User, "password": c.Password,
+		"monitoringId": c.MonitoringID,
 	})
 }
 
@@ -139,9 +144,9 @@ func (c *CloudSqlPostgres) newInstance(ctx *pulumi.Context, name string, args *C
 			DeletionProtectionEnabled: pulumi.Bool(args.Protect), // the API's, which holds for the console too
 			UserLabels:                args.Labels,
 			DiskType:                  pulumi.String("PD_SSD"),
-			DiskSize:                  pulumi.Int(args.DiskSizeGB),
+			DiskSize:                  pulumi.Int(args.DiskSizeGiB),
 			DiskAutoresize:            pulumi.Bool(true),
-			DiskAutoresizeLimit:       pulumi.Int(args.DiskLimitGB),
+			DiskAutoresizeLimit:       pulumi.Int(args.DiskLimitGiB),
 			DatabaseFlags: sql.DatabaseInstanceSettingsDatabaseFlagArray{
 				&sql.DatabaseInstanceSettingsDatabaseFlagArgs{Name: pulumi.String("max_connections"), Value: pulumi.Sprintf("%d", args.MaxConnections)},
 			},
@@ -157,5 +162,5 @@ func (c *CloudSqlPostgres) newInstance(ctx *pulumi.Context, name string, args *C
 			InsightsConfig: &sql.DatabaseInstanceSettingsInsightsConfigArgs{QueryInsightsEnabled: pulumi.Bool(true)},
 		},
 		// A disk that has grown by itself is larger than diskSize, and a smaller diskSize would replace the database.
-	}, child(c, append(protectIf(args.Protect), pulumi.IgnoreChanges([]string{"settings.diskSize"}))...)...)
+	}, component.Child(c, append(component.ProtectIf(args.Protect), pulumi.IgnoreChanges([]string{"settings.diskSize"}))...)...)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/gkehub"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/projects"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 // connectGatewayRoles let a member use the Connect gateway, find the cluster there, and work with its objects.
@@ -16,17 +18,20 @@ var connectGatewayRoles = []string{"roles/gkehub.gatewayEditor", "roles/gkehub.v
 
 // newAccess sets the outputs by which people and the kubernetes provider reach the control plane. With both ways in place the Connect gateway is
 // the one that is used: it works from any address.
-func (c *GkeCluster) newAccess(ctx *pulumi.Context, name string, args *GkeClusterArgs, cluster *container.Cluster) error {
+func (c *GkeCluster) newAccess(ctx *pulumi.Context, name string, args *GkeClusterArgs, cluster *container.Cluster, project pulumi.StringInput) error {
 	if args.ConnectGateway != nil {
-		return c.newConnectGateway(ctx, name, args, cluster)
+		return c.newConnectGateway(ctx, name, args.ConnectGateway, cluster, project)
 	}
 	ca := cluster.MasterAuth.ClusterCaCertificate().Elem()
 	c.Kubeconfig = kubeconfig(cluster.Name, pulumi.Sprintf("https://%s", cluster.Endpoint), ca)
-	c.CredentialsCommand = pulumi.Sprintf("gcloud container clusters get-credentials %s --location=%s --project=%s", cluster.Name, cluster.Location, cluster.Project)
+	c.CredentialsCommand = pulumi.Sprintf("gcloud container clusters get-credentials %s --location=%s --project=%s",
+		cluster.Name, cluster.Location, cluster.Project)
 	return nil
 }
 
-func (c *GkeCluster) newConnectGateway(ctx *pulumi.Context, name string, args *GkeClusterArgs, cluster *container.Cluster) error {
+func (c *GkeCluster) newConnectGateway(
+	ctx *pulumi.Context, name string, gateway *ConnectGateway, cluster *container.Cluster, project pulumi.StringInput,
+) error {
 	membership, err := gkehub.NewMembership(ctx, name+"-membership", &gkehub.MembershipArgs{
 		MembershipId: cluster.Name,
 		Location:     pulumi.String("global"),
@@ -34,26 +39,28 @@ func (c *GkeCluster) newConnectGateway(ctx *pulumi.Context, name string, args *G
 			GkeCluster: &gkehub.MembershipEndpointGkeClusterArgs{ResourceLink: pulumi.Sprintf("//container.googleapis.com/%s", cluster.ID())},
 		},
 		Authority: &gkehub.MembershipAuthorityArgs{Issuer: pulumi.Sprintf("https://container.googleapis.com/v1/%s", cluster.ID())},
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return fmt.Errorf("register the cluster in the fleet: %w", err)
 	}
-	for _, member := range args.ConnectGateway.Members {
+	for _, member := range gateway.Members {
 		for _, role := range connectGatewayRoles {
 			_, err := projects.NewIAMMember(ctx, fmt.Sprintf("%s-access-%s-%s", name, member, role), &projects.IAMMemberArgs{
-				Project: pulumi.String(args.Project),
+				Project: project,
 				Role:    pulumi.String(role),
 				Member:  pulumi.String(member),
-			}, child(c)...)
+			}, component.Child(c)...)
 			if err != nil {
 				return fmt.Errorf("grant %s to %s: %w", role, member, err)
 			}
 		}
 	}
 
-	server := pulumi.Sprintf("https://connectgateway.googleapis.com/v1/projects/%s/locations/%s/gkeMemberships/%s", args.ConnectGateway.ProjectNumber, membership.Location.Elem(), membership.MembershipId)
+	server := pulumi.Sprintf("https://connectgateway.googleapis.com/v1/projects/%s/locations/%s/gkeMemberships/%s",
+		gateway.ProjectNumber, membership.Location.Elem(), membership.MembershipId)
 	c.Kubeconfig = kubeconfig(cluster.Name, server, pulumi.String(""))
-	c.CredentialsCommand = pulumi.Sprintf("gcloud container fleet memberships get-credentials %s --location=%s --project=%s", membership.MembershipId, membership.Location.Elem(), membership.Project)
+	c.CredentialsCommand = pulumi.Sprintf("gcloud container fleet memberships get-credentials %s --location=%s --project=%s",
+		membership.MembershipId, membership.Location.Elem(), membership.Project)
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/compute"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/servicenetworking"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 const networkType = "openhands:gcp:Network"
@@ -15,10 +17,10 @@ const networkType = "openhands:gcp:Network"
 var (
 	// iapRange is where connections through Identity-Aware Proxy's TCP forwarding come from.
 	// https://cloud.google.com/iap/docs/using-tcp-forwarding
-	iapRange = "35.235.240.0/20"
-	// loadBalancerRanges are where the traffic and the health checks of a global application load balancer come from.
+	iapRange = netip.MustParsePrefix("35.235.240.0/20")
+	// LoadBalancerRanges are where the traffic and the health checks of a global application load balancer come from.
 	// https://cloud.google.com/load-balancing/docs/health-check-concepts
-	loadBalancerRanges = []string{"35.191.0.0/16", "130.211.0.0/22"}
+	LoadBalancerRanges = []netip.Prefix{netip.MustParsePrefix("35.191.0.0/16"), netip.MustParsePrefix("130.211.0.0/22")}
 )
 
 // Names of the subnet's secondary ranges.
@@ -27,7 +29,7 @@ const (
 	servicesRangeName = "services"
 )
 
-// NetworkArgs are the arguments of NewNetwork. The ranges must not overlap; stacks.Config checks that across all of them.
+// NetworkArgs are the arguments of NewNetwork. The ranges must not overlap, also not with that of the control plane.
 type NetworkArgs struct {
 	Region       string
 	NodesCIDR    netip.Prefix // primary range of the subnet: one address per node
@@ -51,50 +53,48 @@ type Network struct {
 	PodsRangeName     pulumi.StringOutput `pulumi:"podsRangeName"`
 	ServicesRangeName pulumi.StringOutput `pulumi:"servicesRangeName"`
 
-	// PrivateServicesNetworkID is the same network, known once private services access works: who places a managed service (Cloud SQL) in the
-	// network takes this one, and thereby waits for the peering.
+	// PrivateServicesNetworkID is the same network as NetworkID, but known only once private services access works. A managed service (Cloud SQL) that
+	// takes its network from here is created after the peering; without the peering its creation fails.
 	PrivateServicesNetworkID pulumi.StringOutput `pulumi:"privateServicesNetworkId"`
 }
 
-// NewNetwork creates the VPC, its subnet, NAT for the way out, private services access and the firewall.
-func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pulumi.ResourceOption) (*Network, error) {
-	check := checkArgs("network", name)
-	check.require(args.Region != "", "region is required")
+func (args *NetworkArgs) validate(check *component.Check) {
+	check.Strings(map[string]string{"region": args.Region, "nodeTag": args.NodeTag})
 	for field, prefix := range map[string]netip.Prefix{
 		"nodesCidr": args.NodesCIDR, "podsCidr": args.PodsCIDR, "servicesCidr": args.ServicesCIDR, "peeringCidr": args.PeeringCIDR,
 	} {
-		check.require(prefix.IsValid(), "%s is required", field)
+		check.Require(prefix.IsValid(), "%s is required", field)
 	}
-	check.require(args.FlowLogSampling >= 0 && args.FlowLogSampling <= 1, "flowLogSampling is %g: 0 to 1", args.FlowLogSampling)
-	check.require(args.NodeTag != "", "nodeTag is required")
-	if err := check.err(); err != nil {
-		return nil, err
-	}
+	check.Require(args.FlowLogSampling >= 0 && args.FlowLogSampling <= 1, "flowLogSampling is %g: 0 to 1", args.FlowLogSampling)
+}
 
+// NewNetwork creates the VPC, its subnet, NAT for the way out, private services access and the firewall.
+func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pulumi.ResourceOption) (_ *Network, err error) {
+	defer component.Explain(&err, networkType, name)
 	c := &Network{}
-	if err := ctx.RegisterComponentResource(networkType, name, c, opts...); err != nil {
-		return nil, fmt.Errorf("network %q: %w", name, err)
+	if err := component.Register(ctx, networkType, name, c, args, (*NetworkArgs).validate, opts...); err != nil {
+		return nil, err
 	}
 	vpc, err := compute.NewNetwork(ctx, name+"-vpc", &compute.NetworkArgs{
 		AutoCreateSubnetworks: pulumi.Bool(false),
 		RoutingMode:           pulumi.String("REGIONAL"),
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("network %q: create the VPC: %w", name, err)
+		return nil, fmt.Errorf("create the VPC: %w", err)
 	}
 	c.NetworkID = vpc.ID().ToStringOutput()
 
 	if err := c.newSubnetwork(ctx, name, args); err != nil {
-		return nil, fmt.Errorf("network %q: create the subnet: %w", name, err)
+		return nil, fmt.Errorf("create the subnet: %w", err)
 	}
 	if err := c.newNAT(ctx, name, args); err != nil {
-		return nil, fmt.Errorf("network %q: create the NAT: %w", name, err)
+		return nil, fmt.Errorf("create the NAT: %w", err)
 	}
 	if err := c.newPrivateServicesAccess(ctx, name, args); err != nil {
-		return nil, fmt.Errorf("network %q: create private services access: %w", name, err)
+		return nil, fmt.Errorf("create private services access: %w", err)
 	}
 	if err := c.newFirewall(ctx, name, args); err != nil {
-		return nil, fmt.Errorf("network %q: create the firewall: %w", name, err)
+		return nil, fmt.Errorf("create the firewall: %w", err)
 	}
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"networkId":                c.NetworkID,
@@ -124,7 +124,7 @@ func (c *Network) newSubnetwork(ctx *pulumi.Context, name string, args *NetworkA
 		}
 	}
 	// The ranges of a replacement would overlap those of the old subnet.
-	subnet, err := compute.NewSubnetwork(ctx, name+"-subnet", subnetArgs, child(c, pulumi.DeleteBeforeReplace(true))...)
+	subnet, err := compute.NewSubnetwork(ctx, name+"-subnet", subnetArgs, component.Child(c, pulumi.DeleteBeforeReplace(true))...)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (c *Network) newNAT(ctx *pulumi.Context, name string, args *NetworkArgs) er
 	router, err := compute.NewRouter(ctx, name+"-router", &compute.RouterArgs{
 		Network: c.NetworkID,
 		Region:  pulumi.String(args.Region),
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (c *Network) newNAT(ctx *pulumi.Context, name string, args *NetworkArgs) er
 		MinPortsPerVm:                    pulumi.Int(64),
 		MaxPortsPerVm:                    pulumi.Int(16384),
 		LogConfig:                        &compute.RouterNatLogConfigArgs{Enable: pulumi.Bool(true), Filter: pulumi.String("ERRORS_ONLY")},
-	}, child(c)...)
+	}, component.Child(c)...)
 	return err
 }
 
@@ -167,7 +167,7 @@ func (c *Network) newPrivateServicesAccess(ctx *pulumi.Context, name string, arg
 		AddressType:  pulumi.String("INTERNAL"),
 		Address:      pulumi.String(args.PeeringCIDR.Addr().String()),
 		PrefixLength: pulumi.Int(args.PeeringCIDR.Bits()),
-	}, child(c, pulumi.DeleteBeforeReplace(true))...) // a larger range at the same place overlaps the old one
+	}, component.Child(c, pulumi.DeleteBeforeReplace(true))...) // a larger range at the same place overlaps the old one
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (c *Network) newPrivateServicesAccess(ctx *pulumi.Context, name string, arg
 		DeletionPolicy: pulumi.String("ABANDON"),
 		// An `up` that was interrupted here finds its own half-made peering: take it over.
 		UpdateOnCreationFail: pulumi.Bool(true),
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return err
 	}
@@ -199,18 +199,20 @@ func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArg
 		SourceRanges: pulumi.ToStringArray([]string{"0.0.0.0/0"}),
 		Denies:       compute.FirewallDenyArray{&compute.FirewallDenyArgs{Protocol: pulumi.String("all")}},
 		LogConfig:    logged,
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return err
 	}
 	type allowance struct {
 		role, description string
-		sources           []string
+		sources           []netip.Prefix
 		port              int
 	}
-	allowances := []allowance{{"allow-iap-ssh", "SSH to nodes, through Identity-Aware Proxy only", []string{iapRange}, 22}}
+	allowances := []allowance{{"allow-iap-ssh", "SSH to nodes, through Identity-Aware Proxy only", []netip.Prefix{iapRange}, 22}}
 	if args.LoadBalancerPort > 0 {
-		allowances = append(allowances, allowance{"allow-load-balancer", "Load balancer and its health checks to the application's pods", loadBalancerRanges, args.LoadBalancerPort})
+		allowances = append(allowances, allowance{
+			"allow-load-balancer", "Load balancer and its health checks to the application's pods", LoadBalancerRanges, args.LoadBalancerPort,
+		})
 	}
 	for _, a := range allowances {
 		_, err := compute.NewFirewall(ctx, name+"-"+a.role, &compute.FirewallArgs{
@@ -218,14 +220,25 @@ func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArg
 			Description:  pulumi.String(a.description),
 			Direction:    pulumi.String("INGRESS"),
 			Priority:     pulumi.Int(1000),
-			SourceRanges: pulumi.ToStringArray(a.sources),
+			SourceRanges: ranges(a.sources),
 			TargetTags:   pulumi.ToStringArray([]string{args.NodeTag}),
-			Allows:       compute.FirewallAllowArray{&compute.FirewallAllowArgs{Protocol: pulumi.String("tcp"), Ports: pulumi.ToStringArray([]string{fmt.Sprint(a.port)})}},
-			LogConfig:    logged,
-		}, child(c)...)
+			Allows: compute.FirewallAllowArray{
+				&compute.FirewallAllowArgs{Protocol: pulumi.String("tcp"), Ports: pulumi.ToStringArray([]string{fmt.Sprint(a.port)})},
+			},
+			LogConfig: logged,
+		}, component.Child(c)...)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ranges writes address ranges as Google's APIs take them.
+func ranges(prefixes []netip.Prefix) pulumi.StringArray {
+	var texts pulumi.StringArray
+	for _, p := range prefixes {
+		texts = append(texts, pulumi.String(p.String()))
+	}
+	return texts
 }

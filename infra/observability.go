@@ -6,6 +6,8 @@ import (
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/monitoring"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 const observabilityType = "openhands:gcp:Observability"
@@ -16,9 +18,9 @@ type ObservabilityArgs struct {
 	Emails []string // who is told; nobody where empty, and the alerts are seen in the console only
 	Labels pulumi.StringMapInput
 
-	Cluster, Namespace, Deployment pulumi.StringInput
-	Project                        string
-	DatabaseInstance               pulumi.StringInput
+	Cluster, Namespace, Deployment pulumi.StringInput // of the application
+
+	Database pulumi.StringInput // as Cloud Monitoring names it: CloudSqlPostgres.MonitoringID
 }
 
 // Observability tells people when the application or its database is in trouble, by signals that exist: the application itself has none.
@@ -34,47 +36,48 @@ type signal struct {
 	query       pulumi.StringOutput // yields one value
 	alert       string              // what makes it bad, e.g. "> 0.9"
 	lasting     string              // for how long, e.g. 300s
-	advice      string              // for who is told, in Markdown
+	advice      pulumi.StringInput  // what the person who is told should do, in Markdown
 }
 
 func (args *ObservabilityArgs) signals() []signal {
 	database := func(metric string) pulumi.StringOutput {
-		return pulumi.Sprintf(`max(cloudsql_googleapis_com:%s{monitored_resource="cloudsql_database",database_id="%s:%s"})`, metric, args.Project, args.DatabaseInstance)
+		return pulumi.Sprintf(`max(cloudsql_googleapis_com:%s{monitored_resource="cloudsql_database",database_id="%s"})`, metric, args.Database)
 	}
 	return []signal{
 		{
 			role: "availability", title: "application available",
 			// No series at all is as bad as no replica.
-			query: pulumi.Sprintf(`(max(kube_deployment_status_replicas_available{cluster="%s",namespace="%s",deployment="%s"}) or vector(0))`, args.Cluster, args.Namespace, args.Deployment),
+			query: pulumi.Sprintf(`(max(kube_deployment_status_replicas_available{cluster="%s",namespace="%s",deployment="%s"}) or vector(0))`,
+				args.Cluster, args.Namespace, args.Deployment),
 			alert: "< 1", lasting: "300s",
-			advice: "No pod of the application is ready. `kubectl --namespace=openhands get pods`, then `kubectl --namespace=openhands describe pod` and `kubectl --namespace=openhands logs deployment/openhands --previous`. A database that cannot be reached keeps the server from starting.",
+			advice: pulumi.Sprintf("No pod of the application is ready. `kubectl --namespace=%[1]s get pods`, then `kubectl --namespace=%[1]s describe pod` and "+
+				"`kubectl --namespace=%[1]s logs deployment/%[2]s --previous`. A database that cannot be reached keeps the server from starting.",
+				args.Namespace, args.Deployment),
 		},
 		{
 			role: "database-cpu", title: "database CPU", query: database("database_cpu_utilization"), alert: "> 0.9", lasting: "900s",
-			advice: "The database's CPU has been above 90 % for 15 minutes. Look at Query Insights in the console; a larger `openhands:database.tier` restarts the database.",
+			advice: pulumi.String("The database's CPU has been above 90 % for 15 minutes. Look at Query Insights in the console. A larger tier restarts the database."),
 		},
 		{
 			role: "database-disk", title: "database disk", query: database("database_disk_utilization"), alert: "> 0.85", lasting: "900s",
-			advice: "The database's disk is over 85 % full. It grows by itself up to `openhands:database.diskLimitGb`: if it has reached that, raise it.",
+			advice: pulumi.String("The database's disk is over 85 % full. It grows by itself up to its limit: if it has reached that, raise it."),
 		},
 	}
 }
 
+func (args *ObservabilityArgs) validate(check *component.Check) {
+	check.Strings(map[string]string{"title": args.Title})
+	check.Inputs(map[string]pulumi.StringInput{
+		"cluster": args.Cluster, "namespace": args.Namespace, "deployment": args.Deployment, "database": args.Database,
+	})
+}
+
 // NewObservability creates a notification channel for each address, an alert for each signal, and a dashboard that shows all of them.
-func NewObservability(ctx *pulumi.Context, name string, args *ObservabilityArgs, opts ...pulumi.ResourceOption) (*Observability, error) {
-	check := checkArgs("observability", name)
-	check.require(args.Title != "" && args.Project != "", "title and project are required")
-	for field, value := range map[string]pulumi.StringInput{
-		"cluster": args.Cluster, "namespace": args.Namespace, "deployment": args.Deployment, "databaseInstance": args.DatabaseInstance,
-	} {
-		check.require(value != nil, "%s is required", field)
-	}
-	if err := check.err(); err != nil {
-		return nil, err
-	}
+func NewObservability(ctx *pulumi.Context, name string, args *ObservabilityArgs, opts ...pulumi.ResourceOption) (_ *Observability, err error) {
+	defer component.Explain(&err, observabilityType, name)
 	c := &Observability{}
-	if err := ctx.RegisterComponentResource(observabilityType, name, c, opts...); err != nil {
-		return nil, fmt.Errorf("observability %q: %w", name, err)
+	if err := component.Register(ctx, observabilityType, name, c, args, (*ObservabilityArgs).validate, opts...); err != nil {
+		return nil, err
 	}
 	var channels pulumi.StringArray
 	for _, email := range args.Emails {
@@ -83,21 +86,21 @@ func NewObservability(ctx *pulumi.Context, name string, args *ObservabilityArgs,
 			Type:        pulumi.String("email"),
 			Labels:      pulumi.StringMap{"email_address": pulumi.String(email)},
 			UserLabels:  args.Labels,
-		}, child(c)...)
+		}, component.Child(c)...)
 		if err != nil {
-			return nil, fmt.Errorf("observability %q: channel to %s: %w", name, email, err)
+			return nil, fmt.Errorf("channel to %s: %w", email, err)
 		}
 		channels = append(channels, channel.Name)
 	}
 	signals := args.signals()
 	for _, s := range signals {
 		if err := c.newAlert(ctx, name, args, s, channels); err != nil {
-			return nil, fmt.Errorf("observability %q: alert %s: %w", name, s.role, err)
+			return nil, fmt.Errorf("alert %s: %w", s.role, err)
 		}
 	}
-	dashboard, err := monitoring.NewDashboard(ctx, name+"-dashboard", &monitoring.DashboardArgs{DashboardJson: dashboardJSON(args.Title, signals)}, child(c)...)
+	dashboard, err := monitoring.NewDashboard(ctx, name+"-dashboard", &monitoring.DashboardArgs{DashboardJson: dashboardJSON(args.Title, signals)}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("observability %q: dashboard: %w", name, err)
+		return nil, fmt.Errorf("dashboard: %w", err)
 	}
 	c.Dashboard = dashboard.ID().ToStringOutput()
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"dashboard": c.Dashboard})
@@ -117,9 +120,9 @@ func (c *Observability) newAlert(ctx *pulumi.Context, name string, args *Observa
 		}},
 		NotificationChannels: channels,
 		AlertStrategy:        &monitoring.AlertPolicyAlertStrategyArgs{AutoClose: pulumi.String("1800s")},
-		Documentation:        &monitoring.AlertPolicyDocumentationArgs{Content: pulumi.String(s.advice), MimeType: pulumi.String("text/markdown")},
+		Documentation:        &monitoring.AlertPolicyDocumentationArgs{Content: s.advice, MimeType: pulumi.String("text/markdown")},
 		UserLabels:           args.Labels,
-	}, child(c)...)
+	}, component.Child(c)...)
 	return err
 }
 

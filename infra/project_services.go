@@ -9,6 +9,8 @@ import (
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/organizations"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/projects"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 const projectServicesType = "openhands:gcp:ProjectServices"
@@ -43,6 +45,9 @@ type ProjectServicesArgs struct {
 	DNS          bool // records in a zone of Cloud DNS
 }
 
+// validate has nothing to find: every combination is possible.
+func (*ProjectServicesArgs) validate(*component.Check) {}
+
 // apis are those that these arguments ask for.
 func (args *ProjectServicesArgs) apis() []string {
 	apis := slices.Collect(maps.Keys(requiredAPIs))
@@ -59,32 +64,29 @@ func (args *ProjectServicesArgs) apis() []string {
 type ProjectServices struct {
 	pulumi.ResourceState
 
+	component.Readiness // all APIs are on
+
 	// ProjectNumber is the project's number, which some addresses have in place of its id.
 	ProjectNumber pulumi.StringOutput `pulumi:"projectNumber"`
-
-	apis []pulumi.Resource
 }
-
-// Enabled makes a resource wait until all APIs are on. Use it in place of DependsOn on the component: that waits only for those children whose
-// registration has already begun, which happens in the background, so that some would be left out by luck.
-func (c *ProjectServices) Enabled() pulumi.ResourceOption { return pulumi.DependsOn(c.apis) }
 
 // NewProjectServices enables the APIs in the provider's project. They stay enabled when the stack is destroyed: other things in the project
 // may use them by then, and disabling an API deletes what it manages.
-func NewProjectServices(ctx *pulumi.Context, name string, args *ProjectServicesArgs, opts ...pulumi.ResourceOption) (*ProjectServices, error) {
+func NewProjectServices(ctx *pulumi.Context, name string, args *ProjectServicesArgs, opts ...pulumi.ResourceOption) (_ *ProjectServices, err error) {
+	defer component.Explain(&err, projectServicesType, name)
 	c := &ProjectServices{}
-	if err := ctx.RegisterComponentResource(projectServicesType, name, c, opts...); err != nil {
-		return nil, fmt.Errorf("project services %q: %w", name, err)
+	if err := component.Register(ctx, projectServicesType, name, c, args, (*ProjectServicesArgs).validate, opts...); err != nil {
+		return nil, err
 	}
 	for _, api := range args.apis() {
 		service, err := projects.NewService(ctx, name+"-"+api, &projects.ServiceArgs{
 			Service:          pulumi.String(api),
 			DisableOnDestroy: pulumi.Bool(false), // the provider's default is true
-		}, child(c)...)
+		}, component.Child(c)...)
 		if err != nil {
-			return nil, fmt.Errorf("project services %q: enable %s: %w", name, api, err)
+			return nil, fmt.Errorf("enable %s: %w", api, err)
 		}
-		c.apis = append(c.apis, service)
+		c.Awaits(service)
 		if api == resourceManagerAPI {
 			c.ProjectNumber = projectNumber(ctx, c, service)
 		}

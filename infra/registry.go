@@ -5,6 +5,8 @@ import (
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/artifactregistry"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 const registryType = "openhands:gcp:Registry"
@@ -37,23 +39,21 @@ type Registry struct {
 	GHCRPrefix  pulumi.StringOutput `pulumi:"ghcrPrefix"`
 }
 
+func (args *RegistryArgs) validate(check *component.Check) {
+	check.Require(args.Location != "", "location is required")
+	check.Require(args.RepositoryPrefix != "", "repositoryPrefix is required")
+	check.Require(args.KeepNewest >= 1, "keepNewest is %d: at least 1", args.KeepNewest)
+	check.Require(args.DeleteUntaggedAfterDays >= 1, "deleteUntaggedAfterDays is %d: at least 1", args.DeleteUntaggedAfterDays)
+	check.Require(args.Reader != nil, "reader is required")
+}
+
 // NewRegistry creates both repositories and lets the reader pull from these two alone.
-func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...pulumi.ResourceOption) (*Registry, error) {
-	check := checkArgs("registry", name)
-	check.require(args.Location != "", "location is required")
-	check.require(args.RepositoryPrefix != "", "repositoryPrefix is required")
-	check.require(args.KeepNewest >= 1, "keepNewest is %d: at least 1", args.KeepNewest)
-	check.require(args.DeleteUntaggedAfterDays >= 1, "deleteUntaggedAfterDays is %d: at least 1", args.DeleteUntaggedAfterDays)
-	check.require(args.Reader != nil, "reader is required")
-	if err := check.err(); err != nil {
+func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...pulumi.ResourceOption) (_ *Registry, err error) {
+	defer component.Explain(&err, registryType, name)
+	c := &Registry{}
+	if err := component.Register(ctx, registryType, name, c, args, (*RegistryArgs).validate, opts...); err != nil {
 		return nil, err
 	}
-
-	c := &Registry{}
-	if err := ctx.RegisterComponentResource(registryType, name, c, opts...); err != nil {
-		return nil, fmt.Errorf("registry %q: %w", name, err)
-	}
-	var err error
 	c.ImagePrefix, err = c.newRepository(ctx, name+"-images", args, &artifactregistry.RepositoryArgs{
 		RepositoryId: pulumi.String(args.RepositoryPrefix + "-images"),
 		Description:  pulumi.String("Images built for this installation"),
@@ -74,9 +74,9 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 				},
 			},
 		},
-	}, protectIf(args.Protect)...)
+	}, component.ProtectIf(args.Protect)...)
 	if err != nil {
-		return nil, fmt.Errorf("registry %q: own images: %w", name, err)
+		return nil, fmt.Errorf("own images: %w", err)
 	}
 	c.GHCRPrefix, err = c.newRepository(ctx, name+"-ghcr", args, &artifactregistry.RepositoryArgs{
 		RepositoryId: pulumi.String(args.RepositoryPrefix + "-ghcr"),
@@ -90,7 +90,7 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("registry %q: mirror: %w", name, err)
+		return nil, fmt.Errorf("mirror: %w", err)
 	}
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"imagePrefix": c.ImagePrefix, "ghcrPrefix": c.GHCRPrefix})
 }
@@ -102,7 +102,7 @@ func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *Registr
 	repositoryArgs.Format = pulumi.String("DOCKER")
 	repositoryArgs.Location = pulumi.String(args.Location)
 	// The id is part of every image's name and stays: the old repository has to go before its replacement comes.
-	opts = append(child(c, pulumi.DeleteBeforeReplace(true)), opts...)
+	opts = append(component.Child(c, pulumi.DeleteBeforeReplace(true)), opts...)
 	repository, err := artifactregistry.NewRepository(ctx, name, repositoryArgs, opts...)
 	if err != nil {
 		return pulumi.StringOutput{}, err
@@ -112,7 +112,7 @@ func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *Registr
 		Location:   repository.Location,
 		Role:       pulumi.String("roles/artifactregistry.reader"),
 		Member:     args.Reader,
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return pulumi.StringOutput{}, fmt.Errorf("grant the reader: %w", err)
 	}

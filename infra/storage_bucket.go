@@ -5,6 +5,8 @@ import (
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/storage"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 const storageBucketType = "openhands:gcp:StorageBucket"
@@ -24,30 +26,24 @@ type StorageBucketArgs struct {
 type StorageBucket struct {
 	pulumi.ResourceState
 
-	Name pulumi.StringOutput `pulumi:"name"`
+	component.Readiness // the writer may write
 
-	grant pulumi.Resource
+	Name pulumi.StringOutput `pulumi:"name"`
 }
 
-// Writable makes a resource wait until the writer may write.
-func (c *StorageBucket) Writable() pulumi.ResourceOption {
-	return pulumi.DependsOn([]pulumi.Resource{c.grant})
+func (args *StorageBucketArgs) validate(check *component.Check) {
+	check.Require(args.Location != "", "location is required")
+	check.Require(args.SoftDeleteDays == 0 || (args.SoftDeleteDays >= 7 && args.SoftDeleteDays <= 90), "softDeleteDays is %d: 0 or 7 to 90", args.SoftDeleteDays)
+	check.Require(args.OldVersionDays >= 1, "oldVersionDays is %d: at least 1", args.OldVersionDays)
+	check.Require(args.Writer != nil, "writer is required")
 }
 
 // NewStorageBucket creates the bucket with uniform access, no public access and versioning, and lets the writer use its objects, nothing else.
-func NewStorageBucket(ctx *pulumi.Context, name string, args *StorageBucketArgs, opts ...pulumi.ResourceOption) (*StorageBucket, error) {
-	check := checkArgs("storage bucket", name)
-	check.require(args.Location != "", "location is required")
-	check.require(args.SoftDeleteDays == 0 || (args.SoftDeleteDays >= 7 && args.SoftDeleteDays <= 90), "softDeleteDays is %d: 0 or 7 to 90", args.SoftDeleteDays)
-	check.require(args.OldVersionDays >= 1, "oldVersionDays is %d: at least 1", args.OldVersionDays)
-	check.require(args.Writer != nil, "writer is required")
-	if err := check.err(); err != nil {
-		return nil, err
-	}
-
+func NewStorageBucket(ctx *pulumi.Context, name string, args *StorageBucketArgs, opts ...pulumi.ResourceOption) (_ *StorageBucket, err error) {
+	defer component.Explain(&err, storageBucketType, name)
 	c := &StorageBucket{}
-	if err := ctx.RegisterComponentResource(storageBucketType, name, c, opts...); err != nil {
-		return nil, fmt.Errorf("storage bucket %q: %w", name, err)
+	if err := component.Register(ctx, storageBucketType, name, c, args, (*StorageBucketArgs).validate, opts...); err != nil {
+		return nil, err
 	}
 	bucket, err := storage.NewBucket(ctx, name+"-files", &storage.BucketArgs{
 		Location:                 pulumi.String(args.Location),
@@ -71,20 +67,21 @@ func NewStorageBucket(ctx *pulumi.Context, name string, args *StorageBucketArgs,
 				Condition: &storage.BucketLifecycleRuleConditionArgs{Age: pulumi.Int(7)},
 			},
 		},
-	}, child(c, protectIf(args.Protect)...)...)
+	}, component.Child(c, component.ProtectIf(args.Protect)...)...)
 	if err != nil {
-		return nil, fmt.Errorf("storage bucket %q: create: %w", name, err)
+		return nil, fmt.Errorf("create the bucket: %w", err)
 	}
 	// objectUser: create, read, overwrite and delete objects. Not admin: OpenHands never reads or changes the bucket itself.
-	c.grant, err = storage.NewBucketIAMMember(ctx, name+"-writer", &storage.BucketIAMMemberArgs{
+	grant, err := storage.NewBucketIAMMember(ctx, name+"-writer", &storage.BucketIAMMemberArgs{
 		Bucket: bucket.Name,
 		Role:   pulumi.String("roles/storage.objectUser"),
 		Member: args.Writer,
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("storage bucket %q: grant the writer: %w", name, err)
+		return nil, fmt.Errorf("grant the writer: %w", err)
 	}
 
+	c.Awaits(grant)
 	c.Name = bucket.Name
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"name": c.Name})
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/serviceaccount"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 const workloadIdentityType = "openhands:gcp:WorkloadIdentity"
@@ -26,50 +28,42 @@ type WorkloadIdentityArgs struct {
 // WorkloadIdentity is the Google identity of one Kubernetes workload.
 type WorkloadIdentity struct {
 	pulumi.ResourceState
+	component.Readiness // the Kubernetes service account may act as the Google one
 
 	Email  pulumi.StringOutput `pulumi:"email"`
 	Member pulumi.StringOutput `pulumi:"member"` // for IAM: serviceAccount:<Email>; does not wait for the cluster
-
-	binding pulumi.Resource
 }
 
-// Bound makes a resource wait until the Kubernetes service account may act as the Google one.
-func (c *WorkloadIdentity) Bound() pulumi.ResourceOption {
-	return pulumi.DependsOn([]pulumi.Resource{c.binding})
+func (args *WorkloadIdentityArgs) validate(check *component.Check) {
+	check.Strings(map[string]string{"accountId": args.AccountID, "namespace": args.Namespace, "serviceAccountName": args.ServiceAccountName})
+	check.Inputs(map[string]pulumi.StringInput{"workloadPool": args.WorkloadPool})
 }
 
 // NewWorkloadIdentity creates the Google service account and lets one Kubernetes service account act as it. It grants nothing else: what the
 // identity may do is granted where the thing is that it may use.
-func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption) (*WorkloadIdentity, error) {
-	check := checkArgs("workload identity", name)
-	check.require(args.AccountID != "", "accountId is required")
-	check.require(args.Namespace != "", "namespace is required")
-	check.require(args.ServiceAccountName != "", "serviceAccountName is required")
-	check.require(args.WorkloadPool != nil, "workloadPool is required")
-	if err := check.err(); err != nil {
-		return nil, err
-	}
-
+func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption) (_ *WorkloadIdentity, err error) {
+	defer component.Explain(&err, workloadIdentityType, name)
 	c := &WorkloadIdentity{}
-	if err := ctx.RegisterComponentResource(workloadIdentityType, name, c, opts...); err != nil {
-		return nil, fmt.Errorf("workload identity %q: %w", name, err)
+	if err := component.Register(ctx, workloadIdentityType, name, c, args, (*WorkloadIdentityArgs).validate, opts...); err != nil {
+		return nil, err
 	}
 	account, err := serviceaccount.NewAccount(ctx, name+"-account", &serviceaccount.AccountArgs{
 		AccountId:   pulumi.String(args.AccountID),
 		DisplayName: pulumi.String(args.DisplayName),
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("workload identity %q: create the service account: %w", name, err)
+		return nil, fmt.Errorf("create the service account: %w", err)
 	}
-	c.binding, err = serviceaccount.NewIAMMember(ctx, name+"-binding", &serviceaccount.IAMMemberArgs{
+	binding, err := serviceaccount.NewIAMMember(ctx, name+"-binding", &serviceaccount.IAMMemberArgs{
 		ServiceAccountId: account.Name,
 		Role:             pulumi.String("roles/iam.workloadIdentityUser"),
 		Member:           pulumi.Sprintf("serviceAccount:%s[%s/%s]", args.WorkloadPool, args.Namespace, args.ServiceAccountName),
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("workload identity %q: bind the Kubernetes service account: %w", name, err)
+		return nil, fmt.Errorf("bind the Kubernetes service account: %w", err)
 	}
 
+	c.Awaits(binding)
 	c.Email, c.Member = account.Email, account.Member
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"email": c.Email, "member": c.Member})
 }

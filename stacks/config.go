@@ -168,8 +168,8 @@ type Database struct {
 	Tier               string              `json:"tier" jsonschema_description:"Machine type: db-f1-micro, db-g1-small, or db-custom-<vCPUs>-<MiB>."`
 	HighAvailability   bool                `json:"highAvailability" jsonschema_description:"Keep a standby in a second zone."`
 	MaxConnections     int                 `json:"maxConnections" jsonschema:"minimum=14,maximum=262143" jsonschema_description:"PostgreSQL's max_connections."`
-	DiskSizeGB         int                 `json:"diskSizeGb" jsonschema:"minimum=10,maximum=65536" jsonschema_description:"Disk size at creation. It grows by itself; a later change of this number does nothing."`
-	DiskLimitGB        int                 `json:"diskLimitGb" jsonschema:"minimum=0,maximum=65536" jsonschema_description:"Size at which the disk stops growing. 0 for none."`
+	DiskSizeGiB        int                 `json:"diskSizeGiB" jsonschema:"minimum=10,maximum=65536" jsonschema_description:"Disk size at creation. It grows by itself; a later change of this number does nothing."`
+	DiskLimitGiB       int                 `json:"diskLimitGiB" jsonschema:"minimum=0,maximum=65536" jsonschema_description:"Size at which the disk stops growing. 0 for none."`
 	Backups            Backups             `json:"backups"`
 	Maintenance        DatabaseMaintenance `json:"maintenance"`
 	DeletionProtection bool                `json:"deletionProtection" jsonschema_description:"Refuse to delete the database, in Pulumi and in the API. prod cannot turn it off."`

@@ -207,7 +207,7 @@ func TestBadInput(t *testing.T) {
 		{mistake: "tier with too much memory", set: values{"openhands:database": `{"tier":"db-custom-2-15360"}`}, path: "openhands:database.tier", says: "between 0.9 and 6.5 GiB"},
 		{mistake: "standby without point-in-time recovery", profile: "prod", set: values{"openhands:database": `{"backups":{"pointInTimeDays":0}}`}, path: "openhands:database.backups.pointInTimeDays", says: "needs the logs"},
 		{mistake: "fewer backups than days", profile: "prod", set: values{"openhands:database": `{"backups":{"retained":3}}`}, path: "openhands:database.backups.retained", says: "keep at least as many"},
-		{mistake: "disk limit below the disk", set: values{"openhands:database": `{"diskSizeGb":100}`}, path: "openhands:database.diskLimitGb", says: "below diskSizeGb (100)"},
+		{mistake: "disk limit below the disk", set: values{"openhands:database": `{"diskSizeGiB":100}`}, path: "openhands:database.diskLimitGiB", says: "below diskSizeGiB (100)"},
 		{mistake: "time that is none", set: values{"openhands:database": `{"backups":{"startTime":"1am"}}`}, path: "openhands:database.backups.startTime", says: "is not a time of day"},
 		{mistake: "soft delete for two days", set: values{"openhands:bucket": `{"softDeleteDays":2}`}, path: "openhands:bucket.softDeleteDays", says: "0 (off) or 7 to 90"},
 		{mistake: "location that is none", set: values{"openhands:bucket": `{"location":"Frankfurt"}`}, path: "openhands:bucket.location", says: "is not a location"},

@@ -34,8 +34,8 @@ func devDefaults() Config {
 			Version:        "POSTGRES_15",
 			Tier:           "db-g1-small",
 			MaxConnections: 100,
-			DiskSizeGB:     10,
-			DiskLimitGB:    50,
+			DiskSizeGiB:    10,
+			DiskLimitGiB:   50,
 			Backups:        Backups{Retained: 3, StartTime: "01:00"},
 			Maintenance:    DatabaseMaintenance{Day: 7, Hour: 3},
 		},
@@ -56,8 +56,8 @@ func prodDefaults() Config {
 	c.Database.Tier = "db-custom-2-7680"
 	c.Database.HighAvailability = true
 	c.Database.MaxConnections = 200
-	c.Database.DiskSizeGB = 20
-	c.Database.DiskLimitGB = 200
+	c.Database.DiskSizeGiB = 20
+	c.Database.DiskLimitGiB = 200
 	c.Database.Backups = Backups{Retained: 14, StartTime: "01:00", PointInTimeDays: 7}
 	c.Database.DeletionProtection = true
 	c.Bucket = Bucket{SoftDeleteDays: 30, OldVersionDays: 90, DeletionProtection: true}

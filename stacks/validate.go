@@ -162,8 +162,8 @@ func (c *Config) validateDatabase(report reporter) {
 	if problem := checkTier(c.Database.Tier); problem != "" {
 		report(key+"tier", "%s", problem)
 	}
-	if limit := c.Database.DiskLimitGB; limit > 0 && limit < c.Database.DiskSizeGB {
-		report(key+"diskLimitGb", "is %d, below diskSizeGb (%d): write 0 for no limit, or more", limit, c.Database.DiskSizeGB)
+	if limit := c.Database.DiskLimitGiB; limit > 0 && limit < c.Database.DiskSizeGiB {
+		report(key+"diskLimitGiB", "is %d, below diskSizeGiB (%d): write 0 for no limit, or more", limit, c.Database.DiskSizeGiB)
 	}
 	backups := c.Database.Backups
 	if c.Database.HighAvailability && backups.PointInTimeDays == 0 {

@@ -16,7 +16,11 @@ func Diff(written, now string) string {
 	before, after := strings.Split(written, "\n"), strings.Split(now, "\n")
 	var b strings.Builder
 	for _, group := range difflib.NewMatcher(before, after).GetGroupedOpCodes(shown) {
-		fmt.Fprintf(&b, "%s\n", resourceAt(after, group[0].J1))
+		first := group[0]
+		if first.Tag == 'e' && len(group) > 1 {
+			first = group[1]
+		}
+		fmt.Fprintf(&b, "%s\n", resourceAt(after, first.J1))
 		for _, op := range group {
 			if op.Tag == 'e' {
 				write(&b, "    ", before[op.I1:op.I2])

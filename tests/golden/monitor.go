@@ -103,7 +103,7 @@ func (m *monitor) RegisterResource(_ context.Context, req *pulumirpc.RegisterRes
 		id = r.symbol("id")
 	}
 	if id != "" && !r.isProvider() {
-		if outputs, err = rehearsal.Symbols(req.GetType(), inputs, r.symbol); err != nil {
+		if outputs, err = rehearsal.Symbols(req.GetType(), inputs, r.output); err != nil {
 			return nil, err
 		}
 	}

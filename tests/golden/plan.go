@@ -51,6 +51,19 @@ func Label(u resource.URN) string {
 // symbol stands for a property of the resource where other resources use it.
 func (r *Resource) symbol(path string) string { return fmt.Sprintf("${%s: %s}", Label(r.URN), path) }
 
+// samples are values of properties that the program computes with, so that no symbol can stand for them. Each is the value of one property only.
+var samples = map[string]string{
+	"gcp:container/cluster:Cluster privateClusterConfig.publicEndpoint": "203.0.113.10",
+}
+
+// output is the value of a property that the resource has once it exists.
+func (r *Resource) output(path string) string {
+	if sample, ok := samples[r.Type()+" "+path]; ok {
+		return sample
+	}
+	return r.symbol(path)
+}
+
 // children returns the resources below each other one, in order of their labels.
 func (p *Plan) children() map[resource.URN][]*Resource {
 	below := map[resource.URN][]*Resource{}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"gopkg.in/yaml.v3"
 )
 
@@ -71,10 +72,6 @@ func (p *Plan) describe(r *Resource) *yaml.Node {
 	if t := req.GetCustomTimeouts(); t != nil && t.GetCreate()+t.GetUpdate()+t.GetDelete() != "" {
 		put(n, "timeouts", list([]string{"create " + t.GetCreate(), "update " + t.GetUpdate(), "delete " + t.GetDelete()}))
 	}
-	var aliases []string
-	for _, alias := range req.GetAliases() {
-		aliases = append(aliases, alias.String())
-	}
 	for _, option := range []struct {
 		name  string
 		items []string
@@ -82,7 +79,7 @@ func (p *Plan) describe(r *Resource) *yaml.Node {
 		{"ignoreChanges", req.GetIgnoreChanges()},
 		{"replaceOnChanges", req.GetReplaceOnChanges()},
 		{"secretOutputs", req.GetAdditionalSecretOutputs()},
-		{"aliases", aliases},
+		{"aliases", aliases(req.GetAliases())},
 		{"waitsFor", p.waitsFor(r)},
 	} {
 		if len(option.items) > 0 {
@@ -96,6 +93,23 @@ func (p *Plan) describe(r *Resource) *yaml.Node {
 		put(n, "outputs", object(outputs, false))
 	}
 	return n
+}
+
+// aliases are the program's own. Those that name only another type are the SDK's, for resources of older providers.
+func aliases(given []*pulumirpc.Alias) []string {
+	var out []string
+	for _, alias := range given {
+		spec := alias.GetSpec()
+		if spec != nil && spec.GetName() == "" && spec.GetProject() == "" && spec.GetStack() == "" && spec.GetParentUrn() == "" && !spec.GetNoParent() {
+			continue
+		}
+		if spec == nil {
+			out = append(out, alias.GetUrn())
+			continue
+		}
+		out = append(out, fmt.Sprintf("type %q, name %q, parent %q, no parent %t", spec.GetType(), spec.GetName(), spec.GetParentUrn(), spec.GetNoParent()))
+	}
+	return out
 }
 
 func put(mapping *yaml.Node, key string, value *yaml.Node) {

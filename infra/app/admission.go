@@ -1,37 +1,40 @@
-package infra
+package app
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	admissionv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/admissionregistration/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
+	"openhands-gcp/release"
 )
 
-// newSandboxAdmission creates the policies that every object of the sandboxes' namespace passes. They need no webhook to run (Kubernetes 1.36), and fail
-// closed. It returns what must exist before the first pod.
-func (c *OpenHandsApp) newSandboxAdmission(ctx *pulumi.Context, name string, s *Sandboxes, namespace pulumi.StringInput) ([]pulumi.Resource, error) {
-	mutation, err := c.newGVisorPolicy(ctx, name+"-gvisor", namespace)
-	if err != nil {
-		return nil, err
+// newAdmission creates the policies that every object of the sandboxes' namespace passes. They need no webhook to run (Kubernetes 1.36), and refuse when
+// they fail.
+func (c *Sandboxes) newAdmission(ctx *pulumi.Context, name string, s *SandboxesArgs) error {
+	if err := c.newGVisorPolicy(ctx, name+"-gvisor"); err != nil {
+		return err
 	}
-	// The notes of the clean-up must not fail on a pod that an earlier configuration let in.
-	pods, err := c.newValidation(ctx, name+"-sandboxes", namespace, "", []string{"pods", "pods/ephemeralcontainers"}, `request.operation == "CREATE" || object.spec != oldObject.spec`, podRules(s, name))
-	if err != nil {
-		return nil, err
+	for _, v := range []validation{
+		// The notes of the clean-up must not fail on a pod that an earlier configuration let in.
+		{
+			name: name + "-sandboxes", resources: []string{"pods", "pods/ephemeralcontainers"}, conditions: podRules(s, name),
+			when: `request.operation == "CREATE" || object.spec != oldObject.spec`,
+		},
+		{name: name + "-ingresses", group: "networking.k8s.io", resources: []string{"ingresses"}, conditions: ingressRules(name)},
+		// A claim of an earlier configuration may be larger, and is noted on too.
+		{name: name + "-volumes", resources: []string{"persistentvolumeclaims"}, conditions: volumeRules(s), when: `request.operation == "CREATE"`},
+	} {
+		if err := c.newValidation(ctx, v); err != nil {
+			return err
+		}
 	}
-	ingresses, err := c.newValidation(ctx, name+"-ingresses", namespace, "networking.k8s.io", []string{"ingresses"}, "", ingressRules(name))
-	if err != nil {
-		return nil, err
-	}
-	// A claim of an earlier configuration may be larger, and is noted on too.
-	volumes, err := c.newValidation(ctx, name+"-volumes", namespace, "", []string{"persistentvolumeclaims"}, `request.operation == "CREATE"`, volumeRules(s))
-	if err != nil {
-		return nil, err
-	}
-	return []pulumi.Resource{mutation, pods, ingresses, volumes}, nil
+	return nil
 }
 
 // gvisorClass is the RuntimeClass that GKE makes with a pool of GKE Sandbox.
@@ -51,7 +54,7 @@ const gvisorMutation = `Object{
 }`
 
 // newGVisorPolicy applies the mutation to every pod of the namespace.
-func (c *OpenHandsApp) newGVisorPolicy(ctx *pulumi.Context, name string, namespace pulumi.StringInput) (pulumi.Resource, error) {
+func (c *Sandboxes) newGVisorPolicy(ctx *pulumi.Context, name string) error {
 	policy, err := admissionv1.NewMutatingAdmissionPolicy(ctx, name, &admissionv1.MutatingAdmissionPolicyArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name)},
 		Spec: &admissionv1.MutatingAdmissionPolicySpecArgs{
@@ -59,21 +62,23 @@ func (c *OpenHandsApp) newGVisorPolicy(ctx *pulumi.Context, name string, namespa
 			ReinvocationPolicy: pulumi.String("IfNeeded"),
 			MatchConstraints:   matching("", []string{"pods"}, "CREATE"),
 			Mutations: admissionv1.MutationArray{&admissionv1.MutationArgs{
-				PatchType: pulumi.String("ApplyConfiguration"), ApplyConfiguration: &admissionv1.ApplyConfigurationArgs{Expression: pulumi.String(gvisorMutation)},
+				PatchType:          pulumi.String("ApplyConfiguration"),
+				ApplyConfiguration: &admissionv1.ApplyConfigurationArgs{Expression: pulumi.String(gvisorMutation)},
 			}},
 		},
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("create the gVisor policy: %w", err)
+		return fmt.Errorf("create the gVisor policy: %w", err)
 	}
 	binding, err := admissionv1.NewMutatingAdmissionPolicyBinding(ctx, name, &admissionv1.MutatingAdmissionPolicyBindingArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name)},
-		Spec:     &admissionv1.MutatingAdmissionPolicyBindingSpecArgs{PolicyName: policy.Metadata.Name(), MatchResources: inNamespace(namespace)},
-	}, child(c)...)
+		Spec:     &admissionv1.MutatingAdmissionPolicyBindingSpecArgs{PolicyName: policy.Metadata.Name(), MatchResources: c.match()},
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("bind the gVisor policy: %w", err)
+		return fmt.Errorf("bind the gVisor policy: %w", err)
 	}
-	return binding, nil
+	c.Awaits(binding)
+	return nil
 }
 
 // condition is an expression in CEL that an object must meet, and what to say where it does not.
@@ -82,18 +87,30 @@ type condition struct {
 	message    string
 }
 
+// zonalStorageClass is the class of the sandboxes' volumes: persistent disks in one zone, which GKE brings.
+const zonalStorageClass = "standard-rwo"
+
 // podRules are what Pod Security's level baseline lets pass and a sandbox must not have. They hold after the mutation.
-func podRules(s *Sandboxes, name string) []condition {
+func podRules(s *SandboxesArgs, name string) []condition {
 	return []condition{
 		{cel(`has(object.spec.runtimeClassName) && object.spec.runtimeClassName == "%s"`, gvisorClass), "a sandbox runs in gVisor: runtimeClassName must be " + gvisorClass},
 		{cel(`!has(object.spec.serviceAccountName) || object.spec.serviceAccountName == "default"`), "a sandbox has the service account default, which may do nothing"},
 		{cel(`has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken`), "a sandbox has no token: automountServiceAccountToken must be false"},
 		// Of the kinds that baseline allows, projected is another way to a token, and the others are ways to other machines.
 		{cel(`!has(object.spec.volumes) || object.spec.volumes.all(v, has(v.persistentVolumeClaim) || has(v.emptyDir))`), "a sandbox has volumes of the kinds persistentVolumeClaim and emptyDir only"},
-		{s.ImagePrefixes.ToStringArrayOutput().ApplyT(imageExpression).(pulumi.StringOutput), "a sandbox runs images from the registry of this installation only"},
+		{s.prefixes().ApplyT(imageExpression).(pulumi.StringOutput), "a sandbox runs images from the registry of this installation only"},
 		{cel(`request.operation != "CREATE" || !has(object.spec.nodeName)`), "the scheduler chooses the node of a sandbox"},
 		{cel(`!has(object.spec.priorityClassName) || object.spec.priorityClassName == "%s"`, placeholderClass(name)), "a sandbox has no priority over others"},
 	}
+}
+
+// prefixes begin the references of all images that a sandbox may run: those of the arguments, and the repository of the sandboxes' own image, with whatever
+// tag or digest.
+func (s *SandboxesArgs) prefixes() pulumi.StringArrayOutput {
+	repository := func(separator string) pulumi.StringOutput {
+		return s.Image.ToStringOutput().ApplyT(func(image string) string { return release.Repository(image) + separator }).(pulumi.StringOutput)
+	}
+	return slices.Concat(s.ImagePrefixes, pulumi.StringArray{repository(":"), repository("@")}).ToStringArrayOutput()
 }
 
 // imageExpression holds for a pod all of whose containers, of whatever kind, have images that begin with one of the prefixes.
@@ -122,7 +139,7 @@ func ingressRules(name string) []condition {
 }
 
 // volumeRules keep the workspaces at their size, on the disks that they are meant for.
-func volumeRules(s *Sandboxes) []condition {
+func volumeRules(s *SandboxesArgs) []condition {
 	return []condition{
 		{cel(`quantity(object.spec.resources.requests["storage"]).compareTo(quantity("%dGi")) <= 0`, s.VolumeGiB), fmt.Sprintf("a sandbox has a volume of %d GiB at the most", s.VolumeGiB)},
 		{cel(`object.spec.?storageClassName.orValue("") == "%s"`, zonalStorageClass), "a sandbox has a volume of the class " + zonalStorageClass},
@@ -133,35 +150,49 @@ func cel(expression string, values ...any) pulumi.StringInput {
 	return pulumi.String(fmt.Sprintf(expression, values...))
 }
 
-// newValidation refuses objects of the namespace that do not meet all conditions. Where when is set, it looks at those requests only for which that holds.
-func (c *OpenHandsApp) newValidation(ctx *pulumi.Context, name string, namespace pulumi.StringInput, group string, resources []string, when string, conditions []condition) (pulumi.Resource, error) {
+// validation refuses objects of the namespace that do not meet all conditions.
+type validation struct {
+	name       string
+	group      string // of the API
+	resources  []string
+	when       string // looks at those requests only for which this expression holds; at all where empty
+	conditions []condition
+}
+
+func (c *Sandboxes) newValidation(ctx *pulumi.Context, v validation) error {
 	var validations admissionv1.ValidationArray
-	for _, v := range conditions {
-		validations = append(validations, &admissionv1.ValidationArgs{Expression: v.expression, Message: pulumi.String(v.message), Reason: pulumi.String("Forbidden")})
+	for _, condition := range v.conditions {
+		validations = append(validations, &admissionv1.ValidationArgs{
+			Expression: condition.expression, Message: pulumi.String(condition.message), Reason: pulumi.String("Forbidden"),
+		})
 	}
 	var matches admissionv1.MatchConditionArray
-	if when != "" {
-		matches = append(matches, &admissionv1.MatchConditionArgs{Name: pulumi.String("when"), Expression: pulumi.String(when)})
+	if v.when != "" {
+		matches = append(matches, &admissionv1.MatchConditionArgs{Name: pulumi.String("when"), Expression: pulumi.String(v.when)})
 	}
-	policy, err := admissionv1.NewValidatingAdmissionPolicy(ctx, name, &admissionv1.ValidatingAdmissionPolicyArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name)},
+	policy, err := admissionv1.NewValidatingAdmissionPolicy(ctx, v.name, &admissionv1.ValidatingAdmissionPolicyArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(v.name)},
 		Spec: &admissionv1.ValidatingAdmissionPolicySpecArgs{
-			FailurePolicy: pulumi.String("Fail"), MatchConstraints: matching(group, resources, "CREATE", "UPDATE"), MatchConditions: matches, Validations: validations,
+			FailurePolicy:    pulumi.String("Fail"),
+			MatchConstraints: matching(v.group, v.resources, "CREATE", "UPDATE"),
+			MatchConditions:  matches,
+			Validations:      validations,
 		},
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("create the policy %s: %w", name, err)
+		return fmt.Errorf("create the policy %s: %w", v.name, err)
 	}
-	binding, err := admissionv1.NewValidatingAdmissionPolicyBinding(ctx, name, &admissionv1.ValidatingAdmissionPolicyBindingArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name)},
+	binding, err := admissionv1.NewValidatingAdmissionPolicyBinding(ctx, v.name, &admissionv1.ValidatingAdmissionPolicyBindingArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(v.name)},
 		Spec: &admissionv1.ValidatingAdmissionPolicyBindingSpecArgs{
-			PolicyName: policy.Metadata.Name().Elem(), ValidationActions: pulumi.ToStringArray([]string{"Deny"}), MatchResources: inNamespace(namespace),
+			PolicyName: policy.Metadata.Name().Elem(), ValidationActions: pulumi.ToStringArray([]string{"Deny"}), MatchResources: c.match(),
 		},
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("bind the policy %s: %w", name, err)
+		return fmt.Errorf("bind the policy %s: %w", v.name, err)
 	}
-	return binding, nil
+	c.Awaits(binding)
+	return nil
 }
 
 func matching(group string, resources []string, operations ...string) *admissionv1.MatchResourcesArgs {
@@ -171,6 +202,7 @@ func matching(group string, resources []string, operations ...string) *admission
 	}}}
 }
 
-func inNamespace(namespace pulumi.StringInput) *admissionv1.MatchResourcesArgs {
-	return &admissionv1.MatchResourcesArgs{NamespaceSelector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.StringMap{namespaceLabel: namespace}}}
+// match limits a policy, which is the cluster's, to the namespace of the sandboxes.
+func (c *Sandboxes) match() *admissionv1.MatchResourcesArgs {
+	return &admissionv1.MatchResourcesArgs{NamespaceSelector: &metav1.LabelSelectorArgs{MatchLabels: pulumi.StringMap{namespaceLabel: c.Namespace}}}
 }

@@ -1,4 +1,4 @@
-package infra
+package app
 
 import (
 	_ "embed" // for the script
@@ -9,12 +9,13 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"openhands-gcp/infra/internal/component"
 	"openhands-gcp/release"
 )
 
 // launcherScript starts the server; its first lines say what it does before that.
 //
-//go:embed openhands_launcher.py
+//go:embed launcher.py
 var launcherScript string
 
 // Where the launcher is in the server's container. The image's own entrypoint cannot be used: it insists on root.
@@ -29,7 +30,7 @@ const (
 const keepAliveSeconds = 620
 
 // newLauncher writes the launcher, and what it has to know of the release, into a ConfigMap. It returns that, and its content.
-func (c *OpenHandsApp) newLauncher(ctx *pulumi.Context, name string, line release.Release, namespace pulumi.StringInput) (
+func (c *Server) newLauncher(ctx *pulumi.Context, name string, line release.Release, namespace pulumi.StringInput) (
 	configMapName pulumi.StringInput, files pulumi.StringMap, err error,
 ) {
 	known, err := json.MarshalIndent(struct {
@@ -43,7 +44,7 @@ func (c *OpenHandsApp) newLauncher(ctx *pulumi.Context, name string, line releas
 	configMap, err := corev1.NewConfigMap(ctx, name+"-launcher", &corev1.ConfigMapArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-launcher"), Namespace: namespace},
 		Data:     files,
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("create the ConfigMap: %w", err)
 	}

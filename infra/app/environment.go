@@ -1,4 +1,4 @@
-package infra
+package app
 
 import (
 	"crypto/sha256"
@@ -12,6 +12,7 @@ import (
 	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"openhands-gcp/infra/internal/component"
 	"openhands-gcp/release"
 )
 
@@ -21,9 +22,11 @@ type environment struct {
 	checksum                    pulumi.StringInput
 }
 
-// newEnvironment writes the closed list of variables. What is not in it is unset on purpose: package openhands has the reasons.
-func (c *OpenHandsApp) newEnvironment(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput) (environment, error) {
-	jwt, err := random.NewRandomPassword(ctx, name+"-jwt", &random.RandomPasswordArgs{Length: pulumi.Int(64), Special: pulumi.Bool(false)}, child(c)...)
+// newEnvironment writes the closed list of variables. What is not in it is unset on purpose: package release has the reasons.
+func (c *Server) newEnvironment(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput) (environment, error) {
+	jwt, err := random.NewRandomPassword(ctx, name+"-jwt", &random.RandomPasswordArgs{
+		Length: pulumi.Int(64), Special: pulumi.Bool(false),
+	}, component.Child(c)...)
 	if err != nil {
 		return environment{}, fmt.Errorf("generate the key of the sessions: %w", err)
 	}
@@ -38,7 +41,7 @@ func (c *OpenHandsApp) newEnvironment(ctx *pulumi.Context, name string, args *Op
 	configMap, err := corev1.NewConfigMap(ctx, name+"-environment", &corev1.ConfigMapArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-environment"), Namespace: namespace},
 		Data:     plain,
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return environment{}, fmt.Errorf("create the ConfigMap: %w", err)
 	}
@@ -46,7 +49,7 @@ func (c *OpenHandsApp) newEnvironment(ctx *pulumi.Context, name string, args *Op
 		Metadata:   &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-environment"), Namespace: namespace},
 		Type:       pulumi.String("Opaque"),
 		StringData: secret,
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return environment{}, fmt.Errorf("create the Secret: %w", err)
 	}
@@ -79,7 +82,7 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 		"SANDBOX_USER_ID":        pulumi.String("0"),
 		"SERVE_FRONTEND":         pulumi.String("true"),
 	}
-	if args.Exposure != nil {
+	if args.Gateway != nil {
 		// Otherwise all users are one address, the load balancer's, and share its limit. Who is logged in may write another address there, and thereby
 		// escape the server's own limit: Cloud Armor's is the one that holds.
 		v["FORWARDED_ALLOW_IPS"] = pulumi.String("*")
@@ -90,28 +93,14 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 	for _, name := range args.Release.BucketVariables {
 		v[name] = args.Bucket
 	}
-	if s := args.Sandboxes; s != nil {
-		maps.Copy(v, pulumi.StringMap{
-			"RUNTIME":                            pulumi.String(release.Kubernetes),
-			"SANDBOX_RUNTIME_CONTAINER_IMAGE":    args.Images.Sandbox,
-			"MAX_CONCURRENT_CONVERSATIONS":       pulumi.Sprintf("%d", s.Max),
-			"KUBERNETES_NAMESPACE":               pulumi.String(s.Namespace),
-			"KUBERNETES_PVC_STORAGE_SIZE":        pulumi.Sprintf("%dGi", s.VolumeGiB),
-			"KUBERNETES_PVC_STORAGE_CLASS":       pulumi.String(zonalStorageClass),
-			"KUBERNETES_RESOURCE_CPU_REQUEST":    milliCPU(s.CPURequest),
-			"KUBERNETES_RESOURCE_MEMORY_REQUEST": pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB)),
-			"KUBERNETES_RESOURCE_MEMORY_LIMIT":   pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB)),
-			"KUBERNETES_NODE_SELECTOR_KEY":       pulumi.String(PoolLabel),
-			"KUBERNETES_NODE_SELECTOR_VAL":       pulumi.String(s.NodePool),
-			"KUBERNETES_TOLERATIONS_YAML":        pulumi.String(s.PoolTaint.tolerationYAML()),
-			"KUBERNETES_INGRESS_DOMAIN":          pulumi.String(unservedDomain),
-		})
+	if args.Sandboxes != nil {
+		maps.Copy(v, args.Sandboxes.variables())
 	}
 	if r := args.RemoteRuntime; r != nil {
 		maps.Copy(v, pulumi.StringMap{
 			"RUNTIME":                        pulumi.String(release.Remote),
 			"SANDBOX_REMOTE_RUNTIME_API_URL": pulumi.String(r.URL),
-			"MAX_CONCURRENT_CONVERSATIONS":   pulumi.Sprintf("%d", args.Conversations),
+			"MAX_CONCURRENT_CONVERSATIONS":   pulumi.Sprintf("%d", r.Conversations),
 		})
 	}
 	for name, value := range args.ExtraEnv { // none of the above: validate has checked
@@ -120,31 +109,34 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 	return v
 }
 
-// host is the name that the browser knows the server by.
-func (args *OpenHandsAppArgs) host() string {
-	if args.Exposure == nil {
-		return "localhost"
+// variables tell the Kubernetes runtime where sandboxes run, and how large they are.
+func (s *SandboxesArgs) variables() pulumi.StringMap {
+	return pulumi.StringMap{
+		"RUNTIME":                            pulumi.String(release.Kubernetes),
+		"SANDBOX_RUNTIME_CONTAINER_IMAGE":    s.Image,
+		"MAX_CONCURRENT_CONVERSATIONS":       pulumi.Sprintf("%d", s.Max),
+		"KUBERNETES_NAMESPACE":               pulumi.String(s.Namespace),
+		"KUBERNETES_PVC_STORAGE_SIZE":        pulumi.Sprintf("%dGi", s.VolumeGiB),
+		"KUBERNETES_PVC_STORAGE_CLASS":       pulumi.String(zonalStorageClass),
+		"KUBERNETES_RESOURCE_CPU_REQUEST":    milliCPU(s.CPURequest),
+		"KUBERNETES_RESOURCE_MEMORY_REQUEST": mebibytes(s.MemoryGiB),
+		"KUBERNETES_RESOURCE_MEMORY_LIMIT":   mebibytes(s.MemoryGiB),
+		"KUBERNETES_NODE_SELECTOR_KEY":       pulumi.String(s.Nodes.Label),
+		"KUBERNETES_NODE_SELECTOR_VAL":       pulumi.String(s.Nodes.Value),
+		"KUBERNETES_TOLERATIONS_YAML":        pulumi.String(s.Nodes.tolerationYAML()),
+		"KUBERNETES_INGRESS_DOMAIN":          pulumi.String(unservedDomain),
 	}
-	return args.Exposure.Host
-}
-
-// origin is the address that the browser shows.
-func (args *OpenHandsAppArgs) origin() string {
-	if args.Exposure == nil {
-		return fmt.Sprintf("http://localhost:%d", args.Release.Port)
-	}
-	return "https://" + args.Exposure.Host
 }
 
 // unservedDomain names the Ingresses of the sandboxes' editors. Nothing serves them.
 const unservedDomain = "sandboxes.invalid"
 
-// effects are Kubernetes' names for those of GKE's API.
-var effects = map[string]string{"NO_SCHEDULE": "NoSchedule", "PREFER_NO_SCHEDULE": "PreferNoSchedule", "NO_EXECUTE": "NoExecute"}
-
-// tolerationYAML writes the toleration of the taint as the Kubernetes runtime reads it: a list in YAML.
-func (t Taint) tolerationYAML() string {
-	return fmt.Sprintf("- key: %s\n  operator: Equal\n  value: %q\n  effect: %s\n", t.Key, t.Value, effects[t.Effect])
+// tolerationYAML writes the toleration as the Kubernetes runtime reads it: a list in YAML.
+func (n Nodes) tolerationYAML() string {
+	if n.Taint == nil {
+		return "[]"
+	}
+	return fmt.Sprintf("- key: %s\n  operator: Equal\n  value: %q\n  effect: %s\n", n.Taint.Key, n.Taint.Value, n.Taint.Effect)
 }
 
 // checksum changes with every variable. It is a secret as soon as one of them is.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/compute"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 // Armor is the Cloud Armor policy in front of the application. It is asked before the login is.
@@ -32,15 +34,17 @@ const rangesPerRule = 10
 // everyAddress is how Cloud Armor writes it.
 var everyAddress = []string{"*"}
 
-func (c *OpenHandsApp) newArmor(ctx *pulumi.Context, name string, armor Armor) (*compute.SecurityPolicy, error) {
+func (c *Entrance) newArmor(ctx *pulumi.Context, name string, args *EntranceArgs) (*compute.SecurityPolicy, error) {
 	return compute.NewSecurityPolicy(ctx, name+"-armor", &compute.SecurityPolicyArgs{
-		Description: pulumi.String("In front of OpenHands"),
+		Description: pulumi.String("In front of " + args.Host),
 		Type:        pulumi.String("CLOUD_ARMOR"),
-		Rules:       armor.rules(),
+		Rules:       args.Armor.rules(),
 		AdaptiveProtectionConfig: &compute.SecurityPolicyAdaptiveProtectionConfigArgs{
-			Layer7DdosDefenseConfig: &compute.SecurityPolicyAdaptiveProtectionConfigLayer7DdosDefenseConfigArgs{Enable: pulumi.Bool(armor.AdaptiveProtection)},
+			Layer7DdosDefenseConfig: &compute.SecurityPolicyAdaptiveProtectionConfigLayer7DdosDefenseConfigArgs{
+				Enable: pulumi.Bool(args.Armor.AdaptiveProtection),
+			},
 		},
-	}, child(c)...)
+	}, component.Child(c)...)
 }
 
 // rules are: who may not connect, what a rule set finds, a limit for who may, and for all others the default.
@@ -48,7 +52,8 @@ func (a Armor) rules() compute.SecurityPolicyRuleTypeArray {
 	var rules compute.SecurityPolicyRuleTypeArray
 	for i, ranges := range slices.Collect(slices.Chunk(a.DeniedRanges, rangesPerRule)) {
 		rules = append(rules, &compute.SecurityPolicyRuleTypeArgs{
-			Description: pulumi.String("Denied addresses"), Priority: pulumi.Int(denyPriority + i), Action: pulumi.String("deny(403)"), Match: fromAddresses(ranges), Preview: pulumi.Bool(false),
+			Description: pulumi.String("Denied addresses"), Priority: pulumi.Int(denyPriority + i), Action: pulumi.String("deny(403)"),
+			Match: fromAddresses(ranges), Preview: pulumi.Bool(false),
 		})
 	}
 	for i, rule := range a.WAFRules {
@@ -66,15 +71,19 @@ func (a Armor) rules() compute.SecurityPolicyRuleTypeArray {
 	}
 	for i, ranges := range slices.Collect(slices.Chunk(clients, rangesPerRule)) {
 		rules = append(rules, &compute.SecurityPolicyRuleTypeArgs{
-			Description: pulumi.String("Limit of each address"), Priority: pulumi.Int(throttlePriority + i), Action: pulumi.String("throttle"), Match: fromAddresses(ranges), Preview: pulumi.Bool(false),
+			Description: pulumi.String("Limit of each address"), Priority: pulumi.Int(throttlePriority + i), Action: pulumi.String("throttle"),
+			Match: fromAddresses(ranges), Preview: pulumi.Bool(false),
 			RateLimitOptions: &compute.SecurityPolicyRuleRateLimitOptionsArgs{
 				ConformAction: pulumi.String("allow"), ExceedAction: pulumi.String("deny(429)"), EnforceOnKey: pulumi.String("IP"),
-				RateLimitThreshold: &compute.SecurityPolicyRuleRateLimitOptionsRateLimitThresholdArgs{Count: pulumi.Int(a.RequestsPerMinute), IntervalSec: pulumi.Int(60)},
+				RateLimitThreshold: &compute.SecurityPolicyRuleRateLimitOptionsRateLimitThresholdArgs{
+					Count: pulumi.Int(a.RequestsPerMinute), IntervalSec: pulumi.Int(60),
+				},
 			},
 		})
 	}
 	return append(rules, &compute.SecurityPolicyRuleTypeArgs{
-		Description: pulumi.String("Everyone else"), Priority: pulumi.Int(defaultPriority), Action: pulumi.String(others), Match: fromAddresses(everyAddress), Preview: pulumi.Bool(false),
+		Description: pulumi.String("Everyone else"), Priority: pulumi.Int(defaultPriority), Action: pulumi.String(others),
+		Match: fromAddresses(everyAddress), Preview: pulumi.Bool(false),
 	})
 }
 

@@ -1,4 +1,4 @@
-package infra
+package app
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	schedulingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/scheduling/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
 )
 
 // placeholderClass names the priority of the pods that only keep a node warm.
@@ -24,8 +26,7 @@ const skipAwait = "pulumi.com/skipAwait"
 
 // newWarmNodes keeps room for some sandboxes: pods of a sandbox's size, with its image, that do nothing and make way. The node is there, and has the image,
 // before the conversation begins. They count in the quota, and may talk to nobody.
-func (c *OpenHandsApp) newWarmNodes(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput, after []pulumi.Resource) error {
-	s := args.Sandboxes
+func (c *Sandboxes) newWarmNodes(ctx *pulumi.Context, name string, s *SandboxesArgs) error {
 	if s.Warm == 0 {
 		return nil
 	}
@@ -34,48 +35,51 @@ func (c *OpenHandsApp) newWarmNodes(ctx *pulumi.Context, name string, args *Open
 		Value:            pulumi.Int(placeholderPriority),
 		PreemptionPolicy: pulumi.String("Never"),
 		Description:      pulumi.String("Makes way for sandboxes"),
-	}, child(c)...)
+	}, component.Child(c)...)
 	if err != nil {
 		return fmt.Errorf("create the priority: %w", err)
 	}
-	memory := pulumi.Sprintf("%dMi", mebibytes(s.MemoryGiB))
 	_, err = appsv1.NewDeployment(ctx, name+"-warm", &appsv1.DeploymentArgs{
-		// Nodes come in their own time, and of spot machines there may be none: no deployment waits for them.
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-warm"), Namespace: namespace, Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")}},
+		Metadata: &metav1.ObjectMetaArgs{
+			Name: pulumi.String(name + "-warm"), Namespace: c.Namespace,
+			// Nodes come in their own time, and of spot machines there may be none: no deployment waits for them.
+			Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")},
+		},
 		Spec: &appsv1.DeploymentSpecArgs{
 			Replicas: pulumi.Int(s.Warm),
 			Strategy: &appsv1.DeploymentStrategyArgs{Type: pulumi.String("Recreate")}, // the quota has room for no more
 			Selector: labelSelector(warmLabels),
 			Template: &corev1.PodTemplateSpecArgs{
 				Metadata: &metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(warmLabels)},
-				Spec: &corev1.PodSpecArgs{
-					PriorityClassName: class.Metadata.Name(),
-					// As the admission policies would have it: they are in effect only some seconds after they exist, and nothing would make these pods again.
-					RuntimeClassName:              pulumi.String(gvisorClass),
-					AutomountServiceAccountToken:  pulumi.Bool(false),
-					SecurityContext:               &corev1.PodSecurityContextArgs{SeccompProfile: &corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")}},
-					TerminationGracePeriodSeconds: pulumi.Int(0),
-					EnableServiceLinks:            pulumi.Bool(false),
-					NodeSelector:                  pulumi.StringMap{PoolLabel: pulumi.String(s.NodePool)},
-					Tolerations:                   corev1.TolerationArray{s.PoolTaint.toleration()},
-					Containers: corev1.ContainerArray{&corev1.ContainerArgs{
-						Name: pulumi.String("placeholder"), Image: args.Images.Sandbox, Command: pulumi.ToStringArray([]string{"sleep", "infinity"}),
-						Resources: &corev1.ResourceRequirementsArgs{
-							Requests: pulumi.StringMap{"cpu": milliCPU(s.CPURequest), "memory": memory},
-							Limits:   pulumi.StringMap{"memory": memory},
-						},
-					}},
-				},
+				Spec:     s.placeholder(class),
 			},
 		},
-	}, child(c, pulumi.DependsOn(after))...)
+	}, component.Child(c, c.Ready())...)
 	if err != nil {
 		return fmt.Errorf("create the placeholders: %w", err)
 	}
 	return nil
 }
 
-// toleration is that of the taint, as Kubernetes writes it.
-func (t Taint) toleration() corev1.TolerationInput {
-	return &corev1.TolerationArgs{Key: pulumi.String(t.Key), Operator: pulumi.String("Equal"), Value: pulumi.String(t.Value), Effect: pulumi.String(effects[t.Effect])}
+// placeholder is a pod as the admission policies would have it: they are in effect only some seconds after they exist, and nothing would make these pods
+// again.
+func (s *SandboxesArgs) placeholder(class *schedulingv1.PriorityClass) *corev1.PodSpecArgs {
+	memory := mebibytes(s.MemoryGiB)
+	return &corev1.PodSpecArgs{
+		PriorityClassName:             class.Metadata.Name(),
+		RuntimeClassName:              pulumi.String(gvisorClass),
+		AutomountServiceAccountToken:  pulumi.Bool(false),
+		SecurityContext:               &corev1.PodSecurityContextArgs{SeccompProfile: &corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")}},
+		TerminationGracePeriodSeconds: pulumi.Int(0),
+		EnableServiceLinks:            pulumi.Bool(false),
+		NodeSelector:                  s.Nodes.selector(),
+		Tolerations:                   s.Nodes.tolerations(),
+		Containers: corev1.ContainerArray{&corev1.ContainerArgs{
+			Name: pulumi.String("placeholder"), Image: s.Image, Command: pulumi.ToStringArray([]string{"sleep", "infinity"}),
+			Resources: &corev1.ResourceRequirementsArgs{
+				Requests: pulumi.StringMap{"cpu": milliCPU(s.CPURequest), "memory": memory},
+				Limits:   pulumi.StringMap{"memory": memory},
+			},
+		}},
+	}
 }

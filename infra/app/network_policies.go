@@ -1,4 +1,4 @@
-package infra
+package app
 
 import (
 	"fmt"
@@ -8,39 +8,26 @@ import (
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
+	"openhands-gcp/release"
 )
 
 // namespaceLabel is the label that Kubernetes puts on every namespace, with its name.
 const namespaceLabel = "kubernetes.io/metadata.name"
 
-// actionServerPort is a sandbox's. The server there has no authentication.
-const actionServerPort = 8080
-
 // metadataServer serves the node's and, by Workload Identity, the pod's credentials; with NodeLocal DNSCache off it is the DNS server too.
-const metadataServer = "169.254.169.254/32"
+var metadataServer = netip.MustParsePrefix("169.254.169.254/32")
 
-// newNetworkPolicies denies everything in both namespaces, and then allows by name what the application and its sandboxes need. Policies only add up:
-// one that allows more anywhere defeats the rest.
-func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, appNamespace pulumi.StringOutput, sandboxes *corev1.Namespace) ([]pulumi.Resource, error) {
-	var sandboxNamespace pulumi.StringOutput
-	if sandboxes != nil {
-		sandboxNamespace = nameOf(sandboxes)
-	}
-	policies := []policy{{role: "deny-all", namespace: appNamespace}, args.serverPolicy(appNamespace, sandboxNamespace)}
-	if args.Sandboxes != nil {
-		policies = append(policies,
-			policy{role: "cleanup", namespace: appNamespace, pods: labelSelector(cleanupLabels), egress: append(dnsEgress(),
-				to(tcp(443), ipBlock(args.ControlPlaneCIDR.String())),
-				to(tcp(args.Release.Port), podsOf(appNamespace, labelSelector(serverLabels))),
-			)},
-			policy{role: "sandbox-deny-all", namespace: sandboxNamespace, in: sandboxes},
-			args.sandboxPolicy(appNamespace, sandboxes),
-		)
-	}
+// internet is every IPv4 address.
+var internet = netip.MustParsePrefix("0.0.0.0/0")
+
+// newNetworkPolicies creates policies. Everything is denied in both namespaces, and then allowed by name. Policies only add up: one that allows more anywhere
+// defeats the rest.
+func newNetworkPolicies(ctx *pulumi.Context, parent pulumi.Resource, name string, policies ...policy) ([]pulumi.Resource, error) {
 	var created []pulumi.Resource
 	for _, p := range policies {
 		resource, err := networkingv1.NewNetworkPolicy(ctx, name+"-"+p.role, &networkingv1.NetworkPolicyArgs{
@@ -51,63 +38,71 @@ func (c *OpenHandsApp) newNetworkPolicies(ctx *pulumi.Context, name string, args
 				Ingress:     p.ingress,
 				Egress:      p.egress,
 			},
-		}, p.options(c)...)
+		}, component.Child(parent, p.opts...)...)
 		if err != nil {
-			return nil, fmt.Errorf("create %s: %w", p.role, err)
+			return nil, fmt.Errorf("create the NetworkPolicy %s: %w", p.role, err)
 		}
 		created = append(created, resource)
-	}
-	if args.Sandboxes == nil {
-		return created, nil
-	}
-	for _, domain := range args.Sandboxes.AllowedDomains {
-		byName, err := c.newDomainPolicy(ctx, name, sandboxes, domain)
-		if err != nil {
-			return nil, fmt.Errorf("allow sandboxes %s: %w", domain, err)
-		}
-		created = append(created, byName)
 	}
 	return created, nil
 }
 
 // serverPolicy is what the server talks to: the API server, the database, the metadata server for its identity, its sandboxes, and by TLS the internet with
 // Google's APIs, the LLM and the git hosts. To it come the load balancer and the clean-up.
-func (args *OpenHandsAppArgs) serverPolicy(appNamespace, sandboxNamespace pulumi.StringOutput) policy {
-	p := policy{role: "server", namespace: appNamespace, pods: labelSelector(serverLabels), egress: append(dnsEgress(),
+func (args *OpenHandsAppArgs) serverPolicy(namespace pulumi.StringOutput, sandboxes *Sandboxes) policy {
+	p := policy{role: "server", namespace: namespace, pods: labelSelector(serverLabels), egress: append(dnsEgress(),
 		to(tcp(80, 8080), ipBlock(metadataServer)),
-		to(tcp(443), ipBlock(args.ControlPlaneCIDR.String())),
-		to(tcp(databasePort), ipBlock(args.Database.Range.String())),
-		to(tcp(443), ipBlock("0.0.0.0/0", texts(args.NotPublic)...)),
+		to(tcp(443), ipBlock(args.ControlPlaneCIDR)),
+		to(tcp(databasePort), ipBlock(args.Database.Range)),
+		to(tcp(443), ipBlock(internet, args.NotPublic...)),
 	)}
-	if args.Exposure != nil {
+	if args.Gateway != nil {
 		var ranges []networkingv1.NetworkPolicyPeerInput
-		for _, r := range loadBalancerRanges {
+		for _, r := range args.Gateway.LoadBalancerRanges {
 			ranges = append(ranges, ipBlock(r))
 		}
 		p.ingress = append(p.ingress, from(tcp(args.Release.Port), ranges...))
 	}
-	if args.Sandboxes != nil {
-		p.egress = append(p.egress, to(tcp(actionServerPort), podsOf(sandboxNamespace, labelSelector(sandboxLabels))))
-		p.ingress = append(p.ingress, from(tcp(args.Release.Port), podsOf(appNamespace, labelSelector(cleanupLabels))))
+	if sandboxes != nil {
+		p.egress = append(p.egress, to(tcp(release.ActionServerPort), podsOf(sandboxes.Namespace, labelSelector(release.SandboxLabels))))
+		p.ingress = append(p.ingress, from(tcp(args.Release.Port), podsOf(namespace, labelSelector(cleanupLabels))))
 	}
 	return p
 }
 
-// sandboxPolicy lets the server in, and out what a sandbox may reach: names, and the internet or a list of it.
-func (args *OpenHandsAppArgs) sandboxPolicy(appNamespace pulumi.StringOutput, sandboxes *corev1.Namespace) policy {
-	p := policy{
-		role: "sandboxes", namespace: nameOf(sandboxes), in: sandboxes, pods: labelSelector(sandboxLabels),
-		ingress: networkingv1.NetworkPolicyIngressRuleArray{from(tcp(actionServerPort), podsOf(appNamespace, labelSelector(serverLabels)))},
+// newPolicies lets the server into the sandboxes, the sandboxes out to what they may reach, and the clean-up to the server and the API server.
+func (c *Sandboxes) newPolicies(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, appNamespace pulumi.StringOutput) error {
+	inside := []pulumi.ResourceOption{pulumi.DeletedWith(c.namespace)}
+	sandbox := policy{
+		role: "sandboxes", namespace: c.Namespace, pods: labelSelector(release.SandboxLabels), opts: inside,
+		ingress: networkingv1.NetworkPolicyIngressRuleArray{from(tcp(release.ActionServerPort), podsOf(appNamespace, labelSelector(serverLabels)))},
 		egress:  dnsEgress(),
 	}
 	s := args.Sandboxes
 	if len(s.AllowedRanges)+len(s.AllowedDomains) == 0 {
-		p.egress = append(p.egress, to(nil, args.publicRange(netip.MustParsePrefix("0.0.0.0/0"))))
+		sandbox.egress = append(sandbox.egress, to(nil, args.publicRange(internet)))
 	}
 	for _, r := range s.AllowedRanges {
-		p.egress = append(p.egress, to(nil, args.publicRange(r)))
+		sandbox.egress = append(sandbox.egress, to(nil, args.publicRange(r)))
 	}
-	return p
+	policies, err := newNetworkPolicies(ctx, c, name, policy{role: "sandbox-deny-all", namespace: c.Namespace, opts: inside}, sandbox, policy{
+		role: "cleanup", namespace: appNamespace, pods: labelSelector(cleanupLabels), egress: append(dnsEgress(),
+			to(tcp(443), ipBlock(args.ControlPlaneCIDR)),
+			to(tcp(args.Release.Port), podsOf(appNamespace, labelSelector(serverLabels))),
+		),
+	})
+	if err != nil {
+		return err
+	}
+	c.Awaits(policies...)
+	for _, domain := range s.AllowedDomains {
+		byName, err := c.newDomainPolicy(ctx, name, domain)
+		if err != nil {
+			return fmt.Errorf("allow sandboxes %s: %w", domain, err)
+		}
+		c.Awaits(byName)
+	}
+	return nil
 }
 
 // publicRange is a range without what a sandbox must not reach in it: what is not public, and the control plane's public address, which answers to
@@ -132,17 +127,9 @@ func (args *OpenHandsAppArgs) publicRange(outer netip.Prefix) networkingv1.Netwo
 	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block.ToIPBlockPtrOutput()}
 }
 
-func texts(ranges []netip.Prefix) []string {
-	out := make([]string, len(ranges))
-	for i, r := range ranges {
-		out[i] = r.String()
-	}
-	return out
-}
-
 // newDomainPolicy allows a name, by a kind of GKE's own that adds to the NetworkPolicies. One for each name: a policy holds 50 addresses at the most, and a
 // name of a content network can have many. https://cloud.google.com/kubernetes-engine/docs/how-to/fqdn-network-policies
-func (c *OpenHandsApp) newDomainPolicy(ctx *pulumi.Context, name string, namespace *corev1.Namespace, domain string) (pulumi.Resource, error) {
+func (c *Sandboxes) newDomainPolicy(ctx *pulumi.Context, name, domain string) (pulumi.Resource, error) {
 	field := "name"
 	if strings.HasPrefix(domain, "*") {
 		field = "pattern"
@@ -150,12 +137,12 @@ func (c *OpenHandsApp) newDomainPolicy(ctx *pulumi.Context, name string, namespa
 	name += "-sandbox-to-" + strings.Replace(domain, "*", "any", 1)
 	return apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
 		ApiVersion: pulumi.String("networking.gke.io/v1alpha1"), Kind: pulumi.String("FQDNNetworkPolicy"),
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: nameOf(namespace)},
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
 		OtherFields: kubernetes.UntypedArgs{"spec": pulumi.Map{
-			"podSelector": pulumi.Map{"matchLabels": pulumi.ToStringMap(sandboxLabels)},
+			"podSelector": pulumi.Map{"matchLabels": pulumi.ToStringMap(release.SandboxLabels)},
 			"egress":      pulumi.Array{pulumi.Map{"matches": pulumi.Array{pulumi.Map{field: pulumi.String(domain)}}}},
 		}},
-	}, child(c, pulumi.DeletedWith(namespace))...)
+	}, c.inside()...)
 }
 
 // databasePort is PostgreSQL's.
@@ -169,16 +156,7 @@ type policy struct {
 	ingress   networkingv1.NetworkPolicyIngressRuleArray
 	egress    networkingv1.NetworkPolicyEgressRuleArray
 
-	in *corev1.Namespace // that the policy goes with; nil where it goes by itself
-}
-
-// options let a policy for sandboxes go with their namespace, and not before: Kubernetes deletes the pods of a namespace first, and those of conversations
-// are nobody else's to delete.
-func (p policy) options(parent pulumi.Resource) []pulumi.ResourceOption {
-	if p.in == nil {
-		return child(parent)
-	}
-	return child(parent, pulumi.DeletedWith(p.in))
+	opts []pulumi.ResourceOption
 }
 
 func (p policy) selector() *metav1.LabelSelectorArgs {
@@ -211,10 +189,14 @@ func portsOf(protocol string, ports ...int) networkingv1.NetworkPolicyPortArray 
 }
 
 // ipBlock is a range of addresses. An empty list of exceptions must be none: with one, every apply changes the object.
-func ipBlock(cidr string, except ...string) networkingv1.NetworkPolicyPeerInput {
-	block := &networkingv1.IPBlockArgs{Cidr: pulumi.String(cidr)}
+func ipBlock(cidr netip.Prefix, except ...netip.Prefix) networkingv1.NetworkPolicyPeerInput {
+	block := &networkingv1.IPBlockArgs{Cidr: pulumi.String(cidr.String())}
 	if len(except) > 0 {
-		block.Except = pulumi.ToStringArray(except)
+		var texts pulumi.StringArray
+		for _, r := range except {
+			texts = append(texts, pulumi.String(r.String()))
+		}
+		block.Except = texts
 	}
 	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block}
 }
@@ -234,8 +216,9 @@ func dnsEgress() networkingv1.NetworkPolicyEgressRuleArray {
 	for _, app := range []string{"kube-dns", "node-local-dns"} {
 		peers = append(peers, podsOf(pulumi.String("kube-system"), labelSelector(map[string]string{"k8s-app": app})))
 	}
-	peers = append(peers, ipBlock(nodeLocalDNS.String()), ipBlock(metadataServer))
+	peers = append(peers, ipBlock(nodeLocalDNS), ipBlock(metadataServer))
 	return networkingv1.NetworkPolicyEgressRuleArray{to(dns, peers...)}
 }
 
+// nodeLocalDNS is the address of the DNS cache on every node.
 var nodeLocalDNS = netip.MustParsePrefix("169.254.20.10/32")

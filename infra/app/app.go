@@ -1,0 +1,213 @@
+package app
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
+	"openhands-gcp/release"
+)
+
+const openHandsAppType = "openhands:app:OpenHandsApp"
+
+// OpenHandsAppArgs are the arguments of NewOpenHandsApp. Exactly one of Sandboxes and RemoteRuntime is set, by the runtime of the release.
+type OpenHandsAppArgs struct {
+	Release  release.Release
+	Image    pulumi.StringInput // of the server
+	Identity Identity
+	Database Database
+	Bucket   pulumi.StringInput // name of the bucket of the file store
+
+	CPURequest float64 // vCPU
+	MemoryGiB  float64 // request and limit
+	Nodes      Nodes   // on which the server runs
+	ExtraEnv   map[string]string
+
+	Sandboxes     *SandboxesArgs
+	RemoteRuntime *RemoteRuntime
+	Gateway       *GatewayArgs // none where the application is reached by port-forward only
+
+	// NotPublic are the ranges that "the internet" does not mean: private and shared ones, link-local with the metadata server, and the like.
+	NotPublic        []netip.Prefix
+	ControlPlaneCIDR netip.Prefix // private range of the API server
+	// PublicControlPlane is the API server's public address; an empty string where it has none.
+	PublicControlPlane pulumi.StringInput
+}
+
+// Identity is the application's identity: a Kubernetes service account that acts as a Google one.
+type Identity struct {
+	Namespace, ServiceAccountName string
+	GoogleServiceAccount          pulumi.StringInput // e-mail
+}
+
+// Database is how the server reaches PostgreSQL, on port 5432.
+type Database struct {
+	Host, Name, User, Password pulumi.StringInput
+	Range                      netip.Prefix // in which the host is, for the NetworkPolicy
+}
+
+// RemoteRuntime is a runtime API that the user brings.
+type RemoteRuntime struct {
+	URL           string
+	APIKey        pulumi.StringInput
+	Conversations int // at a time
+}
+
+// Nodes are those with a label, and the taint that pods have to tolerate there.
+type Nodes struct {
+	Label, Value string
+	Taint        *Taint // none where nil
+}
+
+// Taint is a node taint as Kubernetes writes it, with effect NoSchedule, PreferNoSchedule or NoExecute.
+type Taint struct{ Key, Value, Effect string }
+
+func (n Nodes) selector() pulumi.StringMap {
+	return pulumi.StringMap{n.Label: pulumi.String(n.Value)}
+}
+
+func (n Nodes) tolerations() corev1.TolerationArray {
+	if n.Taint == nil {
+		return nil
+	}
+	return corev1.TolerationArray{&corev1.TolerationArgs{
+		Key: pulumi.String(n.Taint.Key), Operator: pulumi.String("Equal"), Value: pulumi.String(n.Taint.Value), Effect: pulumi.String(n.Taint.Effect),
+	}}
+}
+
+// OpenHandsApp is OpenHands on a Kubernetes cluster.
+//
+// A cluster has room for one with Sandboxes: the sandboxes' Ingresses have no class, so that the cluster's default IngressClass must be one that nothing
+// serves, and there can be one default only. Two in one program have the same URN for it, which Pulumi refuses.
+type OpenHandsApp struct {
+	pulumi.ResourceState
+
+	Namespace  pulumi.StringOutput `pulumi:"namespace"`
+	Deployment pulumi.StringOutput `pulumi:"deployment"`
+	Service    pulumi.StringOutput `pulumi:"service"`
+	Port       pulumi.IntOutput    `pulumi:"port"`
+	URL        pulumi.StringOutput `pulumi:"url"` // as in the browser's address line
+}
+
+func (args *OpenHandsAppArgs) validate(check *component.Check) {
+	check.Strings(map[string]string{
+		"release": args.Release.Version, "identity.namespace": args.Identity.Namespace, "identity.serviceAccountName": args.Identity.ServiceAccountName,
+		"nodes.label": args.Nodes.Label,
+	})
+	check.Inputs(map[string]pulumi.StringInput{
+		"image": args.Image, "bucket": args.Bucket, "identity.googleServiceAccount": args.Identity.GoogleServiceAccount,
+		"database.host": args.Database.Host, "database.name": args.Database.Name, "database.user": args.Database.User,
+		"database.password": args.Database.Password, "publicControlPlane": args.PublicControlPlane,
+	})
+	check.Require(args.CPURequest > 0 && args.MemoryGiB > 0, "cpuRequest and memoryGiB are required")
+	check.Require(args.Database.Range.IsValid() && args.ControlPlaneCIDR.IsValid(), "database.range and controlPlaneCidr are required")
+	check.Require(len(args.NotPublic) > 0, "notPublic is required")
+	check.Require((args.Sandboxes == nil) != (args.RemoteRuntime == nil), "one of sandboxes and remoteRuntime is needed")
+	if args.Sandboxes != nil {
+		args.Sandboxes.validate(check, args.Identity.Namespace)
+	}
+	if r := args.RemoteRuntime; r != nil {
+		check.Require(r.URL != "" && r.APIKey != nil && r.Conversations > 0, "remoteRuntime needs url, apiKey and conversations")
+	}
+	if args.Gateway != nil {
+		args.Gateway.validate(check)
+	}
+	for variable := range args.ExtraEnv {
+		if err := release.CheckVariable(variable); err != nil {
+			check.Require(false, "extraEnv: %s %v", variable, err)
+		}
+	}
+}
+
+// NewOpenHandsApp creates the application and everything that it needs inside of the cluster.
+func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, opts ...pulumi.ResourceOption) (_ *OpenHandsApp, err error) {
+	defer component.Explain(&err, openHandsAppType, name)
+	c := &OpenHandsApp{}
+	if err := component.Register(ctx, openHandsAppType, name, c, args, (*OpenHandsAppArgs).validate, opts...); err != nil {
+		return nil, err
+	}
+	namespace, err := newNamespace(ctx, c, name, args.Identity.Namespace, "restricted")
+	if err != nil {
+		return nil, err
+	}
+	account, err := corev1.NewServiceAccount(ctx, name+"-server", &corev1.ServiceAccountArgs{
+		Metadata: &metav1.ObjectMetaArgs{
+			Name:        pulumi.String(args.Identity.ServiceAccountName),
+			Namespace:   nameOf(namespace),
+			Annotations: pulumi.StringMap{"iam.gke.io/gcp-service-account": args.Identity.GoogleServiceAccount},
+		},
+	}, component.Child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("create the server's service account: %w", err)
+	}
+	var sandboxes *Sandboxes
+	if args.Sandboxes != nil {
+		if sandboxes, err = newSandboxes(ctx, name, args, account, component.Child(c)...); err != nil {
+			return nil, err
+		}
+	}
+	server, err := newServer(ctx, name, args, account, sandboxes, component.Child(c)...)
+	if err != nil {
+		return nil, err
+	}
+	if args.Gateway != nil {
+		if _, err := newGateway(ctx, name, args, server, component.Child(c)...); err != nil {
+			return nil, err
+		}
+	}
+	c.Namespace, c.Deployment, c.Service, c.Port = server.Namespace, server.Deployment, server.Service, server.Port
+	c.URL = pulumi.String(args.origin()).ToStringOutput()
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"namespace": c.Namespace, "deployment": c.Deployment, "service": c.Service, "port": c.Port, "url": c.URL,
+	})
+}
+
+// host is the name that the browser knows the server by.
+func (args *OpenHandsAppArgs) host() string {
+	if args.Gateway == nil {
+		return "localhost"
+	}
+	return args.Gateway.Host
+}
+
+// origin is the address that the browser shows.
+func (args *OpenHandsAppArgs) origin() string {
+	if args.Gateway == nil {
+		return fmt.Sprintf("http://localhost:%d", args.Release.Port)
+	}
+	return "https://" + args.Gateway.Host
+}
+
+// newNamespace creates a namespace under a level of Pod Security.
+func newNamespace(ctx *pulumi.Context, parent pulumi.Resource, name, namespace, level string) (*corev1.Namespace, error) {
+	created, err := corev1.NewNamespace(ctx, name+"-"+namespace, &corev1.NamespaceArgs{
+		Metadata: &metav1.ObjectMetaArgs{
+			Name: pulumi.String(namespace),
+			Labels: pulumi.StringMap{
+				"pod-security.kubernetes.io/enforce": pulumi.String(level),
+				"pod-security.kubernetes.io/warn":    pulumi.String(level),
+			},
+		},
+	}, component.Child(parent)...)
+	if err != nil {
+		return nil, fmt.Errorf("create the namespace %s: %w", namespace, err)
+	}
+	return created, nil
+}
+
+// namespaceOf returns the namespace of a service account as an output: a resource that uses it is created after both.
+func namespaceOf(account *corev1.ServiceAccount) pulumi.StringOutput {
+	return account.Metadata.Namespace().Elem()
+}
+
+// nameOf returns the namespace's name as an output: a resource that uses it is created after the namespace.
+func nameOf(namespace *corev1.Namespace) pulumi.StringOutput { return namespace.Metadata.Name().Elem() }
+
+// mebibytes and milliCPU are sizes as Kubernetes writes them without fractions.
+func mebibytes(gib float64) pulumi.StringOutput { return pulumi.Sprintf("%dMi", int(gib*1024)) }
+
+func milliCPU(cpus float64) pulumi.StringOutput { return pulumi.Sprintf("%dm", int(cpus*1000)) }

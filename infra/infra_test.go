@@ -1,0 +1,175 @@
+package infra_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"openhands-gcp/infra"
+	"openhands-gcp/tests/rehearsal"
+)
+
+const project, region = "my-project", "us-central1"
+
+// TestArgumentsAreChecked: everything that is wrong comes in one error that names the component, and nothing is registered.
+func TestArgumentsAreChecked(t *testing.T) {
+	everyone := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+	for name, c := range map[string]struct {
+		create func(*pulumi.Context) error
+		says   []string
+	}{
+		"project services without arguments": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewProjectServices(ctx, "x", nil)
+			return err
+		}, []string{`ProjectServices "x": its arguments are nil`}},
+		"network without arguments": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewNetwork(ctx, "x", nil)
+			return err
+		}, []string{`Network "x": its arguments are nil`}},
+		"network": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewNetwork(ctx, "x", &infra.NetworkArgs{FlowLogSampling: 2})
+			return err
+		}, []string{`Network "x": `, "region is required", "podsCidr is required", "flowLogSampling is 2", "nodeTag is required"}},
+		"registry": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewRegistry(ctx, "x", &infra.RegistryArgs{})
+			return err
+		}, []string{
+			`Registry "x": `, "location is required", "repositoryPrefix is required", "keepNewest is 0", "deleteUntaggedAfterDays is 0", "reader is required",
+		}},
+		"cluster": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewGkeCluster(ctx, "x", &infra.GkeClusterArgs{
+				PublicEndpoint: &infra.PublicEndpoint{}, Pools: []infra.NodePool{{Name: "p", Taint: &infra.Taint{Effect: "NO_SCHEDULE"}}},
+			})
+			return err
+		}, []string{
+			`GkeCluster "x": `, "location is required", "controlPlaneCidr is", "at least one authorized range", `pool "p": name and machineType are required`,
+			`pool "p" has 0 to 0 nodes`, "the taint's effect is NoSchedule", "no pool carries GKE's own pods",
+		}},
+		"cluster that nobody reaches": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewGkeCluster(ctx, "x", &infra.GkeClusterArgs{})
+			return err
+		}, []string{"no way to reach the control plane"}},
+		"cluster that everyone reaches": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewGkeCluster(ctx, "x", &infra.GkeClusterArgs{PublicEndpoint: &infra.PublicEndpoint{AuthorizedRanges: everyone}})
+			return err
+		}, []string{"must not be open to 0.0.0.0/0"}},
+		"database": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewCloudSqlPostgres(ctx, "x", &infra.CloudSqlPostgresArgs{PointInTimeDays: 9})
+			return err
+		}, []string{
+			`CloudSqlPostgres "x": `, "tier is required", "diskSizeGiB is 0", "retainedBackups is 0", "pointInTimeDays is 9", "privateNetwork is required",
+		}},
+		"bucket": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewStorageBucket(ctx, "x", &infra.StorageBucketArgs{SoftDeleteDays: 2})
+			return err
+		}, []string{`StorageBucket "x": `, "location is required", "softDeleteDays is 2", "oldVersionDays is 0", "writer is required"}},
+		"identity": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewWorkloadIdentity(ctx, "x", &infra.WorkloadIdentityArgs{})
+			return err
+		}, []string{`WorkloadIdentity "x": `, "accountId is required", "namespace is required", "workloadPool is required"}},
+		"entrance": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewEntrance(ctx, "x", &infra.EntranceArgs{})
+			return err
+		}, []string{`Entrance "x": `, "host is required", "armor.requestsPerMinute is required"}},
+		"observability": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewObservability(ctx, "x", &infra.ObservabilityArgs{})
+			return err
+		}, []string{`Observability "x": `, "title is required", "cluster is required", "database is required"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mocks, err := rehearsal.NewMocks("test", project, region)
+			require.NoError(t, err)
+			err = pulumi.RunErr(c.create, mocks.Option())
+			require.Error(t, err)
+			for _, says := range c.says {
+				assert.Contains(t, err.Error(), says)
+			}
+			assert.Empty(t, mocks.Resources())
+		})
+	}
+}
+
+// TestComponentsWorkForSomebodyElse creates two of everything in one project, with other names. The simulated cloud refuses names and ranges that collide,
+// and nothing may carry the name of this program.
+func TestComponentsWorkForSomebodyElse(t *testing.T) {
+	mocks, err := rehearsal.NewMocks("test", project, region)
+	require.NoError(t, err)
+	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
+		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{LoadBalancer: true, DNS: true})
+		if err != nil {
+			return err
+		}
+		for i, name := range []string{"blue", "green"} {
+			if err := createAll(ctx, name, i, services); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, mocks.Option())
+	require.NoError(t, err)
+	for _, r := range mocks.Resources() {
+		if r.Custom {
+			assert.NotContains(t, strings.ToLower(fmt.Sprint(r.Inputs)), "openhands", r.URN)
+		}
+	}
+}
+
+// createAll creates one of each component. The number sets its address ranges apart from those of others.
+func createAll(ctx *pulumi.Context, name string, number int, services *infra.ProjectServices) error {
+	ready := services.Ready()
+	prefix := func(format string) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf(format, number)) }
+	network, err := infra.NewNetwork(ctx, name, &infra.NetworkArgs{
+		Region: region, NodeTag: "node", FlowLogSampling: 0.25, LoadBalancerPort: 8080,
+		NodesCIDR: prefix("10.%d.0.0/22"), PodsCIDR: prefix("10.10%d.0.0/16"), ServicesCIDR: prefix("10.20%d.0.0/20"), PeeringCIDR: prefix("192.168.%d.0/24"),
+	}, ready)
+	if err != nil {
+		return err
+	}
+	cluster, err := infra.NewGkeCluster(ctx, name, &infra.GkeClusterArgs{
+		Location: region + "-b", MinVersion: "1.36", ReleaseChannel: "REGULAR", Maintenance: infra.Maintenance{Days: []string{"SA"}, StartHour: 20, Hours: 12},
+		ConnectGateway: &infra.ConnectGateway{Members: []string{"group:" + name + "@example.com"}, ProjectNumber: services.ProjectNumber},
+		Pools:          []infra.NodePool{{Name: "default", MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3}},
+		NodeAccountID:  name + "-nodes", NodeTag: "node", ControlPlaneCIDR: prefix("172.16.%d.0/28"),
+		Network: network.NetworkID, Subnetwork: network.SubnetworkID, PodsRangeName: network.PodsRangeName, ServicesRangeName: network.ServicesRangeName,
+	}, ready)
+	if err != nil {
+		return err
+	}
+	if _, err := infra.NewRegistry(ctx, name, &infra.RegistryArgs{
+		Location: region, RepositoryPrefix: name, KeepNewest: 1, DeleteUntaggedAfterDays: 1, Reader: cluster.NodeMember,
+	}, ready); err != nil {
+		return err
+	}
+	identity, err := infra.NewWorkloadIdentity(ctx, name, &infra.WorkloadIdentityArgs{
+		AccountID: name + "-web", Namespace: "web", ServiceAccountName: "web", WorkloadPool: cluster.WorkloadPool,
+	}, ready)
+	if err != nil {
+		return err
+	}
+	database, err := infra.NewCloudSqlPostgres(ctx, name, &infra.CloudSqlPostgresArgs{
+		Region: region, Version: "POSTGRES_15", Tier: "db-g1-small", Database: "web", User: "web", MaxConnections: 100, DiskSizeGiB: 10,
+		RetainedBackups: 3, BackupStartTime: "01:00", MaintenanceDay: 7, MaintenanceHour: 3, PrivateNetwork: network.PrivateServicesNetworkID,
+	}, ready)
+	if err != nil {
+		return err
+	}
+	if _, err := infra.NewStorageBucket(ctx, name, &infra.StorageBucketArgs{
+		Location: region, SoftDeleteDays: 7, OldVersionDays: 30, Writer: identity.Member,
+	}, ready); err != nil {
+		return err
+	}
+	if _, err := infra.NewEntrance(ctx, name, &infra.EntranceArgs{
+		Host: name + ".example.com", DNSZone: "example", Members: []string{"group:web@example.com"}, Armor: infra.Armor{RequestsPerMinute: 60},
+	}, ready); err != nil {
+		return err
+	}
+	_, err = infra.NewObservability(ctx, name, &infra.ObservabilityArgs{
+		Title: name, Cluster: cluster.Name, Namespace: pulumi.String("web"), Deployment: pulumi.String("web"), Database: database.MonitoringID,
+	}, ready)
+	return err
+}

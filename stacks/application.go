@@ -1,0 +1,107 @@
+package stacks
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra"
+	"openhands-gcp/infra/app"
+)
+
+// Google are the components that the application uses. Entrance is nil where the application is reached by port-forward only.
+type Google struct {
+	Cluster  *infra.GkeCluster
+	Registry *infra.Registry
+	Database *infra.CloudSqlPostgres
+	Bucket   *infra.StorageBucket
+	Identity *infra.WorkloadIdentity
+	Entrance *infra.Entrance
+}
+
+// DNSRecords are the records that somebody has to create, or that exist already: maps with name, type and data. There are none without an Entrance.
+func (g Google) DNSRecords() pulumi.ArrayOutput {
+	if g.Entrance == nil {
+		return pulumi.Array{}.ToArrayOutput()
+	}
+	return g.Entrance.DNSRecords
+}
+
+// OpenHandsAppArgs is the application on what Google runs for it.
+func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
+	args := &app.OpenHandsAppArgs{
+		Release:  c.Release(),
+		Image:    image(c.App.Image, g.Registry, c.Release().Image),
+		Identity: app.Identity{Namespace: appNamespace, ServiceAccountName: appAccount, GoogleServiceAccount: g.Identity.Email},
+		Database: app.Database{
+			Host: g.Database.Host, Name: g.Database.Database, User: g.Database.User, Password: g.Database.Password, Range: c.Ranges().Peering,
+		},
+		Bucket: g.Bucket.Name,
+
+		CPURequest: c.App.CPURequest,
+		MemoryGiB:  c.App.MemoryGiB,
+		Nodes:      app.Nodes{Label: poolLabel, Value: appPool},
+		ExtraEnv:   c.App.ExtraEnv,
+
+		NotPublic:          NotPublic,
+		ControlPlaneCIDR:   c.Ranges().ControlPlane,
+		PublicControlPlane: g.Cluster.PublicAddress,
+	}
+	if c.RunsSandboxes() {
+		args.Sandboxes = c.sandboxesArgs(g.Registry)
+	} else {
+		args.RemoteRuntime = &app.RemoteRuntime{URL: c.App.RemoteRuntimeURL, APIKey: secret(c.SandboxAPIKey), Conversations: c.Sandboxes.Max}
+	}
+	if g.Entrance != nil {
+		args.Gateway = c.gatewayArgs(g.Entrance)
+	}
+	return args
+}
+
+func (c *Config) sandboxesArgs(registry *infra.Registry) *app.SandboxesArgs {
+	s, taint := c.Sandboxes, app.Taint(sandboxTaint)
+	return &app.SandboxesArgs{
+		Namespace:            sandboxNamespace,
+		Image:                image(c.App.SandboxImage, registry, c.Release().SandboxImage),
+		ImagePrefixes:        pulumi.StringArray{pulumi.Sprintf("%s/", registry.ImagePrefix)},
+		Max:                  s.Max,
+		CPURequest:           s.CPURequest,
+		CPULimit:             s.CPULimit,
+		MemoryGiB:            s.MemoryRequest,
+		VolumeGiB:            s.VolumeGiB,
+		MaxVolumes:           c.MaxVolumes(),
+		KeepUnusedVolumeDays: s.KeepUnusedVolumeDays,
+		Nodes:                app.Nodes{Label: poolLabel, Value: sandboxPool, Taint: &taint},
+		Warm:                 s.Warm,
+		AllowedDomains:       s.Egress.AllowedDomains,
+		AllowedRanges:        c.AllowedRanges(),
+	}
+}
+
+func (c *Config) gatewayArgs(entrance *infra.Entrance) *app.GatewayArgs {
+	args := &app.GatewayArgs{
+		Host: c.Exposure.Host,
+		Global: app.Global{
+			Address: entrance.Address, CertificateMap: entrance.CertificateMap, ArmorPolicy: entrance.ArmorPolicy, TLSPolicy: entrance.TLSPolicy,
+		},
+		LoadBalancerRanges: infra.LoadBalancerRanges,
+	}
+	if c.Exposure.OpenToEveryoneWithoutLogin {
+		return args
+	}
+	args.Login = &app.Login{}
+	if id := c.Exposure.Login.ClientID; id != "" {
+		args.Login = &app.Login{ClientID: id, ClientSecret: secret(c.IAPClientSecret)}
+	}
+	return args
+}
+
+// image is the configured image, or the release's through the mirror.
+func image(configured string, registry *infra.Registry, released string) pulumi.StringInput {
+	if configured != "" {
+		return pulumi.String(configured)
+	}
+	return pulumi.Sprintf("%s/%s", registry.GHCRPrefix, released)
+}
+
+func secret(value string) pulumi.StringOutput {
+	return pulumi.ToSecret(pulumi.String(value)).(pulumi.StringOutput)
+}

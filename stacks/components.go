@@ -1,0 +1,173 @@
+package stacks
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra"
+	"openhands-gcp/infra/app"
+)
+
+// What the components must agree on, and no stack decides.
+const (
+	nodeTag          = "openhands-node" // network tag of the nodes
+	appNamespace     = "openhands"
+	appAccount       = "openhands" // Kubernetes service account of the server
+	sandboxNamespace = "openhands-sandboxes"
+
+	databaseName = "openhands"
+	databaseUser = "openhands"
+
+	poolLabel   = "openhands.dev/pool" // node label whose value is the pool's name
+	appPool     = "app"
+	sandboxPool = "sandbox"
+)
+
+// sandboxTaint keeps everything off the sandbox nodes that does not tolerate it.
+var sandboxTaint = infra.Taint{Key: "openhands.dev/sandbox", Value: "true", Effect: "NoSchedule"}
+
+// What a stack asks of each component. Every function returns the arguments of the constructor of the same name.
+
+// ProjectServicesArgs enables the APIs that the stack's other components need.
+func (c *Config) ProjectServicesArgs() *infra.ProjectServicesArgs {
+	return &infra.ProjectServicesArgs{LoadBalancer: c.Exposed(), DNS: c.Exposure.DNSZone != ""}
+}
+
+// NetworkArgs lets the load balancer reach the server where there is one.
+func (c *Config) NetworkArgs() *infra.NetworkArgs {
+	ranges := c.Ranges()
+	args := &infra.NetworkArgs{
+		Region:          c.Region,
+		NodesCIDR:       ranges.Nodes,
+		PodsCIDR:        ranges.Pods,
+		ServicesCIDR:    ranges.Services,
+		PeeringCIDR:     ranges.Peering,
+		FlowLogSampling: c.Network.FlowLogSampling,
+		NodeTag:         nodeTag,
+	}
+	if c.Exposed() {
+		args.LoadBalancerPort = c.Release().Port
+	}
+	return args
+}
+
+// GkeClusterArgs has a pool for the server and GKE's own pods, and one for sandboxes where they run in this cluster.
+func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.Network) *infra.GkeClusterArgs {
+	cluster := c.Cluster
+	args := &infra.GkeClusterArgs{
+		Location:       c.ClusterLocation(),
+		MinVersion:     cluster.MinVersion,
+		ReleaseChannel: cluster.ReleaseChannel,
+		Maintenance:    infra.Maintenance(cluster.Maintenance),
+		Pools: []infra.NodePool{{
+			Name: appPool, MachineType: cluster.AppPool.MachineType, MinNodes: cluster.AppPool.MinNodes, MaxNodes: cluster.AppPool.MaxNodes,
+			Labels: map[string]string{poolLabel: appPool},
+		}},
+		NodeAccountID:     c.NodeAccountID(),
+		NodeTag:           nodeTag,
+		Protect:           c.Protect(cluster.DeletionProtection),
+		FQDNNetworkPolicy: cluster.FQDNNetworkPolicy,
+		Labels:            pulumi.ToStringMap(c.AllLabels()),
+		ControlPlaneCIDR:  c.Ranges().ControlPlane,
+		Network:           network.NetworkID,
+		Subnetwork:        network.SubnetworkID,
+		PodsRangeName:     network.PodsRangeName,
+		ServicesRangeName: network.ServicesRangeName,
+	}
+	if c.RunsSandboxes() {
+		args.Pools = append(args.Pools, infra.NodePool{
+			Name: sandboxPool, MachineType: c.Sandboxes.Pool.MachineType, MaxNodes: c.SandboxNodes(), Spot: c.Sandboxes.Pool.Spot,
+			Labels: map[string]string{poolLabel: sandboxPool}, Taint: &sandboxTaint, GVisor: true,
+		})
+	}
+	if gateway := cluster.Access.ConnectGateway; gateway.Enabled {
+		args.ConnectGateway = &infra.ConnectGateway{Members: gateway.Members, ProjectNumber: services.ProjectNumber}
+	}
+	if cluster.Access.PublicEndpoint != nil {
+		args.PublicEndpoint = &infra.PublicEndpoint{AuthorizedRanges: c.AuthorizedRanges()}
+	}
+	return args
+}
+
+// EntranceArgs lets in whom the configuration lists, where there is a login.
+func (c *Config) EntranceArgs() *infra.EntranceArgs {
+	armor := c.Exposure.Armor
+	return &infra.EntranceArgs{
+		Host: c.Exposure.Host, DNSZone: c.Exposure.DNSZone, Members: c.Exposure.Login.Members,
+		Armor: infra.Armor{
+			RequestsPerMinute: armor.RequestsPerMinute, AllowedRanges: armor.AllowedRanges, DeniedRanges: armor.DeniedRanges,
+			AdaptiveProtection: armor.AdaptiveProtection, WAFRules: armor.WAFRules, EnforceWAF: armor.WAFEnforce,
+		},
+	}
+}
+
+// RegistryArgs lets the nodes pull.
+func (c *Config) RegistryArgs(cluster *infra.GkeCluster) *infra.RegistryArgs {
+	return &infra.RegistryArgs{
+		Location:                c.Region,
+		RepositoryPrefix:        c.RepositoryPrefix(),
+		KeepNewest:              c.Registry.KeepNewest,
+		DeleteUntaggedAfterDays: c.Registry.DeleteUntaggedAfterDays,
+		ImmutableTags:           c.Registry.ImmutableTags,
+		Protect:                 c.Protect(c.Registry.DeletionProtection),
+		Reader:                  cluster.NodeMember,
+	}
+}
+
+// WorkloadIdentityArgs is the server's identity.
+func (c *Config) WorkloadIdentityArgs(cluster *infra.GkeCluster) *infra.WorkloadIdentityArgs {
+	return &infra.WorkloadIdentityArgs{
+		AccountID:          c.AppAccountID(),
+		DisplayName:        "OpenHands application",
+		Namespace:          appNamespace,
+		ServiceAccountName: appAccount,
+		WorkloadPool:       cluster.WorkloadPool,
+	}
+}
+
+// CloudSqlPostgresArgs places the database in the network that is peered with Google's.
+func (c *Config) CloudSqlPostgresArgs(network *infra.Network) *infra.CloudSqlPostgresArgs {
+	d := c.Database
+	return &infra.CloudSqlPostgresArgs{
+		Region:           c.Region,
+		Version:          d.Version,
+		Tier:             d.Tier,
+		Database:         databaseName,
+		User:             databaseUser,
+		HighAvailability: d.HighAvailability,
+		MaxConnections:   d.MaxConnections,
+		DiskSizeGiB:      d.DiskSizeGiB,
+		DiskLimitGiB:     d.DiskLimitGiB,
+		RetainedBackups:  d.Backups.Retained,
+		BackupStartTime:  d.Backups.StartTime,
+		PointInTimeDays:  d.Backups.PointInTimeDays,
+		MaintenanceDay:   d.Maintenance.Day,
+		MaintenanceHour:  d.Maintenance.Hour,
+		Protect:          c.Protect(d.DeletionProtection),
+		Labels:           pulumi.ToStringMap(c.AllLabels()),
+		PrivateNetwork:   network.PrivateServicesNetworkID,
+	}
+}
+
+// StorageBucketArgs lets the server write.
+func (c *Config) StorageBucketArgs(identity *infra.WorkloadIdentity) *infra.StorageBucketArgs {
+	return &infra.StorageBucketArgs{
+		Location:       c.BucketLocation(),
+		SoftDeleteDays: c.Bucket.SoftDeleteDays,
+		OldVersionDays: c.Bucket.OldVersionDays,
+		Protect:        c.Protect(c.Bucket.DeletionProtection),
+		Writer:         identity.Member,
+	}
+}
+
+// ObservabilityArgs watches the server and the database.
+func (c *Config) ObservabilityArgs(cluster *infra.GkeCluster, application *app.OpenHandsApp, database *infra.CloudSqlPostgres) *infra.ObservabilityArgs {
+	return &infra.ObservabilityArgs{
+		Title:      "OpenHands " + c.Stack,
+		Emails:     c.Observability.NotificationEmails,
+		Labels:     pulumi.ToStringMap(c.AllLabels()),
+		Cluster:    cluster.Name,
+		Namespace:  application.Namespace,
+		Deployment: application.Deployment,
+		Database:   database.MonitoringID,
+	}
+}
