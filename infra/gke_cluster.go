@@ -101,7 +101,8 @@ func (args *GkeClusterArgs) validate(check *component.Check) {
 	for _, p := range args.Pools {
 		p.validate(check)
 	}
-	check.Require(slices.ContainsFunc(args.Pools, NodePool.carriesSystemPods), "no pool carries GKE's own pods: one needs minNodes of 1 or more, no taint and no gVisor")
+	check.Require(slices.ContainsFunc(args.Pools, NodePool.carriesSystemPods), "no pool carries GKE's own pods: one needs minNodes of 1 or more, no "+
+		"taint and no gVisor")
 }
 
 // NewGkeCluster creates the cluster, its node pools and the nodes' own service account, and registers the cluster in the project's fleet where

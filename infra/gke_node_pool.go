@@ -37,7 +37,9 @@ func (p NodePool) validate(check *component.Check) {
 // carriesSystemPods says whether GKE's own pods always find a node in the pool.
 func (p NodePool) carriesSystemPods() bool { return p.MinNodes >= 1 && p.Taint == nil && !p.GVisor }
 
-func (c *GkeCluster) newNodePool(ctx *pulumi.Context, name string, args *GkeClusterArgs, cluster *container.Cluster, nodes *serviceaccount.Account, p NodePool) error {
+func (c *GkeCluster) newNodePool(
+	ctx *pulumi.Context, name string, args *GkeClusterArgs, cluster *container.Cluster, nodes *serviceaccount.Account, p NodePool,
+) error {
 	pool, err := container.NewNodePool(ctx, name+"-"+p.Name, &container.NodePoolArgs{
 		Cluster:          cluster.Name,
 		Location:         cluster.Location,

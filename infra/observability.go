@@ -98,7 +98,9 @@ func NewObservability(ctx *pulumi.Context, name string, args *ObservabilityArgs,
 			return nil, fmt.Errorf("alert %s: %w", s.role, err)
 		}
 	}
-	dashboard, err := monitoring.NewDashboard(ctx, name+"-dashboard", &monitoring.DashboardArgs{DashboardJson: dashboardJSON(args.Title, signals)}, component.Child(c)...)
+	dashboard, err := monitoring.NewDashboard(ctx, name+"-dashboard", &monitoring.DashboardArgs{
+		DashboardJson: dashboardJSON(args.Title, signals),
+	}, component.Child(c)...)
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}

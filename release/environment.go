@@ -15,7 +15,8 @@ const FileStore = "google_cloud"
 
 // never are variables that break the open-source image, with the reason.
 var never = map[string]string{
-	"GCP_DB_INSTANCE":           "it switches to a connector for Cloud SQL that is not in the image, and the server crashes. The database is reached by its private address",
+	"GCP_DB_INSTANCE": "it switches to a connector for Cloud SQL that is not in the image, and the server crashes. The database is reached by " +
+		"its private address",
 	"GCP_PROJECT":               "it belongs to a connector for Cloud SQL that is not in the image",
 	"GCP_REGION":                "it belongs to a connector for Cloud SQL that is not in the image",
 	"DEBUG_LLM":                 "the server asks for input at its start, and hangs",
@@ -43,7 +44,8 @@ var owned = func() []string {
 	names := []string{
 		"RUNTIME", "SANDBOX_RUNTIME_CONTAINER_IMAGE", "FILE_STORE", "OH_PERSISTENCE_DIR",
 		"DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "JWT_SECRET", "WEB_HOST", "PERMITTED_CORS_ORIGINS", "LOG_JSON", "LOG_JSON_LEVEL_KEY",
-		"WORKSPACE_BASE", "SANDBOX_USER_ID", "SERVE_FRONTEND", "MAX_CONCURRENT_CONVERSATIONS", "SANDBOX_REMOTE_RUNTIME_API_URL", "SANDBOX_API_KEY", "FORWARDED_ALLOW_IPS",
+		"WORKSPACE_BASE", "SANDBOX_USER_ID", "SERVE_FRONTEND", "MAX_CONCURRENT_CONVERSATIONS", "SANDBOX_REMOTE_RUNTIME_API_URL", "SANDBOX_API_KEY",
+		"FORWARDED_ALLOW_IPS",
 	}
 	for _, r := range releases {
 		names = slices.Concat(names, slices.Collect(maps.Keys(r.Environment)), r.BucketVariables)

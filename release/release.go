@@ -80,7 +80,8 @@ const OneReplica = "conversations live in the memory of one process, and a secon
 var releases = []Release{
 	{
 		Version: "0.62.0", Runtimes: []Runtime{Kubernetes},
-		Image: "openhands/openhands:0.62.0", tags: regexp.MustCompile(`^0\.62([.-]|$)`), SandboxImage: "openhands/runtime:0.62-nikolaik", sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
+		Image: "openhands/openhands:0.62.0", tags: regexp.MustCompile(`^0\.62([.-]|$)`),
+		SandboxImage: "openhands/runtime:0.62-nikolaik", sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/alive",
 		Environment: map[string]string{

@@ -47,7 +47,8 @@ func (c *Config) validateApp(report reporter) {
 	// The server keeps a few connections for its administrators, and a rolling change of the database needs some more.
 	const reserved = 10
 	if budget := line.Connections + reserved; c.Database.MaxConnections < budget {
-		report("openhands:database.maxConnections", "is %d, but one process of OpenHands opens up to %d connections, and %d are kept for administration: write at least %d",
+		report("openhands:database.maxConnections", "is %d, but one process of OpenHands opens up to %d connections, and %d are kept for administration: "+
+			"write at least %d",
 			c.Database.MaxConnections, line.Connections, reserved, budget)
 	}
 }
@@ -84,7 +85,8 @@ func (c *Config) validateAppSize(report reporter) {
 	cpus, memory := m.allocatable()
 	cpus, memory = cpus-systemCPU, memory-systemMemoryGiB
 	if c.App.CPURequest > cpus || c.App.MemoryGiB > memory {
-		report("openhands:app.memoryGiB", "the application asks for %g vCPU and %g GiB, and an %s has %.2f and %.1f left: choose a larger openhands:cluster.appPool.machineType, or a smaller application",
+		report("openhands:app.memoryGiB", "the application asks for %g vCPU and %g GiB, and an %s has %.2f and %.1f left: choose a larger "+
+			"openhands:cluster.appPool.machineType, or a smaller application",
 			c.App.CPURequest, c.App.MemoryGiB, c.Cluster.AppPool.MachineType, cpus, memory)
 	}
 }
@@ -114,16 +116,18 @@ const noState = "the server keeps nothing on a disk: sessions, settings and secr
 
 // teachings are for keys that people expect and that do not exist, with the reason.
 var teachings = map[string]string{
-	"openhands:app.replicas":           oneReplica,
-	"openhands:app.autoscaling":        oneReplica,
-	"openhands:app.hpa":                oneReplica,
-	"openhands:app.minReplicas":        oneReplica,
-	"openhands:app.maxReplicas":        oneReplica,
-	"openhands:app.stateSizeGb":        noState,
-	"openhands:app.regionalState":      noState,
-	"openhands:app.fileStore":          "there is one file store that keeps sessions: the program sets FILE_STORE=" + release.FileStore + " and FILE_STORE_PATH to its bucket. Any other value (gcs too) silently becomes memory",
-	"openhands:app.bucket":             "the bucket is the program's own, and its name is generated: FILE_STORE_PATH",
-	"openhands:exposure.iap":           "Identity-Aware Proxy is always on: write openhands:exposure.login.members. Whoever really wants no login finds the key in docs/configuration.md",
+	"openhands:app.replicas":      oneReplica,
+	"openhands:app.autoscaling":   oneReplica,
+	"openhands:app.hpa":           oneReplica,
+	"openhands:app.minReplicas":   oneReplica,
+	"openhands:app.maxReplicas":   oneReplica,
+	"openhands:app.stateSizeGb":   noState,
+	"openhands:app.regionalState": noState,
+	"openhands:app.fileStore": "there is one file store that keeps sessions: the program sets FILE_STORE=" + release.FileStore +
+		" and FILE_STORE_PATH to its bucket. Any other value (gcs too) silently becomes memory",
+	"openhands:app.bucket": "the bucket is the program's own, and its name is generated: FILE_STORE_PATH",
+	"openhands:exposure.iap": "Identity-Aware Proxy is always on: write openhands:exposure.login.members. Whoever really wants no login finds " +
+		"the key in docs/configuration.md",
 	"openhands:exposure.login.enabled": "the login is always on with mode gateway: write openhands:exposure.login.members",
 	"openhands:exposure.cdn":           "an application behind a login that talks through WebSockets has nothing to cache",
 	"openhands:app.llmApiKey":          "the web server ignores LLM_* variables: enter the key in the settings of the web page",

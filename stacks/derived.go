@@ -72,10 +72,12 @@ func (c *Config) ownLabels() map[string]string {
 func (c *Config) Warnings() []string {
 	var warnings []string
 	if c.Teardown {
-		warnings = append(warnings, "openhands:teardown is on: after this `up`, nothing of stack "+c.Stack+" is protected, and `pulumi destroy` deletes its database, its files and its cluster. To keep the stack, run `pulumi config rm openhands:teardown`.")
+		warnings = append(warnings, "openhands:teardown is on: after this `up`, nothing of stack "+c.Stack+" is protected, "+
+			"and `pulumi destroy` deletes its database, its files and its cluster. To keep the stack, run `pulumi config rm openhands:teardown`.")
 	}
 	if c.Exposed() && c.Exposure.OpenToEveryoneWithoutLogin {
-		warnings = append(warnings, "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin is on: whoever finds https://"+c.Exposure.Host+" owns this installation, with the keys and tokens in it, and may run any code in its sandboxes.")
+		warnings = append(warnings, "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin is on: whoever finds https://"+c.Exposure.Host+" owns this "+
+			"installation, with the keys and tokens in it, and may run any code in its sandboxes.")
 	}
 	return warnings
 }

@@ -51,9 +51,11 @@ func (c *Config) validateExposure(report reporter) {
 	}
 	switch {
 	case e.Host == "":
-		report(exposureKey+"host", "is missing: mode gateway needs the host name under which people open OpenHands, e.g. openhands.example.com. To reach it by port-forward only, set %smode to none", exposureKey)
+		report(exposureKey+"host", "is missing: mode gateway needs the host name under which people open OpenHands, e.g. openhands.example.com. To reach it "+
+			"by port-forward only, set %smode to none", exposureKey)
 	case len(e.Host) > certificateHostLimit || !hostName.MatchString(e.Host):
-		report(exposureKey+"host", "%q is not a host name: write it in lower case, without https:// and without a path, of at most %d characters, e.g. openhands.example.com", e.Host, certificateHostLimit)
+		report(exposureKey+"host", "%q is not a host name: write it in lower case, without https:// and without a path, of at most %d characters, e.g. "+
+			"openhands.example.com", e.Host, certificateHostLimit)
 	}
 	if e.DNSZone != "" && !zoneName.MatchString(e.DNSZone) {
 		report(exposureKey+"dnsZone", "%q is not the name of a Cloud DNS zone: `gcloud dns managed-zones list` shows them in its first column", e.DNSZone)
@@ -104,7 +106,9 @@ func (c *Config) validateLogin(report reporter) {
 
 func (c *Config) validateArmor(report reporter) {
 	armor := c.Exposure.Armor
-	for path, ranges := range map[string][]string{exposureKey + "armor.allowedRanges": armor.AllowedRanges, exposureKey + "armor.deniedRanges": armor.DeniedRanges} {
+	for path, ranges := range map[string][]string{
+		exposureKey + "armor.allowedRanges": armor.AllowedRanges, exposureKey + "armor.deniedRanges": armor.DeniedRanges,
+	} {
 		for _, r := range ranges {
 			if problem := checkRange(r); problem != "" {
 				report(path, "%s", problem)
@@ -162,7 +166,8 @@ func (c *Config) validateEgress(report reporter) {
 		}
 	}
 	if len(egress.AllowedDomains) > 0 && !c.Cluster.FQDNNetworkPolicy {
-		report(key+"allowedDomains", "needs a cluster that enforces policies by name: set openhands:cluster.fqdnNetworkPolicy to true. Turning that off again replaces the cluster")
+		report(key+"allowedDomains", "needs a cluster that enforces policies by name: set openhands:cluster.fqdnNetworkPolicy to true. Turning that off "+
+			"again replaces the cluster")
 	}
 	for _, r := range egress.AllowedRanges {
 		if problem := checkRange(r); problem != "" {
@@ -172,7 +177,8 @@ func (c *Config) validateEgress(report reporter) {
 		p := prefix(r)
 		for _, closed := range NotPublic {
 			if closed.Overlaps(p) {
-				report(key+"allowedRanges", "%s overlaps %s, which is not public: a sandbox must not reach your networks, the database, the control plane or the metadata server", r, closed)
+				report(key+"allowedRanges", "%s overlaps %s, which is not public: a sandbox must not reach your networks, the database, the control plane or the "+
+					"metadata server", r, closed)
 			}
 		}
 	}
@@ -201,4 +207,5 @@ func (c *Config) AllowedRanges() []netip.Prefix {
 
 // NotPublic are the ranges in which a sandbox must find nothing: private and shared ones, link-local with the metadata server, benchmarking addresses and
 // class E, both of which a VPC may use.
-var NotPublic = append(slices.Clone(privateRanges), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"))
+var NotPublic = append(slices.Clone(privateRanges),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"))

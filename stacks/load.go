@@ -138,12 +138,15 @@ func parse(source Source) (map[string]any, []Problem) {
 	}
 	for _, key := range secretKeys {
 		if source.Values[key] != "" && !slices.Contains(source.SecretKeys, key) {
-			problems = append(problems, Problem{Path: key, Message: "is a secret in clear: run `pulumi config set --secret " + key + "`, and replace the one that was in the file"})
+			problems = append(problems, Problem{
+				Path: key, Message: "is a secret in clear: run `pulumi config set --secret " + key + "`, and replace the one that was in the file",
+			})
 		}
 	}
 	for _, key := range source.SecretKeys {
 		if _, read := Schema().Properties.Get(key); read && !slices.Contains(secretKeys, key) {
-			problems = append(problems, Problem{Path: key, Message: "is encrypted, but it is not a secret, and its values become visible properties of resources: write it in clear"})
+			problems = append(problems, Problem{Path: key, Message: "is encrypted, but it is not a secret, and its values become visible properties of " +
+				"resources: write it in clear"})
 		}
 	}
 	return document, problems

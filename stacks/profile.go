@@ -28,8 +28,11 @@ func devDefaults() Config {
 			Maintenance:    Maintenance{Days: []string{"SA", "SU"}, StartHour: 2, Hours: 6},
 			AppPool:        AppPool{MachineType: "e2-standard-2", MinNodes: 1, MaxNodes: 2},
 		},
-		App:       App{Release: release.DefaultRelease, Runtime: string(release.Kubernetes), CPURequest: 0.5, MemoryGiB: 2},
-		Sandboxes: Sandboxes{Max: 3, CPURequest: 1, MemoryRequest: 2, CPULimit: 2, VolumeGiB: 10, Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true}, KeepUnusedVolumeDays: 30},
+		App: App{Release: release.DefaultRelease, Runtime: string(release.Kubernetes), CPURequest: 0.5, MemoryGiB: 2},
+		Sandboxes: Sandboxes{
+			Max: 3, CPURequest: 1, MemoryRequest: 2, CPULimit: 2, VolumeGiB: 10, KeepUnusedVolumeDays: 30,
+			Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true},
+		},
 		Database: Database{
 			Version:        "POSTGRES_15",
 			Tier:           "db-g1-small",
@@ -52,7 +55,10 @@ func prodDefaults() Config {
 	c.Cluster.AppPool = AppPool{MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3}
 	c.Cluster.DeletionProtection = true
 	c.App.CPURequest, c.App.MemoryGiB = 1, 4
-	c.Sandboxes = Sandboxes{Max: 20, CPURequest: 1, MemoryRequest: 3, CPULimit: 4, VolumeGiB: 20, Pool: SandboxPool{MachineType: "e2-standard-8"}, KeepUnusedVolumeDays: 90}
+	c.Sandboxes = Sandboxes{
+		Max: 20, CPURequest: 1, MemoryRequest: 3, CPULimit: 4, VolumeGiB: 20, KeepUnusedVolumeDays: 90,
+		Pool: SandboxPool{MachineType: "e2-standard-8"},
+	}
 	c.Database.Tier = "db-custom-2-7680"
 	c.Database.HighAvailability = true
 	c.Database.MaxConnections = 200

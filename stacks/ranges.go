@@ -44,7 +44,10 @@ func size(p netip.Prefix) int { return 1 << (32 - p.Bits()) }
 // Ranges returns the network's ranges.
 func (c *Config) Ranges() Ranges {
 	n := c.Network
-	return Ranges{Nodes: prefix(n.NodesCIDR), Pods: prefix(n.PodsCIDR), Services: prefix(n.ServicesCIDR), ControlPlane: prefix(n.ControlPlaneCIDR), Peering: prefix(n.PeeringCIDR)}
+	return Ranges{
+		Nodes: prefix(n.NodesCIDR), Pods: prefix(n.PodsCIDR), Services: prefix(n.ServicesCIDR),
+		ControlPlane: prefix(n.ControlPlaneCIDR), Peering: prefix(n.PeeringCIDR),
+	}
 }
 
 // AuthorizedRanges returns who may connect to the control plane's public endpoint.
@@ -146,7 +149,8 @@ func (c *Config) validateNodeRoom(report reporter) {
 		if nodes := size(c.Ranges().Nodes) - reservedByGoogle; nodes <= capacity.Nodes {
 			narrow, holds = "openhands:network.nodesCidr", fmt.Sprintf("%s has addresses for %d nodes", c.Network.NodesCIDR, nodes)
 		}
-		report(narrow, "%s, but the pools may need %d (app %d + sandbox %d + one each for upgrades + %d at the cluster's creation): choose a larger range, or smaller pools",
+		report(narrow, "%s, but the pools may need %d (app %d + sandbox %d + one each for upgrades + %d at the cluster's creation): choose a larger range, "+
+			"or smaller pools",
 			holds, needed, c.Cluster.AppPool.MaxNodes, sandboxNodes, zones)
 	}
 }

@@ -45,7 +45,8 @@ var offeredCPUs = map[string][]int{
 func parseMachineType(name string) (machine, error) {
 	match := machineType.FindStringSubmatch(name)
 	if match == nil {
-		return machine{}, fmt.Errorf("%q is not a machine type that is known here: write <family>-<shape>-<vCPUs> with family e2, n2, n2d or t2d and shape standard, highmem or highcpu, e.g. e2-standard-4", name)
+		return machine{}, fmt.Errorf("%q is not a machine type that is known here: write <family>-<shape>-<vCPUs> with family e2, n2, n2d or t2d and shape "+
+			"standard, highmem or highcpu, e.g. e2-standard-4", name)
 	}
 	family, shape := match[1], match[2]
 	cpus, err := strconv.Atoi(match[3])
@@ -139,7 +140,8 @@ func (c *Config) validateSandboxes(report reporter) {
 		report(key+".maxVolumes", "is %d, below max (%d): every sandbox has a volume", volumes, c.Sandboxes.Max)
 	}
 	if fit.perNode < 1 {
-		report(key+".pool.machineType", "not one sandbox fits on a node (%s): choose a larger machine type, or smaller cpuRequest and memoryRequestGiB", fit.arithmetic)
+		report(key+".pool.machineType",
+			"not one sandbox fits on a node (%s): choose a larger machine type, or smaller cpuRequest and memoryRequestGiB", fit.arithmetic)
 		return
 	}
 	if nodes, needed := c.Sandboxes.Pool.MaxNodes, c.Sandboxes.needed(fit); nodes > 0 && nodes < needed {

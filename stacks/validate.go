@@ -49,7 +49,8 @@ func (c *Config) validate() []Problem {
 
 func (c *Config) validatePlace(report reporter) {
 	if !projectID.MatchString(c.Project) {
-		report("gcp:project", "%q is not a project id (6 to 30 lower case letters, digits and dashes, not the project's number or display name): `gcloud projects list` shows yours", c.Project)
+		report("gcp:project",
+			"%q is not a project id (6 to 30 lower case letters, digits and dashes, not the project's number or display name): `gcloud projects list` shows yours", c.Project)
 	}
 	if !regionName.MatchString(c.Region) {
 		report("gcp:region", "%q is not a region: write one like us-central1", c.Region)
@@ -71,9 +72,11 @@ const accountIDLimit = 30
 
 func (c *Config) validateNames(report reporter) {
 	if !stackName.MatchString(c.Stack) {
-		report("stack", "the stack's name %q becomes part of resource names: use lower case letters, digits and dashes, beginning with a letter (pulumi stack rename)", c.Stack)
+		report("stack", "the stack's name %q becomes part of resource names: use lower case letters, digits and dashes, beginning with a letter (pulumi "+
+			"stack rename)", c.Stack)
 	} else if id := c.NodeAccountID(); len(id) > accountIDLimit {
-		report("stack", "the stack's name %q gives the service account id %q of %d characters, and GCP's limit is %d: use a name of at most %d characters (pulumi stack rename)",
+		report("stack", "the stack's name %q gives the service account id %q of %d characters, and GCP's limit is %d: use a name of at most %d characters "+
+			"(pulumi stack rename)",
 			c.Stack, id, len(id), accountIDLimit, len(c.Stack)-(len(id)-accountIDLimit))
 	}
 	for key, value := range c.Labels {
@@ -98,7 +101,8 @@ func (c *Config) validateCluster(report reporter) {
 	if match := version.FindStringSubmatch(c.Cluster.MinVersion); match == nil {
 		report(key+"minVersion", "%q is not a version: write one like %s", c.Cluster.MinVersion, minimumVersion)
 	} else if match[1] != "1" || atoi(match[2]) < 36 {
-		report(key+"minVersion", "%s is below %s, the first version with the admission policies that put every sandbox into gVisor", c.Cluster.MinVersion, minimumVersion)
+		report(key+"minVersion",
+			"%s is below %s, the first version with the admission policies that put every sandbox into gVisor", c.Cluster.MinVersion, minimumVersion)
 	}
 
 	if !c.Cluster.Access.ConnectGateway.Enabled && c.Cluster.Access.PublicEndpoint == nil {
@@ -109,7 +113,8 @@ func (c *Config) validateCluster(report reporter) {
 	}
 	for _, member := range c.Cluster.Access.ConnectGateway.Members {
 		if !iamMember.MatchString(member) {
-			report(key+"access.connectGateway.members", "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or principal://... (never everyone)", member)
+			report(key+"access.connectGateway.members", "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or principal://... "+
+				"(never everyone)", member)
 		}
 	}
 	members := c.Cluster.Access.ConnectGateway.Members
@@ -129,7 +134,8 @@ func (c *Config) validateCluster(report reporter) {
 	}
 	// 32 days hold at least four weeks.
 	if hours := 4 * len(days) * c.Cluster.Maintenance.Hours; hours < 48 {
-		report(key+"maintenance", "%d days of %d hours give %d hours in 32 days, and GKE refuses less than 48: add days or hours", len(days), c.Cluster.Maintenance.Hours, hours)
+		report(key+"maintenance",
+			"%d days of %d hours give %d hours in 32 days, and GKE refuses less than 48: add days or hours", len(days), c.Cluster.Maintenance.Hours, hours)
 	}
 
 	pool := c.Cluster.AppPool
@@ -167,7 +173,8 @@ func (c *Config) validateDatabase(report reporter) {
 	}
 	backups := c.Database.Backups
 	if c.Database.HighAvailability && backups.PointInTimeDays == 0 {
-		report(key+"backups.pointInTimeDays", "is 0, but the standby of highAvailability needs the logs of point-in-time recovery: write 1 to 7, or turn highAvailability off")
+		report(key+"backups.pointInTimeDays", "is 0, but the standby of highAvailability needs the logs of point-in-time recovery: write 1 to 7, or turn "+
+			"highAvailability off")
 	}
 	if backups.Retained < backups.PointInTimeDays {
 		report(key+"backups.retained", "is %d, but pointInTimeDays (%d) starts from a daily backup: keep at least as many", backups.Retained, backups.PointInTimeDays)

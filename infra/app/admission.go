@@ -93,11 +93,23 @@ const zonalStorageClass = "standard-rwo"
 // podRules are what Pod Security's level baseline lets pass and a sandbox must not have. They hold after the mutation.
 func podRules(s *SandboxesArgs, name string) []condition {
 	return []condition{
-		{cel(`has(object.spec.runtimeClassName) && object.spec.runtimeClassName == "%s"`, gvisorClass), "a sandbox runs in gVisor: runtimeClassName must be " + gvisorClass},
-		{cel(`!has(object.spec.serviceAccountName) || object.spec.serviceAccountName == "default"`), "a sandbox has the service account default, which may do nothing"},
-		{cel(`has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken`), "a sandbox has no token: automountServiceAccountToken must be false"},
+		{
+			cel(`has(object.spec.runtimeClassName) && object.spec.runtimeClassName == "%s"`, gvisorClass),
+			"a sandbox runs in gVisor: runtimeClassName must be " + gvisorClass,
+		},
+		{
+			cel(`!has(object.spec.serviceAccountName) || object.spec.serviceAccountName == "default"`),
+			"a sandbox has the service account default, which may do nothing",
+		},
+		{
+			cel(`has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken`),
+			"a sandbox has no token: automountServiceAccountToken must be false",
+		},
 		// Of the kinds that baseline allows, projected is another way to a token, and the others are ways to other machines.
-		{cel(`!has(object.spec.volumes) || object.spec.volumes.all(v, has(v.persistentVolumeClaim) || has(v.emptyDir))`), "a sandbox has volumes of the kinds persistentVolumeClaim and emptyDir only"},
+		{
+			cel(`!has(object.spec.volumes) || object.spec.volumes.all(v, has(v.persistentVolumeClaim) || has(v.emptyDir))`),
+			"a sandbox has volumes of the kinds persistentVolumeClaim and emptyDir only",
+		},
 		{s.prefixes().ApplyT(imageExpression).(pulumi.StringOutput), "a sandbox runs images from the registry of this installation only"},
 		{cel(`request.operation != "CREATE" || !has(object.spec.nodeName)`), "the scheduler chooses the node of a sandbox"},
 		{cel(`!has(object.spec.priorityClassName) || object.spec.priorityClassName == "%s"`, placeholderClass(name)), "a sandbox has no priority over others"},
@@ -141,7 +153,10 @@ func ingressRules(name string) []condition {
 // volumeRules keep the workspaces at their size, on the disks that they are meant for.
 func volumeRules(s *SandboxesArgs) []condition {
 	return []condition{
-		{cel(`quantity(object.spec.resources.requests["storage"]).compareTo(quantity("%dGi")) <= 0`, s.VolumeGiB), fmt.Sprintf("a sandbox has a volume of %d GiB at the most", s.VolumeGiB)},
+		{
+			cel(`quantity(object.spec.resources.requests["storage"]).compareTo(quantity("%dGi")) <= 0`, s.VolumeGiB),
+			fmt.Sprintf("a sandbox has a volume of %d GiB at the most", s.VolumeGiB),
+		},
 		{cel(`object.spec.?storageClassName.orValue("") == "%s"`, zonalStorageClass), "a sandbox has a volume of the class " + zonalStorageClass},
 	}
 }

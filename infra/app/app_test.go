@@ -23,7 +23,8 @@ func TestArgumentsAreChecked(t *testing.T) {
 			"one of sandboxes and remoteRuntime is needed",
 		}},
 		"sandboxes": {&app.OpenHandsAppArgs{Identity: app.Identity{Namespace: "x"}, Sandboxes: &app.SandboxesArgs{Namespace: "x"}}, []string{
-			"sandboxes need a namespace of their own", "sandboxes.image is required", "sandboxes.max is 0", "cpuRequest is required", "memoryGiB and volumeGiB are required",
+			"sandboxes need a namespace of their own", "sandboxes.image is required", "sandboxes.max is 0",
+			"cpuRequest is required", "memoryGiB and volumeGiB are required",
 		}},
 		"both runtimes": {&app.OpenHandsAppArgs{Sandboxes: &app.SandboxesArgs{}, RemoteRuntime: &app.RemoteRuntime{}}, []string{
 			"one of sandboxes and remoteRuntime is needed", "remoteRuntime needs url, apiKey and conversations",
