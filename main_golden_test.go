@@ -21,15 +21,9 @@ func TestPlansAreGolden(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
-		stack := strings.TrimSuffix(filepath.Base(file), ".yaml")
-		t.Run(stack, func(t *testing.T) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			info := runInfo(t, file)
-			info.Project, info.Stack = "openhands", stack
-			source := &stacks.Source{}
-			captureConfig(source)(&info)
-			plan, err := golden.Record(t.Context(), info, deploy(source))
-			require.NoError(t, err)
+			plan := planOf(t, file)
 			now, err := plan.Text(filepath.Base(file))
 			require.NoError(t, err)
 			path := strings.TrimSuffix(file, ".yaml") + ".plan"
@@ -44,6 +38,18 @@ func TestPlansAreGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// planOf records the plan of a stack file, whose name is the stack's.
+func planOf(t *testing.T, file string) *golden.Plan {
+	t.Helper()
+	info := runInfo(t, file)
+	info.Project, info.Stack = "openhands", strings.TrimSuffix(filepath.Base(file), ".yaml")
+	source := &stacks.Source{}
+	captureConfig(source)(&info)
+	plan, err := golden.Record(t.Context(), info, deploy(source))
+	require.NoError(t, err)
+	return plan
 }
 
 // runInfo reads a stack file as the engine hands it to the program. A secret has the value that is written in the file.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,36 +22,21 @@ const (
 	resourcesEnd   = "<!-- end of resources -->\n"
 )
 
-// TestReadmeListsTheResources compares the README with the plan of the dev stack.
+// TestReadmeListsTheResources compares the README with the plan of the prod stack.
 func TestReadmeListsTheResources(t *testing.T) {
-	mocks, err := deployed(t, "dev", stackFile(t, "dev"), nil)
-	require.NoError(t, err)
-	graph := graphOf(t, mocks)
-	counts := map[string]map[string]int{}
-	for _, r := range mocks.Resources() {
-		component := graph.Component(r.URN)
-		if !r.Custom || component == "" {
-			continue
-		}
-		if counts[component] == nil {
-			counts[component] = map[string]int{}
-		}
-		counts[component][r.Type]++
-	}
 	var b strings.Builder
 	b.WriteString("| component | resource types |\n|---|---|\n")
-	for _, component := range slices.Sorted(maps.Keys(counts)) {
+	for _, c := range planOf(t, "tests/golden/prod.yaml").Components() {
 		var types []string
-		for _, typ := range slices.Sorted(maps.Keys(counts[component])) {
+		for _, typ := range slices.Sorted(maps.Keys(c.Types)) {
 			text := "`" + typ + "`"
-			if n := counts[component][typ]; n > 1 {
+			if n := c.Types[typ]; n > 1 {
 				text = fmt.Sprintf("%d x %s", n, text)
 			}
 			types = append(types, text)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s |\n", component, strings.Join(types, ", "))
+		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.Join(c.Path, " / "), strings.Join(types, ", "))
 	}
-
 	raw, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	before, rest, ok := strings.Cut(string(raw), resourcesBegin)
@@ -62,4 +48,27 @@ func TestReadmeListsTheResources(t *testing.T) {
 		return
 	}
 	assert.Equal(t, b.String(), listed, "run `make docs`")
+}
+
+// TestReadmePictureHasTheComponents compares the boxes of the README's picture, and the table below it, with the components of the prod stack.
+func TestReadmePictureHasTheComponents(t *testing.T) {
+	var want []string
+	for _, c := range planOf(t, "tests/golden/prod.yaml").Components() {
+		want = append(want, c.Path[len(c.Path)-1])
+	}
+	raw, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(raw), "```mermaid\n")
+	picture, rest, ok := strings.Cut(rest, "```\n")
+	require.True(t, ok, "the README has a picture")
+	var boxes, rows []string
+	for _, match := range regexp.MustCompile(`\[\(?([A-Z]\w+)[:\]]`).FindAllStringSubmatch(picture, -1) {
+		boxes = append(boxes, match[1])
+	}
+	table, _, _ := strings.Cut(rest, resourcesBegin)
+	for _, match := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `infra/").FindAllStringSubmatch(table, -1) {
+		rows = append(rows, match[1])
+	}
+	assert.ElementsMatch(t, want, boxes)
+	assert.ElementsMatch(t, want, rows)
 }

@@ -77,6 +77,37 @@ func (p *Plan) children() map[resource.URN][]*Resource {
 	return below
 }
 
+// Component is a component of the plan with the types of the resources that belong to it, and not to one below it.
+type Component struct {
+	Path  []string // names of the components' types from the top, itself the last
+	Types map[string]int
+}
+
+// Components returns the components in the order of the tree.
+func (p *Plan) Components() []Component {
+	below := p.children()
+	var found []Component
+	var walk func(parent *Resource, path []string)
+	walk = func(parent *Resource, path []string) {
+		for _, r := range below[parent.URN] {
+			if r.request.GetCustom() {
+				continue
+			}
+			kind, _, _ := strings.Cut(Label(r.URN), " ")
+			c := Component{Path: append(slices.Clone(path), kind), Types: map[string]int{}}
+			for _, child := range below[r.URN] {
+				if child.request.GetCustom() {
+					c.Types[child.Type()]++
+				}
+			}
+			found = append(found, c)
+			walk(r, c.Path)
+		}
+	}
+	walk(below[""][0], nil)
+	return found
+}
+
 // waitsFor lists what the program makes a resource wait for beside the origins of its inputs. A component whose resources are all among them stands for
 // them.
 func (p *Plan) waitsFor(r *Resource) []string {
