@@ -151,7 +151,7 @@ func newProviders(ctx *pulumi.Context, config *stacks.Config) (pulumi.ResourceOp
 func newKubernetesProvider(ctx *pulumi.Context, cluster *infra.GkeCluster) (pulumi.ResourceOption, error) {
 	provider, err := kubernetes.NewProvider(ctx, "kubernetes", &kubernetes.ProviderArgs{
 		Kubeconfig: cluster.Kubeconfig,
-		// By it the provider knows the cluster again: another kubeconfig for the same cluster must not replace every object.
+		// The provider compares this, not the kubeconfig, to tell whether it is the same cluster: without it, a changed kubeconfig replaces every object.
 		ClusterIdentifier: cluster.Name,
 		// A changed value changes the object in place; the pod is rolled by a checksum.
 		EnableConfigMapMutable: pulumi.Bool(true),

@@ -47,7 +47,7 @@ func (c *Entrance) newArmor(ctx *pulumi.Context, name string, args *EntranceArgs
 	}, component.Child(c)...)
 }
 
-// rules are: who may not connect, what a rule set finds, a limit for who may, and for all others the default.
+// rules come in the order in which Cloud Armor asks them: denied addresses, preconfigured rule sets, the limit for allowed addresses, and the default.
 func (a Armor) rules() compute.SecurityPolicyRuleTypeArray {
 	var rules compute.SecurityPolicyRuleTypeArray
 	for i, ranges := range slices.Collect(slices.Chunk(a.DeniedRanges, rangesPerRule)) {

@@ -72,8 +72,8 @@ type GkeCluster struct {
 	// NodeMember is the nodes' service account as an IAM member. It does not wait for the cluster.
 	NodeMember pulumi.StringOutput `pulumi:"nodeMember"`
 
-	// Kubeconfig is a secret. It holds no credential: who uses it needs gke-gcloud-auth-plugin and a Google identity. A token in its place would
-	// be another one at every run, and make every preview dirty.
+	// Kubeconfig is a secret. It holds no credential: its user needs gke-gcloud-auth-plugin and a Google identity. A token in its place would be
+	// another one at every run, and make every preview dirty.
 	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
 
 	// CredentialsCommand makes kubectl use the cluster.

@@ -15,7 +15,7 @@ const observabilityType = "openhands:gcp:Observability"
 // ObservabilityArgs are the arguments of NewObservability.
 type ObservabilityArgs struct {
 	Title  string   // begins the names of alerts and dashboard, e.g. OpenHands prod
-	Emails []string // who is told; nobody where empty, and the alerts are seen in the console only
+	Emails []string // get the alerts; where there are none, alerts show in the console only
 	Labels pulumi.StringMapInput
 
 	Cluster, Namespace, Deployment pulumi.StringInput // of the application
@@ -36,7 +36,7 @@ type signal struct {
 	query       pulumi.StringOutput // yields one value
 	alert       string              // what makes it bad, e.g. "> 0.9"
 	lasting     string              // for how long, e.g. 300s
-	advice      pulumi.StringInput  // what the person who is told should do, in Markdown
+	advice      pulumi.StringInput  // what to do about it, in Markdown
 }
 
 func (args *ObservabilityArgs) signals() []signal {

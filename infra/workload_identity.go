@@ -16,8 +16,8 @@ type WorkloadIdentityArgs struct {
 	AccountID   string // id of the Google service account: 6 to 30 characters, unique in the project
 	DisplayName string
 
-	// Namespace and ServiceAccountName name the Kubernetes service account that may act as the Google service account. It is created by who
-	// creates the workload, annotated with iam.gke.io/gcp-service-account: <Email>.
+	// Namespace and ServiceAccountName name the Kubernetes service account that may act as the Google service account. The workload's
+	// own component creates it, with the annotation iam.gke.io/gcp-service-account: <Email>.
 	Namespace          string
 	ServiceAccountName string
 

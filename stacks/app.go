@@ -108,10 +108,10 @@ func insteadOf(variable string) string {
 	return "remove it"
 }
 
-// oneReplica answers who asks for more replicas.
+// oneReplica explains why there is no key for more replicas.
 const oneReplica = release.OneReplica + ": there is no key for replicas or autoscaling. Sandboxes scale by nodes: raise openhands:sandboxes.max"
 
-// noState answers who asks for a disk of the server's.
+// noState explains why there is no key for a disk of the server's.
 const noState = "the server keeps nothing on a disk: sessions, settings and secrets are in the bucket, the rest is in the database"
 
 // teachings are for keys that people expect and that do not exist, with the reason.

@@ -88,7 +88,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 	return args
 }
 
-// EntranceArgs lets in whom the configuration lists, where there is a login.
+// EntranceArgs lets in the members that the configuration lists.
 func (c *Config) EntranceArgs() *infra.EntranceArgs {
 	armor := c.Exposure.Armor
 	return &infra.EntranceArgs{

@@ -90,7 +90,7 @@ type AppPool struct {
 	MaxNodes    int    `json:"maxNodes" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most nodes, in the whole cluster."`
 }
 
-// Observability says who is told when something is wrong.
+// Observability has the addresses that alerts are sent to.
 type Observability struct {
 	NotificationEmails []string `json:"notificationEmails" jsonschema_description:"Addresses that alerts are sent to. Without any, alerts are seen in the console only."`
 }

@@ -30,7 +30,7 @@ var cleanupRules = []release.Rule{
 
 const (
 	cleanupSchedule = "*/15 * * * *"
-	// keepMinutes is how long a sandbox without an agent stays: who comes back within it finds the same one.
+	// keepMinutes is how long a sandbox without an agent stays: a person who comes back within that time finds the same one.
 	keepMinutes = 60
 	// cleanupSeconds is the longest that a run takes.
 	cleanupSeconds = 600

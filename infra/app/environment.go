@@ -83,8 +83,8 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 		"SERVE_FRONTEND":         pulumi.String("true"),
 	}
 	if args.Gateway != nil {
-		// Otherwise all users are one address, the load balancer's, and share its limit. Who is logged in may write another address there, and thereby
-		// escape the server's own limit: Cloud Armor's is the one that holds.
+		// Without it, the server sees the load balancer's address for every user, and all share one limit. A person who is logged in can write any address
+		// into the header and escape the server's limit: Cloud Armor's is the one that holds.
 		v["FORWARDED_ALLOW_IPS"] = pulumi.String("*")
 	}
 	for name, value := range args.Release.Environment {
