@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal"
 )
 
 // sandboxEgress are the ranges that sandboxes may reach, each with its exceptions.

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
+	"openhands-gcp/rehearsal"
 	"openhands-gcp/stacks"
-	"openhands-gcp/tests/rehearsal"
 )
 
 // stackFile reads the configuration of a stack's own file, as the engine hands it to the program.

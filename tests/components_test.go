@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"openhands-gcp/infra"
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal"
 )
 
 const project, region = "my-project", "us-central1"

@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
 
+	"openhands-gcp/rehearsal"
 	"openhands-gcp/tests/cluster"
-	"openhands-gcp/tests/rehearsal"
 )
 
 const (

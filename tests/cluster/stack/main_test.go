@@ -14,9 +14,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"openhands-gcp/rehearsal"
 	"openhands-gcp/tests/cluster"
 	"openhands-gcp/tests/cluster/stack"
-	"openhands-gcp/tests/rehearsal"
 )
 
 // What the program calls things.

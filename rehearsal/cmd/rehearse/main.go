@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/signal"
 
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal"
 )
 
 func main() {

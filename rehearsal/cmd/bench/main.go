@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal"
 )
 
 // runs is how often each preview is measured; the median counts. One more run before them warms the caches.
@@ -36,7 +36,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	floor, err := rehearsal.BuildProgram(ctx, root, "floor", "./tests/rehearsal/cmd/floor", os.Stderr)
+	floor, err := rehearsal.BuildProgram(ctx, root, "floor", "./rehearsal/cmd/floor", os.Stderr)
 	if err != nil {
 		return err
 	}
