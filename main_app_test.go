@@ -14,7 +14,9 @@ import (
 )
 
 func TestAConversationCanStart(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) { assert.Empty(t, mocks.Cloud.CheckConversation()) })
+	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
+		assert.Empty(t, rehearsal.CheckConversation(mocks.Cloud.Inventory()))
+	})
 }
 
 // TestEnvironmentIsTheClosedList has every variable that OpenHands 0.62 gets. What is not here is unset on purpose.
@@ -83,7 +85,7 @@ func secretNames(t *testing.T, stack string, config map[string]string) (names []
 func TestRemoteRuntime(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), remoteRuntime), nil)
 	require.NoError(t, err)
-	assert.Empty(t, mocks.Cloud.CheckConversation())
+	assert.Empty(t, rehearsal.CheckConversation(mocks.Cloud.Inventory()))
 	data := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
 	for name := range data {
 		assert.False(t, strings.HasPrefix(name, "KUBERNETES_") || strings.HasPrefix(name, "OH_SANDBOX_"), name)
@@ -186,7 +188,7 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiled(t, c.resource, c.name, c.spoil)
-			said := strings.Join(mocks.Cloud.CheckConversation(), "\n")
+			said := strings.Join(rehearsal.CheckConversation(mocks.Cloud.Inventory()), "\n")
 			if err != nil {
 				said = err.Error()
 			}

@@ -13,7 +13,7 @@ import (
 
 func TestABrowserReachesTheApplicationThroughTheLoginOnly(t *testing.T) {
 	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
-		hops, problems := mocks.Cloud.CheckExposure(false)
+		hops, problems := rehearsal.CheckExposure(mocks.Cloud.Inventory(), false)
 		assert.Empty(t, problems)
 		assert.Equal(t, stack == "prod", len(hops) > 0)
 	})
@@ -37,7 +37,7 @@ func TestWithoutAGatewayNothingIsOpen(t *testing.T) {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiled(t, c.resource, c.name, c.spoil)
 			require.NoError(t, err)
-			_, problems := mocks.Cloud.CheckExposure(false)
+			_, problems := rehearsal.CheckExposure(mocks.Cloud.Inventory(), false)
 			assert.Contains(t, strings.Join(problems, "\n"), c.says)
 		})
 	}
@@ -71,10 +71,10 @@ func TestWhatTheLoadBalancerUsesGoesAfterIt(t *testing.T) {
 	}
 	entry, certificate, authorization := find(t, mocks, "CertificateMapEntry", "openhands-certificate"), find(t, mocks, "Certificate", "openhands-certificate"), find(t, mocks, "DnsAuthorization", "openhands-domain")
 	for _, r := range append(used, find(t, mocks, "CertificateMap", "openhands-certificates"), certificate, authorization) {
-		require.Errorf(t, mocks.Cloud.Delete(r.Type, r.ID), "%s went", r.Type)
+		require.Errorf(t, mocks.Cloud.Delete(r.Type, r.URN, r.ID), "%s went", r.Type)
 	}
 	for _, r := range append(append([]rehearsal.Registered{gateway}, used...), entry, certificate, authorization, find(t, mocks, "CertificateMap", "openhands-certificates")) {
-		require.NoError(t, mocks.Cloud.Delete(r.Type, r.ID))
+		require.NoError(t, mocks.Cloud.Delete(r.Type, r.URN, r.ID))
 	}
 }
 
@@ -84,7 +84,7 @@ func TestAnOwnOAuthClient(t *testing.T) {
 		"openhands:exposure.login.clientId": "123-abc.apps.googleusercontent.com", "openhands:iapClientSecret": rehearsal.Marker + "client",
 	}), nil)
 	require.NoError(t, err)
-	_, problems := mocks.Cloud.CheckExposure(false)
+	_, problems := rehearsal.CheckExposure(mocks.Cloud.Inventory(), false)
 	assert.Empty(t, problems)
 	raw, err := mocks.Export()
 	require.NoError(t, err)
@@ -100,9 +100,9 @@ func TestOpenToEveryoneOnlyBySayingSo(t *testing.T) {
 	config := nested(t, stackFile(t, "prod"), map[string]any{"openhands:exposure": map[string]any{"host": "openhands.example.com", "dangerouslyOpenToEveryoneWithoutLogin": true}})
 	mocks, err := deployed(t, "prod", config, nil)
 	require.NoError(t, err)
-	_, problems := mocks.Cloud.CheckExposure(true)
+	_, problems := rehearsal.CheckExposure(mocks.Cloud.Inventory(), true)
 	assert.Empty(t, problems)
-	_, problems = mocks.Cloud.CheckExposure(false)
+	_, problems = rehearsal.CheckExposure(mocks.Cloud.Inventory(), false)
 	assert.Equal(t, []string{"there is no login: whoever finds https://openhands.example.com owns the installation"}, problems)
 }
 
@@ -192,7 +192,7 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiledIn(t, "prod", config, c.resource, c.name, c.spoil)
-			_, problems := mocks.Cloud.CheckExposure(false)
+			_, problems := rehearsal.CheckExposure(mocks.Cloud.Inventory(), false)
 			said := strings.Join(problems, "\n")
 			if err != nil {
 				said = err.Error()

@@ -70,7 +70,7 @@ func TestSandboxesReachOnlyWhatIsListed(t *testing.T) {
 func TestWarmSandboxesMakeWay(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{"openhands:sandboxes.warm": 2}), nil)
 	require.NoError(t, err)
-	assert.Empty(t, mocks.Cloud.CheckConversation())
+	assert.Empty(t, rehearsal.CheckConversation(mocks.Cloud.Inventory()))
 	assert.Less(t, find(t, mocks, "PriorityClass", "openhands-placeholder").Inputs["value"].(float64), 0.0)
 	spec := find(t, mocks, "Deployment", "openhands-warm").Inputs["spec"].(map[string]any)
 	assert.Equal(t, 2.0, spec["replicas"])

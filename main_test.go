@@ -111,7 +111,7 @@ func TestStateHoldsNothingPublicAndNoSecretInClear(t *testing.T) {
 
 func TestNothingUsesWhatItDoesNotWaitFor(t *testing.T) {
 	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
-		assert.Empty(t, mocks.Cloud.CheckOrder(graphOf(t, mocks)))
+		assert.Empty(t, rehearsal.CheckOrder(mocks.Cloud, graphOf(t, mocks)))
 	})
 }
 

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 )
 
-// APIServer is a real Kubernetes API server. In a rehearsal with one, every object must please it too, after it has pleased the simulated cloud.
+// APIServer is a real Kubernetes API server. In a rehearsal with one, an object that the simulated cloud accepts goes to the API server too, and fails
+// where that refuses it.
 type APIServer interface {
 	// AddNodes makes the nodes of a pool appear.
 	AddNodes(ctx context.Context, pool NodePool) error
@@ -22,7 +19,7 @@ type APIServer interface {
 	// Reapply applies an object as it is. changed says whether that made a difference, which it must not.
 	Reapply(ctx context.Context, object map[string]any) (changed bool, err error)
 	Exists(ctx context.Context, object map[string]any) (bool, error)
-	// Release gives up what was applied to an object that somebody else made.
+	// Release takes back what was applied to an object that Kubernetes itself made.
 	Release(ctx context.Context, object map[string]any) error
 	// Delete returns when the object is gone.
 	Delete(ctx context.Context, object map[string]any) error
@@ -30,20 +27,8 @@ type APIServer interface {
 	Leftovers(ctx context.Context) ([]string, error)
 }
 
-// NodePool is a node pool as Kubernetes sees its nodes.
-type NodePool struct {
-	Name           string
-	Labels         map[string]string
-	Taints         []NodeTaint
-	Nodes          int // as many as the pool may have
-	CPUs, MemoryGB int // of a node
-}
-
-// NodeTaint is a taint, in Kubernetes' words.
-type NodeTaint struct{ Key, Value, Effect string }
-
-// forwarding is the backend of the kubernetes provider in a rehearsal with a real API server.
-type forwarding struct {
+// Forwarding is the backend of the provider kubernetes in a rehearsal with a real API server.
+type Forwarding struct {
 	*Cloud
 	api APIServer
 
@@ -51,11 +36,16 @@ type forwarding struct {
 	pools map[string]bool // whose nodes have appeared
 }
 
-// patched reports whether a type changes an object that somebody else made.
+// Forward returns a backend that keeps objects in the cloud and in the API server.
+func Forward(c *Cloud, api APIServer) *Forwarding {
+	return &Forwarding{Cloud: c, api: api, pools: map[string]bool{}}
+}
+
+// patched reports whether a type changes an object that Kubernetes itself made.
 func patched(typ string) bool { return strings.HasSuffix(typ, "Patch") }
 
-func (f *forwarding) create(typ, urn, name string, inputs values) (string, values, error) {
-	id, outputs, err := f.Cloud.create(typ, urn, name, inputs)
+func (f *Forwarding) Create(typ, urn string, inputs values) (string, values, error) {
+	id, outputs, err := f.Cloud.Create(typ, urn, inputs)
 	if err != nil {
 		return "", nil, err
 	}
@@ -64,13 +54,13 @@ func (f *forwarding) create(typ, urn, name string, inputs values) (string, value
 		err = f.api.Apply(ctx, inputs, !patched(typ))
 	}
 	if err != nil {
-		return "", nil, errors.Join(fmt.Errorf("the API server: %w", err), f.Cloud.remove(typ, urn, id))
+		return "", nil, errors.Join(fmt.Errorf("the API server: %w", err), f.Cloud.Delete(typ, urn, id))
 	}
 	return id, outputs, nil
 }
 
-func (f *forwarding) update(typ, urn, id string, inputs values) (values, error) {
-	outputs, err := f.Cloud.update(typ, urn, id, inputs)
+func (f *Forwarding) Update(typ, urn, id string, inputs values) (values, error) {
+	outputs, err := f.Cloud.Update(typ, urn, id, inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +70,8 @@ func (f *forwarding) update(typ, urn, id string, inputs values) (values, error) 
 	return outputs, nil
 }
 
-func (f *forwarding) read(typ, urn, id string) (inputs, outputs values) {
-	inputs, outputs = f.Cloud.read(typ, urn, id)
+func (f *Forwarding) Read(typ, urn, id string) (inputs, outputs values) {
+	inputs, outputs = f.Cloud.Read(typ, urn, id)
 	if outputs == nil {
 		return nil, nil
 	}
@@ -91,8 +81,8 @@ func (f *forwarding) read(typ, urn, id string) (inputs, outputs values) {
 	return inputs, outputs
 }
 
-func (f *forwarding) remove(typ, urn, id string) error {
-	inputs, _ := f.Cloud.read(typ, urn, id)
+func (f *Forwarding) Delete(typ, urn, id string) error {
+	inputs, _ := f.Cloud.Read(typ, urn, id)
 	if inputs == nil {
 		return nil
 	}
@@ -103,14 +93,14 @@ func (f *forwarding) remove(typ, urn, id string) error {
 	if err := forget(context.Background(), inputs); err != nil {
 		return fmt.Errorf("the API server: %w", err)
 	}
-	return f.Cloud.remove(typ, urn, id)
+	return f.Cloud.Delete(typ, urn, id)
 }
 
 // addNodes makes the nodes of new pools appear, before the first object that may want one.
-func (f *forwarding) addNodes(ctx context.Context) error {
+func (f *Forwarding) addNodes(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, pool := range f.Cloud.NodePools() {
+	for _, pool := range NodePools(f.Cloud.Inventory()) {
 		if f.pools[pool.Name] {
 			continue
 		}
@@ -122,58 +112,20 @@ func (f *forwarding) addNodes(ctx context.Context) error {
 	return nil
 }
 
-// changedByRepetition applies every object again, and returns those that changed.
-func (f *forwarding) changedByRepetition(ctx context.Context) ([]string, error) {
+// ChangedByRepetition applies every object again, and returns those that changed.
+func (f *Forwarding) ChangedByRepetition(ctx context.Context) ([]string, error) {
 	var changed []string
-	for _, object := range f.Cloud.KubernetesObjects() {
-		again, err := f.api.Reapply(ctx, object)
+	for _, object := range KubernetesObjects(f.Cloud.Inventory()) {
+		again, err := f.api.Reapply(ctx, object.Inputs.Clone())
 		if err != nil {
 			return nil, err
 		}
 		if again {
-			changed = append(changed, fmt.Sprintf("%s %s changes when it is applied again", object["kind"], values(object).str("metadata.name")))
+			changed = append(changed, fmt.Sprintf("%s %s changes when it is applied again", object.Inputs.Str("kind"), object.Inputs.Str("metadata.name")))
 		}
 	}
 	return changed, nil
 }
 
-var machineShape = regexp.MustCompile(`-(standard|highmem|highcpu)-([0-9]+)$`)
-
-// NodePools returns the pools of the cluster, with what GKE adds to their nodes.
-func (c *Cloud) NodePools() []NodePool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var pools []NodePool
-	for _, o := range c.all(nodePoolType) {
-		p := NodePool{Name: o.outputs.str("name"), Labels: labelsOf(o.inputs, "nodeConfig.labels"), Nodes: int(o.inputs.num("autoscaling.totalMaxNodeCount")), CPUs: 2, MemoryGB: 8}
-		if match := machineShape.FindStringSubmatch(o.inputs.str("nodeConfig.machineType")); match != nil {
-			if cpus, err := strconv.Atoi(match[2]); err == nil {
-				p.CPUs, p.MemoryGB = cpus, cpus*map[string]int{"standard": 4, "highmem": 8, "highcpu": 1}[match[1]]
-			}
-		}
-		for _, item := range o.inputs.list("nodeConfig.taints") {
-			m, _ := item.(map[string]any)
-			taint := values(m)
-			p.Taints = append(p.Taints, NodeTaint{taint.str("key"), taint.str("value"), taintEffects[taint.str("effect")]})
-		}
-		if o.inputs.str("nodeConfig.sandboxConfig.sandboxType") == "gvisor" {
-			p.Labels[gvisorLabel] = "gvisor"
-			p.Taints = append(p.Taints, NodeTaint{gvisorLabel, "gvisor", "NoSchedule"})
-		}
-		pools = append(pools, p)
-	}
-	return pools
-}
-
-// KubernetesObjects returns the objects that the program created in the cluster, as it wrote them.
-func (c *Cloud) KubernetesObjects() []map[string]any {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []map[string]any
-	for _, k := range slices.Sorted(maps.Keys(c.objects)) {
-		if o := c.objects[k]; strings.HasPrefix(o.typ, "kubernetes:") {
-			out = append(out, o.inputs.clone())
-		}
-	}
-	return out
-}
+// Leftovers lists what the API server still has of the program's objects.
+func (f *Forwarding) Leftovers(ctx context.Context) ([]string, error) { return f.api.Leftovers(ctx) }

@@ -29,6 +29,12 @@ func Build(ctx context.Context, root string, progress io.Writer) (cli, program s
 	return cli, program, err
 }
 
+// Build fills in CLI and Program: see the function Build.
+func (o *EngineOptions) Build(ctx context.Context) (err error) {
+	o.CLI, o.Program, err = Build(ctx, o.Root, o.Output)
+	return err
+}
+
 // BuildProgram compiles a Pulumi program of the repository into bin/, and returns its path.
 func BuildProgram(ctx context.Context, root, name, pkg string, progress io.Writer) (string, error) {
 	program := filepath.Join(root, "bin", name)
@@ -63,7 +69,8 @@ func findCLI(ctx context.Context, root, version string, progress io.Writer) (str
 			return "", fmt.Errorf("PULUMI_BIN: %w", err)
 		}
 		if found != version {
-			return "", fmt.Errorf("PULUMI_BIN: %s is version %s, and the SDK in go.mod is %s: give a CLI of that version, or none, and it is built", given, found, version)
+			return "", fmt.Errorf("PULUMI_BIN: %s is version %s, and the SDK in go.mod is %s: give a CLI of that version, or none, and it is built",
+				given, found, version)
 		}
 		return given, nil
 	}

@@ -51,21 +51,21 @@ const (
 	regionalDatabase   = 600
 )
 
-// creation returns how long the creation of an object takes. ok is false for a type without a duration.
-func creation(typ string, inputs values) (d time.Duration, ok bool) {
+// Creation returns how long the creation of an object typically takes. ok is false for a type without a duration.
+func Creation(typ string, inputs values) (d time.Duration, ok bool) {
 	seconds, ok := durations[typ]
 	switch typ {
 	case clusterType:
 		seconds, ok = regionalCluster, true
-		if zoneName.MatchString(inputs.str("location")) {
+		if IsZone(inputs.Str("location")) {
 			seconds = zonalCluster
 		}
-		if inputs.is("removeDefaultNodePool") {
+		if inputs.Is("removeDefaultNodePool") {
 			seconds += defaultPoolRemoval
 		}
 	case sqlInstanceType:
 		seconds, ok = zonalDatabase, true
-		if inputs.str("settings.availabilityType") == "REGIONAL" {
+		if inputs.Str("settings.availabilityType") == "REGIONAL" {
 			seconds = regionalDatabase
 		}
 	}
@@ -106,17 +106,17 @@ func NewTimeline(g *Graph) (*Timeline, error) {
 	last := map[string]string{} // what a resource waited for the longest
 	longest := map[string]time.Duration{}
 	end := ""
-	for _, urn := range g.order {
-		r := g.resources[urn]
+	for _, r := range g.Resources() {
+		urn := r.URN
 		var took time.Duration
-		if r.Custom && !r.isProvider() {
+		if r.Custom && !r.IsProvider() {
 			var ok bool
-			if took, ok = creation(r.Type, values(r.Inputs)); !ok {
+			if took, ok = Creation(r.Type, values(r.Inputs)); !ok {
 				return nil, fmt.Errorf("the simulated clock has no duration for type %s", r.Type)
 			}
 		}
 		start := time.Duration(0)
-		for _, w := range g.waits[urn] {
+		for _, w := range g.Waits(urn) {
 			if d, known := done[w]; known && d >= start {
 				start, last[urn] = d, w
 			}
@@ -129,9 +129,9 @@ func NewTimeline(g *Graph) (*Timeline, error) {
 	}
 	t := &Timeline{Total: done[end]}
 	for urn := end; urn != ""; urn = last[urn] {
-		r := g.resources[urn]
-		if took, _ := creation(r.Type, values(r.Inputs)); r.Custom && took > 0 {
-			t.Critical = append(t.Critical, Step{shortType(r.Type) + " " + r.Name(), took})
+		r, _ := g.Resource(urn)
+		if took, _ := Creation(r.Type, values(r.Inputs)); r.Custom && took > 0 {
+			t.Critical = append(t.Critical, Step{ShortName(urn), took})
 		}
 	}
 	slices.Reverse(t.Critical)

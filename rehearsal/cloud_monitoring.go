@@ -9,68 +9,61 @@ import (
 	"strings"
 )
 
-// The types of monitoring.
-const (
-	alertType     = "gcp:monitoring/alertPolicy:AlertPolicy"
-	channelType   = "gcp:monitoring/notificationChannel:NotificationChannel"
-	dashboardType = "gcp:monitoring/dashboard:Dashboard"
-)
-
 // series are the metrics that exist on a cluster with managed Prometheus and its kube-state component, and for Cloud SQL. An alert on any other never
 // fires.
 // https://cloud.google.com/kubernetes-engine/docs/how-to/kube-state-metrics, https://cloud.google.com/monitoring/api/metrics_gcp
 var series = []string{
-	"kube_deployment_status_replicas_available", "kube_deployment_spec_replicas", "kube_pod_status_phase", "kube_pod_status_unschedulable", "kube_pod_container_status_waiting_reason",
-	"cloudsql_googleapis_com:database_cpu_utilization", "cloudsql_googleapis_com:database_memory_utilization", "cloudsql_googleapis_com:database_disk_utilization",
+	"kube_deployment_status_replicas_available", "kube_deployment_spec_replicas",
+	"kube_pod_status_phase", "kube_pod_status_unschedulable", "kube_pod_container_status_waiting_reason",
+	"cloudsql_googleapis_com:database_cpu_utilization", "cloudsql_googleapis_com:database_memory_utilization",
+	"cloudsql_googleapis_com:database_disk_utilization",
 }
 
 var metricName = regexp.MustCompile(`([a-z_]+:)?[a-z_]+\{`)
 
-func init() {
-	kinds[channelType] = &kind{api: "monitoring", check: func(r *request) error {
-		if r.inputs.str("type") == "email" && !strings.Contains(labelsOf(r.inputs, "labels")["email_address"], "@") {
-			return errors.New("labels.email_address: is required for type email")
-		}
-		return nil
-	}, create: monitored("notificationChannels")}
-	kinds[alertType] = &kind{api: "monitoring", check: func(r *request) error {
-		for _, item := range r.inputs.list("conditions") {
-			m, _ := item.(map[string]any)
-			if err := checkQuery(values(m).str("conditionPrometheusQueryLanguage.query")); err != nil {
-				return fmt.Errorf("conditions: %w", err)
-			}
-		}
-		for _, channel := range r.inputs.strs("notificationChannels") {
-			if _, err := r.need(channelType, "notificationChannels", channel); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, create: monitored("alertPolicies")}
-	kinds[dashboardType] = &kind{api: "monitoring", check: func(r *request) error {
-		var dashboard map[string]any
-		if err := json.Unmarshal([]byte(r.inputs.str("dashboardJson")), &dashboard); err != nil {
-			return fmt.Errorf("dashboardJson: %w", err)
-		}
-		if values(dashboard).str("displayName") == "" {
-			return errors.New("dashboardJson: displayName is required")
-		}
-		return nil
-	}, create: monitored("dashboards")}
+func checkChannel(r *Request) error {
+	if r.Inputs.Str("type") == "email" && !strings.Contains(r.Inputs.Labels("labels")["email_address"], "@") {
+		return errors.New("labels.email_address: is required for type email")
+	}
+	return nil
 }
 
-// monitored gives an object its id, which the API makes up.
-func monitored(collection string) func(*request) error {
-	return func(r *request) error {
-		if r.id == "" {
-			r.id = fmt.Sprintf("projects/%s/%s/%d", r.cloud.project, collection, 1000+len(r.cloud.objects))
+func checkAlert(r *Request) error {
+	for _, condition := range r.Inputs.Maps("conditions") {
+		if err := checkQuery(condition.Str("conditionPrometheusQueryLanguage.query")); err != nil {
+			return fmt.Errorf("conditions: %w", err)
 		}
-		r.outputs["name"], r.outputs["project"] = r.id, r.cloud.project
-		if r.typ == dashboardType {
-			delete(r.outputs, "name")
+	}
+	return r.needAll(channelType, "notificationChannels")
+}
+
+func checkDashboard(r *Request) error {
+	var dashboard map[string]any
+	if err := json.Unmarshal([]byte(r.Inputs.Str("dashboardJson")), &dashboard); err != nil {
+		return fmt.Errorf("dashboardJson: %w", err)
+	}
+	if values(dashboard).Str("displayName") == "" {
+		return errors.New("dashboardJson: displayName is required")
+	}
+	return nil
+}
+
+// monitored creates an object whose id the API makes up, and calls its name.
+func monitored(collection string) func(*Request) error {
+	return func(r *Request) error {
+		if r.ID == "" {
+			r.ID = fmt.Sprintf("projects/%s/%s/%d", r.Project, collection, 1000+len(r.objects))
 		}
+		r.Outputs["name"], r.Outputs["project"] = r.ID, r.Project
 		return nil
 	}
+}
+
+// createDashboard leaves out the name, which the provider does not show of a dashboard.
+func createDashboard(r *Request) error {
+	err := monitored("dashboards")(r)
+	delete(r.Outputs, "name")
+	return err
 }
 
 // checkQuery refuses a query on a metric that does not exist.

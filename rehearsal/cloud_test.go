@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func google(t *testing.T) *provider {
+func google(t *testing.T) *Provider {
 	t.Helper()
-	c := NewCloud("my-project", "us-central1")
-	p, err := newProvider(standIns(c, c)[0])
+	c := NewProject("my-project", "us-central1")
+	p, err := All(c, c)
 	require.NoError(t, err)
-	return p
+	return p[0]
 }
 
 // cloud is a project with the APIs on, for tests that make objects by hand.
@@ -29,7 +29,7 @@ type cloud struct {
 
 func newCloud(t *testing.T) cloud {
 	t.Helper()
-	c := cloud{t, NewCloud("my-project", "us-central1")}
+	c := cloud{t, NewProject("my-project", "us-central1")}
 	for _, api := range []string{"compute", "container", "sqladmin", "servicenetworking", "storage"} {
 		c.make(serviceType, values{"service": api + ".googleapis.com", "disableOnDestroy": false})
 	}
@@ -38,14 +38,14 @@ func newCloud(t *testing.T) cloud {
 
 func (c cloud) make(typ string, inputs values) string {
 	c.Helper()
-	id, _, err := c.create(typ, "urn:"+typ+inputs.str("name")+inputs.str("service"), "x", inputs)
+	id, _, err := c.Create(typ, "urn:"+typ+inputs.Str("name")+inputs.Str("service"), inputs)
 	require.NoError(c, err)
 	return id
 }
 
 func (c cloud) refuses(typ, id, why string) {
 	c.Helper()
-	err := c.remove(typ, "", id)
+	err := c.Delete(typ, "", id)
 	require.Error(c, err)
 	assert.Contains(c, err.Error(), why)
 }
@@ -57,9 +57,9 @@ func (c cloud) withDatabase(connectionPolicy string, instance values) (network, 
 	c.make(addressType, values{"name": "range", "network": network, "purpose": "VPC_PEERING", "addressType": "INTERNAL", "address": "10.64.0.0", "prefixLength": 20.0})
 	connection = c.make(connectionType, values{"network": network, "service": "servicenetworking.googleapis.com", "reservedPeeringRanges": []any{"range"}, "deletionPolicy": connectionPolicy})
 	instance["name"] = "db"
-	instance.set("settings.tier", "db-g1-small")
-	instance.set("settings.ipConfiguration.ipv4Enabled", false)
-	instance.set("settings.ipConfiguration.privateNetwork", network)
+	instance.Set("settings.tier", "db-g1-small")
+	instance.Set("settings.ipConfiguration.ipv4Enabled", false)
+	instance.Set("settings.ipConfiguration.privateNetwork", network)
 	return network, connection, c.make(sqlInstanceType, instance)
 }
 
@@ -73,15 +73,13 @@ func TestUnknownTypesAndFunctionsAreErrors(t *testing.T) {
 
 // TestEveryKnownTypeIsComplete: a type has facts, a behaviour and a duration, or none of them.
 func TestEveryKnownTypeIsComplete(t *testing.T) {
-	for typ := range google(t).schema.(factSchema).types {
-		assert.Contains(t, kinds, typ, "behaviour")
-		_, ok := creation(typ, values{})
+	for typ := range google(t).schema.(*Schema).types {
+		assert.Contains(t, Rules, typ, "behaviour")
+		_, ok := Creation(typ, values{})
 		assert.True(t, ok, "duration of %s", typ)
 	}
-	for typ := range kinds {
-		if _, kubernetes := kubernetesTypes[typ]; !kubernetes {
-			assert.Contains(t, google(t).schema.(factSchema).types, typ, "facts")
-		}
+	for typ := range Rules {
+		assert.Contains(t, google(t).schema.(*Schema).types, typ, "facts")
 	}
 }
 
@@ -104,11 +102,11 @@ func TestNetworkWaitsForItsDatabaseAndItsPeering(t *testing.T) {
 	c := newCloud(t)
 	network, connection, database := c.withDatabase("ABANDON", values{})
 	c.refuses(networkType, network, "is used by Cloud SQL instance")
-	require.NoError(t, c.remove(sqlInstanceType, "", database))
+	require.NoError(t, c.Delete(sqlInstanceType, "", database))
 	c.refuses(networkType, network, "is used by peering")
-	require.NoError(t, c.remove(connectionType, "", connection))
-	require.NoError(t, c.remove(networkType, "", network))
-	for _, o := range c.Objects() {
+	require.NoError(t, c.Delete(connectionType, "", connection))
+	require.NoError(t, c.Delete(networkType, "", network))
+	for _, o := range c.List() {
 		assert.NotEqual(t, "servicenetworking.Connection", o.Type, "the peering goes with the VPC")
 	}
 }
@@ -116,7 +114,7 @@ func TestNetworkWaitsForItsDatabaseAndItsPeering(t *testing.T) {
 func TestPeeringThatIsNotAbandonedBlocksItsDeletion(t *testing.T) {
 	c := newCloud(t)
 	_, connection, database := c.withDatabase("", values{})
-	require.NoError(t, c.remove(sqlInstanceType, "", database))
+	require.NoError(t, c.Delete(sqlInstanceType, "", database))
 	c.refuses(connectionType, connection, "still using this connection")
 }
 
@@ -127,7 +125,7 @@ func TestDeletionProtection(t *testing.T) {
 	} {
 		c := newCloud(t)
 		instance := values{}
-		instance.set(field, true)
+		instance.Set(field, true)
 		_, _, database := c.withDatabase("ABANDON", instance)
 		c.refuses(sqlInstanceType, database, why)
 	}
@@ -139,11 +137,11 @@ func TestDeletionProtection(t *testing.T) {
 func TestDatabaseNamesStayReserved(t *testing.T) {
 	c := newCloud(t)
 	network, _, database := c.withDatabase("ABANDON", values{})
-	require.NoError(t, c.remove(sqlInstanceType, "", database))
+	require.NoError(t, c.Delete(sqlInstanceType, "", database))
 	again := values{"name": "db"}
-	again.set("settings.tier", "db-g1-small")
-	again.set("settings.ipConfiguration.privateNetwork", network)
-	_, _, err := c.create(sqlInstanceType, "urn:again", "again", again)
+	again.Set("settings.tier", "db-g1-small")
+	again.Set("settings.ipConfiguration.privateNetwork", network)
+	_, _, err := c.Create(sqlInstanceType, "urn:again", again)
 	assert.ErrorContains(t, err, "reserved for about a week")
 }
 
@@ -153,14 +151,14 @@ func TestUserThatOwnsObjectsCannotBeDropped(t *testing.T) {
 	user := c.make(sqlUserType, values{"name": "app", "instance": "db"})
 	c.refuses(sqlUserType, user, "cannot be dropped")
 	kept := c.make(sqlUserType, values{"name": "other", "instance": "db", "deletionPolicy": "ABANDON"})
-	require.NoError(t, c.remove(sqlUserType, "", kept))
+	require.NoError(t, c.Delete(sqlUserType, "", kept))
 }
 
 func TestAPIThatIsOffRefuses(t *testing.T) {
-	c := NewCloud("my-project", "us-central1")
-	_, _, err := c.create(networkType, "urn:x", "x", values{"name": "vpc"})
+	c := NewProject("my-project", "us-central1")
+	_, _, err := c.Create(networkType, "urn:x", values{"name": "vpc"})
 	assert.ErrorContains(t, err, "SERVICE_DISABLED: compute.googleapis.com")
-	_, err = c.invoke("gcp:organizations/getProject:getProject", values{"projectId": "my-project"})
+	_, err = c.Invoke("gcp:organizations/getProject:getProject", values{"projectId": "my-project"})
 	assert.ErrorContains(t, err, "SERVICE_DISABLED: cloudresourcemanager.googleapis.com")
 }
 
@@ -168,7 +166,7 @@ func TestAPIThatIsOffRefuses(t *testing.T) {
 func diffs(t *testing.T, typ string, wanted, state resource.PropertyMap, ignored ...string) []string {
 	t.Helper()
 	p := google(t)
-	answer, err := p.Diff(context.Background(), plugin.DiffRequest{Type: tokens.Type(typ), NewInputs: wanted, OldOutputs: p.schema.complete(typ, state), IgnoreChanges: ignored})
+	answer, err := p.Diff(context.Background(), plugin.DiffRequest{Type: tokens.Type(typ), NewInputs: wanted, OldOutputs: p.schema.Complete(typ, state), IgnoreChanges: ignored})
 	require.NoError(t, err)
 	var out []string
 	for path, d := range answer.DetailedDiff {
@@ -228,8 +226,8 @@ func TestDiff(t *testing.T) {
 }
 
 func TestNodePoolFieldsOfTheCloudCannotBeUpdated(t *testing.T) {
-	r := &request{inputs: values{"nodeConfig": map[string]any{"kubeletConfig": map[string]any{"cpuManagerPolicy": "static"}}}, old: &object{inputs: values{}}}
-	assert.ErrorContains(t, kinds[nodePoolType].update(r), "Error 400")
+	r := &Request{Inputs: values{"nodeConfig": map[string]any{"kubeletConfig": map[string]any{"cpuManagerPolicy": "static"}}}, Old: &Object{Inputs: values{}}}
+	assert.ErrorContains(t, Rules[nodePoolType].Update(r), "Error 400")
 }
 
 func TestCheckExport(t *testing.T) {
@@ -273,16 +271,16 @@ func TestCheckExport(t *testing.T) {
 }
 
 func TestOrderOfCreationMustNotBeLuck(t *testing.T) {
-	c := NewCloud("my-project", "us-central1")
+	c := NewProject("my-project", "us-central1")
 	const a, b = "urn:pulumi:s::p::gcp:compute/network:Network::a", "urn:pulumi:s::p::gcp:compute/subnetwork:Subnetwork::b"
-	c.needs = []need{{urn: b, on: a, why: "network"}}
+	c.needs = []Need{{URN: b, On: a, Why: "network"}}
 	graph := func(dependencies string) *Graph {
 		export, err := ParseExport([]byte(`{"deployment":{"resources":[{"urn":"` + a + `"},{"urn":"` + b + `","dependencies":[` + dependencies + `]}]}}`))
 		require.NoError(t, err)
 		return NewGraph(export)
 	}
-	assert.Empty(t, c.CheckOrder(graph(`"`+a+`"`)))
-	problems := c.CheckOrder(graph(""))
+	assert.Empty(t, CheckOrder(c, graph(`"`+a+`"`)))
+	problems := CheckOrder(c, graph(""))
 	require.Len(t, problems, 1)
 	assert.Contains(t, problems[0], "compute.Subnetwork b needs compute.Network a (network), and nothing makes it wait")
 }
@@ -329,10 +327,10 @@ func TestOutputsMustNameWhatExists(t *testing.T) {
 	c.withDatabase("ABANDON", values{})
 	export := &Export{}
 	outputs := map[string]any{"databaseInstance": "db", "databaseHost": "10.64.0.3", "kubeconfig": sealedValue, "databasePassword": sealedValue}
-	export.Deployment.Resources = []Resource{{Type: stackType, Outputs: outputs}}
-	assert.Empty(t, c.CheckOutputs(export))
+	export.Deployment.Resources = []Resource{{Type: StackType, Outputs: outputs}}
+	assert.Empty(t, CheckOutputs(c.Inventory(), export))
 	outputs["databaseHost"], outputs["kubeconfig"] = "db", "in clear"
-	assert.Equal(t, []string{"output databaseHost is db, and the cloud has 10.64.0.3", "output kubeconfig is not there as a secret"}, c.CheckOutputs(export))
+	assert.Equal(t, []string{"output databaseHost is db, and the cloud has 10.64.0.3", "output kubeconfig is not there as a secret"}, CheckOutputs(c.Inventory(), export))
 }
 
-var sealedValue = map[string]any{secretSignature: "x"}
+var sealedValue = Encrypted("x")

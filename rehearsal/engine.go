@@ -32,7 +32,7 @@ type Engine struct {
 	env        []string
 	servers    []*grpc.Server
 	temp       string
-	forwarding *forwarding // nil without a real API server
+	forwarding *Forwarding // nil without a real API server
 	out        io.Writer   // where the CLI's own output goes
 }
 
@@ -58,23 +58,17 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 			err = errors.Join(err, e.Close())
 		}
 	}()
-	if e.temp, err = os.MkdirTemp("", "openhands-rehearsal-"); err != nil {
-		return nil, fmt.Errorf("directory for the rehearsal: %w", err)
-	}
-	e.dir = filepath.Join(e.temp, "project")
-	for _, dir := range []string{e.dir, filepath.Join(e.temp, "home"), filepath.Join(e.temp, "state")} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("directory for the rehearsal: %w", err)
-		}
+	if err := e.makeDirectories(); err != nil {
+		return nil, err
 	}
 	file, err := readStackFile(filepath.Join(options.Root, "Pulumi."+options.Stack+".yaml"))
 	if err != nil {
 		return nil, err
 	}
-	e.Cloud = NewCloud(file.value("gcp:project"), file.value("gcp:region"))
+	e.Cloud = NewProject(file.value("gcp:project"), file.value("gcp:region"))
 	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
 	if options.APIServer != nil {
-		e.forwarding = &forwarding{Cloud: e.Cloud, api: options.APIServer, pools: map[string]bool{}}
+		e.forwarding = Forward(e.Cloud, options.APIServer)
 	}
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
 		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway
@@ -83,26 +77,48 @@ func NewEngine(ctx context.Context, options EngineOptions) (_ *Engine, err error
 	if err := e.serve(options.Program); err != nil {
 		return nil, err
 	}
-	project, err := os.ReadFile(filepath.Join(options.Root, "Pulumi.yaml"))
-	if err != nil {
-		return nil, fmt.Errorf("project file: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(e.dir, "Pulumi.yaml"), project, 0o600); err != nil {
-		return nil, fmt.Errorf("copy the project file: %w", err)
+	if err := e.copyProject(options.Root); err != nil {
+		return nil, err
 	}
 	if err := file.write(e.stackFilePath()); err != nil {
 		return nil, err
 	}
-	if _, err := e.quiet(ctx, "stack", "init", options.Stack); err != nil {
+	if _, err := e.Quiet(ctx, "stack", "init", options.Stack); err != nil {
 		return nil, err
 	}
 	return e, e.encrypt(ctx, file)
 }
 
+// makeDirectories makes the directories of the rehearsal: the project, Pulumi's home and the state.
+func (e *Engine) makeDirectories() (err error) {
+	if e.temp, err = os.MkdirTemp("", "openhands-rehearsal-"); err != nil {
+		return fmt.Errorf("directory for the rehearsal: %w", err)
+	}
+	e.dir = filepath.Join(e.temp, "project")
+	for _, dir := range []string{e.dir, filepath.Join(e.temp, "home"), filepath.Join(e.temp, "state")} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("directory for the rehearsal: %w", err)
+		}
+	}
+	return nil
+}
+
+// copyProject copies the project file.
+func (e *Engine) copyProject(root string) error {
+	project, err := os.ReadFile(filepath.Join(root, "Pulumi.yaml"))
+	if err != nil {
+		return fmt.Errorf("project file: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(e.dir, "Pulumi.yaml"), project, 0o600); err != nil {
+		return fmt.Errorf("copy the project file: %w", err)
+	}
+	return nil
+}
+
 // encrypt puts markers in place of a stack file's secrets.
 func (e *Engine) encrypt(ctx context.Context, file *stackFile) error {
 	for _, path := range file.secrets {
-		if _, err := e.quiet(ctx, "config", "set", "--secret", "--path", path, Marker+"configured"); err != nil {
+		if _, err := e.Quiet(ctx, "config", "set", "--secret", "--path", path, Marker+"configured"); err != nil {
 			return err
 		}
 	}
@@ -123,23 +139,23 @@ func (e *Engine) Reconfigure(ctx context.Context, path string) error {
 
 // serve starts the stand-ins on loopback, and sets the environment by which the CLI finds them.
 func (e *Engine) serve(program string) error {
-	var providers []string
-	kubernetes := backend(e.Cloud)
+	backend := Backend(e.Cloud)
 	if e.forwarding != nil {
-		kubernetes = e.forwarding
+		backend = e.forwarding
 	}
-	for _, standIn := range standIns(e.Cloud, kubernetes) {
-		p, err := newProvider(standIn)
-		if err != nil {
-			return err
-		}
+	standIns, err := All(e.Cloud, backend)
+	if err != nil {
+		return err
+	}
+	var attached []string
+	for _, p := range standIns {
 		port, err := e.listen(func(s *grpc.Server) {
 			pulumirpc.RegisterResourceProviderServer(s, plugin.NewProviderServer(p))
 		})
 		if err != nil {
 			return err
 		}
-		providers = append(providers, fmt.Sprintf("%s:%d", p.name, port))
+		attached = append(attached, fmt.Sprintf("%s:%d", p.Name, port))
 	}
 	language, err := e.listen(func(s *grpc.Server) {
 		pulumirpc.RegisterLanguageRuntimeServer(s, &languageHost{program: program})
@@ -153,7 +169,7 @@ func (e *Engine) serve(program string) error {
 		"PULUMI_CONFIG_PASSPHRASE="+passphrase,
 		"PULUMI_SKIP_UPDATE_CHECK=true",
 		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
-		"PULUMI_DEBUG_PROVIDERS="+strings.Join(providers, ","),
+		"PULUMI_DEBUG_PROVIDERS="+strings.Join(attached, ","),
 		fmt.Sprintf("PULUMI_DEBUG_LANGUAGES=go:%d", language),
 	)
 	return nil
@@ -206,8 +222,8 @@ func (e *Engine) Run(ctx context.Context, args ...string) (string, error) {
 	return e.command(ctx, e.out, args)
 }
 
-// quiet runs a command whose output matters only when it fails.
-func (e *Engine) quiet(ctx context.Context, args ...string) (string, error) {
+// Quiet runs a command and shows nothing. It returns the output, which is also in the error.
+func (e *Engine) Quiet(ctx context.Context, args ...string) (string, error) {
 	output, err := e.command(ctx, io.Discard, args)
 	if err != nil {
 		return output, fmt.Errorf("%w\n%s", err, output)
@@ -233,14 +249,15 @@ func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (st
 
 // Export returns the stack's state as `pulumi stack export` writes it.
 func (e *Engine) Export(ctx context.Context) ([]byte, error) {
-	output, err := e.quiet(ctx, "stack", "export")
+	output, err := e.Quiet(ctx, "stack", "export")
 	return []byte(output), err
 }
 
 // stackFilePath is the rehearsal's copy of the stack file.
 func (e *Engine) stackFilePath() string { return filepath.Join(e.dir, "Pulumi."+e.Stack+".yaml") }
 
-func (e *Engine) readStackFile() ([]byte, error) {
+// ReadStackFile returns the rehearsal's copy of the stack file.
+func (e *Engine) ReadStackFile() ([]byte, error) {
 	raw, err := os.ReadFile(e.stackFilePath())
 	if err != nil {
 		return nil, fmt.Errorf("copy of the stack file: %w", err)
@@ -248,7 +265,8 @@ func (e *Engine) readStackFile() ([]byte, error) {
 	return raw, nil
 }
 
-func (e *Engine) writeStackFile(raw []byte) error {
+// WriteStackFile replaces the rehearsal's copy of the stack file.
+func (e *Engine) WriteStackFile(raw []byte) error {
 	if err := os.WriteFile(e.stackFilePath(), raw, 0o600); err != nil {
 		return fmt.Errorf("copy of the stack file: %w", err)
 	}
@@ -257,6 +275,24 @@ func (e *Engine) writeStackFile(raw []byte) error {
 
 // SetConfig changes a value in the rehearsal's copy of the stack file.
 func (e *Engine) SetConfig(ctx context.Context, key, value string) error {
-	_, err := e.quiet(ctx, "config", "set", "--path", key, value)
+	_, err := e.Quiet(ctx, "config", "set", "--path", key, value)
 	return err
+}
+
+// ChangedByRepetition applies every object of Kubernetes to the real API server again, and returns those that changed: there should be none. Without a
+// real API server there is none either.
+func (e *Engine) ChangedByRepetition(ctx context.Context) ([]string, error) {
+	if e.forwarding == nil {
+		return nil, nil
+	}
+	return e.forwarding.ChangedByRepetition(ctx)
+}
+
+// Leftovers lists what the real API server still has of the stack's objects. checked is false without a real API server.
+func (e *Engine) Leftovers(ctx context.Context) (left []string, checked bool, err error) {
+	if e.forwarding == nil {
+		return nil, false, nil
+	}
+	left, err = e.forwarding.Leftovers(ctx)
+	return left, true, err
 }

@@ -1,3 +1,5 @@
+// Package facts holds what the providers know about the fields of their types: type, required, default, replacement, outputs. It checks inputs against
+// that, fills in defaults, and finds differences as the providers do.
 package rehearsal
 
 import (
@@ -8,8 +10,8 @@ import (
 	"unicode"
 )
 
-// Dumped from the schemas of the providers whose versions are in the files' names: the fields of every type that the program uses, under Pulumi's
-// names. Paths in conflictsWith and exactlyOneOf are the provider's own.
+// factFiles are dumped from the schemas of the providers whose versions are in the files' names: the fields of every type that the program uses, under
+// Pulumi's names. Paths in conflictsWith and exactlyOneOf are the provider's own.
 //
 //go:embed facts/*.json
 var factFiles embed.FS
@@ -37,16 +39,17 @@ func (f *field) block() bool { return f.MaxItems == 1 && f.Fields != nil }
 // blocks reports whether the field is a list or set of nested objects.
 func (f *field) blocks() bool { return f.MaxItems != 1 && f.Fields != nil }
 
-func loadFacts(provider string) (map[string]fields, error) {
-	raw, err := factFiles.ReadFile("facts/" + provider + ".json")
+// Load reads the facts of a provider in a version.
+func Load(provider, version string) (*Schema, error) {
+	raw, err := factFiles.ReadFile("facts/" + provider + "-" + version + ".json")
 	if err != nil {
-		return nil, fmt.Errorf("facts of the provider: %w", err)
+		return nil, fmt.Errorf("facts of provider %s: %w", provider, err)
 	}
 	types := map[string]fields{}
 	if err := json.Unmarshal(raw, &types); err != nil {
 		return nil, fmt.Errorf("facts of provider %s: %w", provider, err)
 	}
-	return types, nil
+	return &Schema{provider: provider, types: types}, nil
 }
 
 // resolve turns a path of the provider, such as private_cluster_config.0.master_ipv4_cidr_block, into Pulumi's names. Pulumi writes lists in the

@@ -6,11 +6,6 @@ import (
 	"sync"
 )
 
-// Marker begins every secret that a rehearsal makes up. Nothing that is not encrypted may contain it.
-const Marker = "rehearsal-secret-"
-
-const randomStringType = "random:index/randomString:RandomString"
-
 // generator stands in for the random provider.
 type generator struct {
 	mu      sync.Mutex        // protects made
@@ -18,17 +13,17 @@ type generator struct {
 	counter int
 }
 
-func (g *generator) create(typ, urn, _ string, inputs values) (string, values, error) {
+func (g *generator) Create(typ, urn string, inputs values) (string, values, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.counter++
-	length := int(inputs.num("length"))
+	length := int(inputs.Num("length"))
 	result := fmt.Sprintf("%s%d-", Marker, g.counter)
 	if length < len(result) {
 		return "", nil, fmt.Errorf("length: %d is too short for a rehearsal, at least %d are needed", length, len(result))
 	}
 	result += strings.Repeat("x", length-len(result))
-	outputs := inputs.clone()
+	outputs := inputs.Clone()
 	outputs["result"] = result
 	id := "none"
 	if typ == randomStringType {
@@ -40,36 +35,34 @@ func (g *generator) create(typ, urn, _ string, inputs values) (string, values, e
 		g.made = map[string]values{}
 	}
 	g.made[urn] = outputs
-	return id, outputs.clone(), nil
+	return id, outputs.Clone(), nil
 }
 
-func (g *generator) read(_, urn, _ string) (inputs, outputs values) {
+func (g *generator) Read(_, urn, _ string) (inputs, outputs values) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	made, ok := g.made[urn]
 	if !ok {
 		return nil, nil
 	}
-	return made.clone(), made.clone()
+	return made.Clone(), made.Clone()
 }
 
-func (g *generator) update(typ, urn, id string, inputs values) (values, error) {
-	_, outputs := g.read(typ, urn, id)
+func (g *generator) Update(typ, urn, id string, inputs values) (values, error) {
+	_, outputs := g.Read(typ, urn, id)
 	for name, value := range inputs {
 		outputs[name] = value
 	}
 	return outputs, nil
 }
 
-func (g *generator) remove(_, urn, _ string) error {
+func (g *generator) Delete(_, urn, _ string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.made, urn)
 	return nil
 }
 
-func (g *generator) invoke(token string, _ values) (values, error) {
+func (g *generator) Invoke(token string, _ values) (values, error) {
 	return nil, fmt.Errorf("the simulated provider random has no function %s", token)
 }
-
-func (g *generator) configured(string, values) []failure { return nil }

@@ -1,3 +1,4 @@
+// Package state reads the state of a stack: its resources, what waits for what, and what is encrypted.
 package rehearsal
 
 import (
@@ -5,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
 // Export is the part of `pulumi stack export` that the checks read.
@@ -31,12 +34,24 @@ type Resource struct {
 // Name is the last part of the resource's URN.
 func (r Resource) Name() string { return r.URN[strings.LastIndex(r.URN, "::")+2:] }
 
+// Types of the engine itself. ProviderPrefix begins the types of providers.
 const (
-	providerPrefix = "pulumi:providers:"
-	stackType      = "pulumi:pulumi:Stack"
+	StackType      = "pulumi:pulumi:Stack"
+	ProviderPrefix = "pulumi:providers:"
 )
 
-func (r Resource) isProvider() bool { return strings.HasPrefix(r.Type, providerPrefix) }
+// IsProvider reports whether the resource is a provider.
+func (r Resource) IsProvider() bool { return strings.HasPrefix(r.Type, ProviderPrefix) }
+
+// ShortName returns the type and the name of a URN, such as compute.Network openhands-vpc.
+func ShortName(urn string) string {
+	parts := strings.Split(urn, "::")
+	if len(parts) < 4 {
+		return urn
+	}
+	types := strings.Split(parts[2], "$")
+	return shortType(types[len(types)-1]) + " " + parts[3]
+}
 
 // ParseExport reads the output of `pulumi stack export`.
 func ParseExport(raw []byte) (*Export, error) {
@@ -53,6 +68,24 @@ type Graph struct {
 	order     []string            // URNs, as in the export: what a resource waits for stands before it
 	waits     map[string][]string // URN -> URNs it waits for, directly
 }
+
+// Resource returns the resource with a URN. ok is false where there is none.
+func (g *Graph) Resource(urn string) (r Resource, ok bool) {
+	r, ok = g.resources[urn]
+	return r, ok
+}
+
+// Resources returns all resources. What a resource waits for stands before it.
+func (g *Graph) Resources() []Resource {
+	out := make([]Resource, len(g.order))
+	for i, urn := range g.order {
+		out[i] = g.resources[urn]
+	}
+	return out
+}
+
+// Waits returns the URNs that a resource waits for directly.
+func (g *Graph) Waits(urn string) []string { return g.waits[urn] }
 
 // NewGraph builds the graph of a stack's state. A resource waits for its dependencies, its provider, and its parent's registration, which in turn
 // waits for what the parent depends on.
@@ -97,9 +130,23 @@ func (g *Graph) WaitsFor(urn, on string) bool {
 // Component is the name of the component type that a resource belongs to, such as Network; empty for the stack and the providers.
 func (g *Graph) Component(urn string) string {
 	for r, ok := g.resources[urn]; ok; r, ok = g.resources[r.Parent] {
-		if !r.Custom && r.Type != stackType {
+		if !r.Custom && r.Type != StackType {
 			return r.Type[strings.LastIndex(r.Type, ":")+1:]
 		}
 	}
 	return ""
+}
+
+// Marker begins every secret that a rehearsal makes up. Nothing that is not encrypted may contain it.
+const Marker = "rehearsal-secret-"
+
+// Encrypted returns a value as a state has it when it is encrypted.
+func Encrypted(ciphertext string) map[string]any {
+	return map[string]any{resource.SigKey: resource.SecretSig, "ciphertext": ciphertext}
+}
+
+// IsEncrypted reports whether a value of a state is encrypted.
+func IsEncrypted(v any) bool {
+	m, ok := v.(map[string]any)
+	return ok && m[resource.SigKey] != nil
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Mocks answer a program in a unit test as the simulated cloud does, so that a test without the engine is as strict as a rehearsal. They are safe
-// for concurrent use.
+// Mocks answer a program in a unit test as the stand-ins do, so that a test without the engine is as strict as a rehearsal. They are safe for concurrent
+// use.
 type Mocks struct {
 	Cloud *Cloud
 
@@ -26,7 +26,7 @@ type Mocks struct {
 	Spoil func(typ, name string, inputs resource.PropertyMap)
 
 	project, stack string
-	providers      map[string]*provider
+	providers      map[string]*Provider
 
 	mu         sync.Mutex // protects what follows
 	registered []Registered
@@ -42,13 +42,13 @@ type Registered struct {
 
 // NewMocks returns mocks for a stack of the project openhands, over an empty cloud.
 func NewMocks(stack, gcpProject, region string) (*Mocks, error) {
-	m := &Mocks{Cloud: NewCloud(gcpProject, region), project: "openhands", stack: stack, providers: map[string]*provider{}}
-	for _, s := range standIns(m.Cloud, m.Cloud) {
-		made, err := newProvider(s)
-		if err != nil {
-			return nil, err
-		}
-		m.providers[s.name] = made
+	m := &Mocks{Cloud: NewProject(gcpProject, region), project: "openhands", stack: stack, providers: map[string]*Provider{}}
+	providers, err := All(m.Cloud, m.Cloud)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range providers {
+		m.providers[p.Name] = p
 	}
 	return m, nil
 }
@@ -77,7 +77,7 @@ func (m *Mocks) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 
 func (m *Mocks) create(args pulumi.MockResourceArgs, where resource.URN, inputs resource.PropertyMap) (string, resource.PropertyMap, error) {
 	ctx := context.Background()
-	if name, isProvider := strings.CutPrefix(args.TypeToken, providerPrefix); isProvider {
+	if name, isProvider := strings.CutPrefix(args.TypeToken, ProviderPrefix); isProvider {
 		p, ok := m.providers[name]
 		if !ok {
 			return "", nil, fmt.Errorf("there is no simulated provider %s", name)
@@ -169,52 +169,13 @@ func (m *Mocks) Export() ([]byte, error) {
 	return json.Marshal(export)
 }
 
-// revealed returns the properties without the marks of secrets.
-func revealed(m resource.PropertyMap) resource.PropertyMap {
-	out := resource.PropertyMap{}
-	for key, value := range m {
-		out[key] = reveal(value)
-	}
-	return out
-}
-
-func reveal(v resource.PropertyValue) resource.PropertyValue {
-	switch v = plain(v); {
-	case v.IsObject():
-		return resource.NewProperty(revealed(v.ObjectValue()))
-	case v.IsArray():
-		items := make([]resource.PropertyValue, len(v.ArrayValue()))
-		for i, item := range v.ArrayValue() {
-			items[i] = reveal(item)
-		}
-		return resource.NewProperty(items)
-	}
-	return v
-}
-
 // sealed returns the properties as a state file has them: of a secret, its encryption leaves nothing to see but whether it has changed.
 func sealed(m resource.PropertyMap) map[string]any {
 	return m.MapRepl(nil, func(v resource.PropertyValue) (any, bool) {
 		if v.IsSecret() {
-			hash := sha256.Sum256([]byte(canonical(v)))
-			return map[string]any{secretSignature: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": hex.EncodeToString(hash[:])}, true
+			hash := sha256.Sum256([]byte(v.SecretValue().Element.String()))
+			return Encrypted(hex.EncodeToString(hash[:])), true
 		}
 		return nil, false
 	})
-}
-
-// standIn is a provider that the rehearsal serves.
-type standIn struct {
-	name, version string
-	config        []string
-	backend       backend
-}
-
-// standIns are all of them, over one cloud and what Kubernetes' objects are kept in.
-func standIns(cloud *Cloud, kubernetes backend) []standIn {
-	return []standIn{
-		{"gcp", "7.38.0", []string{"project", "region", "zone", "defaultLabels"}, cloud},
-		{"kubernetes", "4.30.0", []string{"kubeconfig", "clusterIdentifier", "enableConfigMapMutable", "enableSecretMutable", "enableServerSideApply"}, kubernetes},
-		{"random", "4.21.1", nil, &generator{}},
-	}
 }

@@ -1,9 +1,8 @@
 package rehearsal
 
 import (
-	"context"
+	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +18,7 @@ func ParseOptions(root string, args []string) (Options, error) {
 		return Options{}, err
 	}
 	if *stack == "" {
-		return Options{}, fmt.Errorf("name the stack: make rehearse STACK=dev")
+		return Options{}, errors.New("name the stack: make rehearse STACK=dev")
 	}
 	options := Options{EngineOptions: EngineOptions{Root: root, Stack: *stack, Output: os.Stdout}}
 	if *steps != "" {
@@ -32,10 +31,4 @@ func ParseOptions(root string, args []string) (Options, error) {
 		}
 	}
 	return options, nil
-}
-
-// Build compiles what a rehearsal runs: the CLI and the program.
-func (o *Options) Build(ctx context.Context) (err error) {
-	o.CLI, o.Program, err = Build(ctx, o.Root, o.Output)
-	return err
 }

@@ -176,31 +176,29 @@ func (r *run) up(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	problems = append(problems, r.Cloud.CheckOrder(r.graph)...)
-	problems = append(problems, r.Cloud.CheckConversation()...)
-	hops, inTheWay := r.Cloud.CheckExposure(r.OpenToEveryone)
+	inventory := r.Cloud.Inventory()
+	problems = append(problems, CheckOrder(r.Cloud, r.graph)...)
+	problems = append(problems, CheckConversation(inventory)...)
+	hops, inTheWay := CheckExposure(inventory, r.OpenToEveryone)
 	r.hops, problems = hops, append(problems, inTheWay...)
-	if problems = append(problems, r.Cloud.CheckOutputs(export)...); len(problems) > 0 {
+	if problems = append(problems, CheckOutputs(inventory, export)...); len(problems) > 0 {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}
-	if r.forwarding != nil {
-		changed, err := r.forwarding.changedByRepetition(ctx)
-		if err != nil {
-			return "", err
-		}
-		if len(changed) > 0 {
-			return "", fmt.Errorf("a second apply is not without effect:\n  %s", strings.Join(changed, "\n  "))
-		}
+	if changed, err := r.ChangedByRepetition(ctx); err != nil {
+		return "", err
+	} else if len(changed) > 0 {
+		return "", fmt.Errorf("a second apply is not without effect:\n  %s", strings.Join(changed, "\n  "))
 	}
 	if r.timeline, err = NewTimeline(r.graph); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, and a conversation can start, in %.1f s", took.Seconds()), nil
+	const outcome = "created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, and a conversation can start, in %.1f s"
+	return fmt.Sprintf(outcome, took.Seconds()), nil
 }
 
 // changeExposure changes the way in on a stack that is up. The order of it is what can go wrong: Google deletes nothing that a load balancer uses.
 func (r *run) changeExposure(ctx context.Context) (string, error) {
-	before, err := r.readStackFile()
+	before, err := r.ReadStackFile()
 	if err != nil {
 		return "", err
 	}
@@ -211,7 +209,7 @@ func (r *run) changeExposure(ctx context.Context) (string, error) {
 	}{
 		{"another host", func() error { return r.SetConfig(ctx, "openhands:exposure.host", "elsewhere.example.com") }, true},
 		{"mode none", func() error { return r.closeWayIn(ctx) }, false},
-		{"as before", func() error { return r.writeStackFile(before) }, true},
+		{"as before", func() error { return r.WriteStackFile(before) }, true},
 	} {
 		if err := change.apply(); err != nil {
 			return "", err
@@ -219,7 +217,7 @@ func (r *run) changeExposure(ctx context.Context) (string, error) {
 		if _, err := r.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
 			return "", fmt.Errorf("%s: %w", change.what, err)
 		}
-		hops, problems := r.Cloud.CheckExposure(r.OpenToEveryone)
+		hops, problems := CheckExposure(r.Cloud.Inventory(), r.OpenToEveryone)
 		if len(problems) > 0 || (len(hops) > 0) != change.open {
 			return "", fmt.Errorf("%s: the way in is not as it must be (%d stations):\n  %s", change.what, len(hops), strings.Join(problems, "\n  "))
 		}
@@ -240,7 +238,7 @@ func (r *run) changeExposure(ctx context.Context) (string, error) {
 // closeWayIn sets the mode to none, with nothing else of an exposure.
 func (r *run) closeWayIn(ctx context.Context) error {
 	for _, key := range []string{"openhands:exposure", "openhands:iapClientSecret"} {
-		if _, err := r.quiet(ctx, "config", "rm", key); err != nil {
+		if _, err := r.Quiet(ctx, "config", "rm", key); err != nil {
 			return err
 		}
 	}
@@ -267,14 +265,13 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 	}
 	// The engine stops at the first refusal: ask for each by itself.
 	var refused []string
-	for _, urn := range r.graph.order {
-		resource := r.graph.resources[urn]
+	for _, resource := range r.graph.Resources() {
 		if !resource.Protect {
 			continue
 		}
-		output, err := r.Run(ctx, "preview", "--replace", urn)
-		if err == nil || !strings.Contains(output, "unable to replace resource \""+urn) {
-			return "", fmt.Errorf("the preview let pass a replacement of %s", urnName(urn))
+		output, err := r.Run(ctx, "preview", "--replace", resource.URN)
+		if err == nil || !strings.Contains(output, "unable to replace resource \""+resource.URN) {
+			return "", fmt.Errorf("the preview let pass a replacement of %s", ShortName(resource.URN))
 		}
 		refused = append(refused, resource.Type)
 	}
@@ -305,7 +302,7 @@ func refusedFor(output string) error {
 
 // moveTo changes the stack's region, and returns the one before.
 func (r *run) moveTo(ctx context.Context, region string) (before string, err error) {
-	before, err = r.quiet(ctx, "config", "get", "gcp:region")
+	before, err = r.Quiet(ctx, "config", "get", "gcp:region")
 	if err != nil {
 		return "", err
 	}
@@ -313,7 +310,7 @@ func (r *run) moveTo(ctx context.Context, region string) (before string, err err
 }
 
 func (r *run) refuseDestroy(ctx context.Context) (string, error) {
-	objects := len(r.Cloud.Objects())
+	objects := len(r.Cloud.List())
 	// With its preview, as a person runs it. With --skip-preview the engine deletes what is not protected until it meets what is.
 	output, err := r.Run(ctx, "destroy", "--yes")
 	if err == nil {
@@ -322,7 +319,7 @@ func (r *run) refuseDestroy(ctx context.Context) (string, error) {
 	if err := refusedFor(output); err != nil {
 		return "", err
 	}
-	if left := len(r.Cloud.Objects()); left != objects {
+	if left := len(r.Cloud.List()); left != objects {
 		return "", fmt.Errorf("destroy was refused, but %d of %d objects are gone", objects-left, objects)
 	}
 	return "refused, and all objects are still there", nil
@@ -348,7 +345,7 @@ func (r *run) destroy(ctx context.Context) (string, error) {
 	}
 	r.destroyed = true
 	var lost []string
-	for _, o := range r.Cloud.Objects() {
+	for _, o := range r.Cloud.List() {
 		if o.Left == "" || !slices.Contains(documentedLeftovers, o.Type) {
 			lost = append(lost, o.Type+" "+o.ID)
 		}
@@ -356,14 +353,13 @@ func (r *run) destroy(ctx context.Context) (string, error) {
 	if len(lost) > 0 {
 		return "", fmt.Errorf("destroy left what no document says that it leaves: %s", strings.Join(lost, ", "))
 	}
-	if r.forwarding != nil {
-		left, err := r.forwarding.api.Leftovers(ctx)
-		if err != nil {
-			return "", err
-		}
-		if len(left) > 0 {
-			return "", fmt.Errorf("destroy left in the real API server: %s", strings.Join(left, ", "))
-		}
+	left, checked, err := r.Leftovers(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case len(left) > 0:
+		return "", fmt.Errorf("destroy left in the real API server: %s", strings.Join(left, ", "))
+	case checked:
 		return "destroyed; the real API server has no object of it left", nil
 	}
 	return "", nil

@@ -46,9 +46,8 @@ func (r *run) flush(w *tabwriter.Writer) {
 func (r *run) printResources() {
 	count := map[string]map[string]int{}
 	total := 0
-	for _, urn := range r.graph.order {
-		resource := r.graph.resources[urn]
-		component := r.graph.Component(urn)
+	for _, resource := range r.graph.Resources() {
+		component := r.graph.Component(resource.URN)
 		if !resource.Custom || component == "" {
 			continue
 		}
@@ -99,7 +98,7 @@ func (r *run) printTimeline() {
 
 func (r *run) printLeft() {
 	left := map[string][]string{}
-	for _, o := range r.Cloud.Objects() {
+	for _, o := range r.Cloud.List() {
 		left[o.Left] = append(left[o.Left], o.Type+" "+o.ID)
 	}
 	fmt.Fprintln(r.out, "\nLeft in the project on purpose:")

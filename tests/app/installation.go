@@ -89,11 +89,11 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 	if _, err := cluster.Build(ctx, root, output); err != nil {
 		return nil, err
 	}
-	options := rehearsal.Options{EngineOptions: rehearsal.EngineOptions{Root: root, Output: output}}
+	options := rehearsal.EngineOptions{Root: root, Output: output}
 	if err := options.Build(ctx); err != nil {
 		return nil, err
 	}
-	t.engine = options.EngineOptions
+	t.engine = options
 	return t, nil
 }
 

@@ -36,9 +36,9 @@ var built = sync.OnceValues(func() (rehearsal.EngineOptions, error) {
 	if err != nil {
 		return rehearsal.EngineOptions{}, err
 	}
-	options := rehearsal.Options{EngineOptions: rehearsal.EngineOptions{Root: absolute, Output: os.Stderr}}
+	options := rehearsal.EngineOptions{Root: absolute, Output: os.Stderr}
 	err = options.Build(context.Background())
-	return options.EngineOptions, err
+	return options, err
 })
 
 // installation is the prod stack on a real API server.

@@ -13,25 +13,25 @@ import (
 func (t *conversation) checkPolicies() {
 	sandboxes := t.env["KUBERNETES_NAMESPACE"]
 	pods := map[string]map[string]string{
-		t.server.Namespace: t.server.Spec.Template.Labels,
-		sandboxes:          {"app": "openhands-runtime", "session": "x"},
+		t.Deployment.Namespace: t.Deployment.Spec.Template.Labels,
+		sandboxes:              {"app": "openhands-runtime", "session": "x"},
 	}
 	denied, toSandbox, fromServer := map[string]bool{}, false, false
-	for _, o := range t.cloud.all(networkPolicyType) {
-		policy := decodeAs[*networkingv1.NetworkPolicy](o)
+	for _, o := range t.All(networkPolicyType) {
+		policy := DecodeAs[*networkingv1.NetworkPolicy](o)
 		selector := policy.Spec.PodSelector.MatchLabels
 		if len(selector) == 0 {
 			denied[policy.Namespace] = len(policy.Spec.Ingress)+len(policy.Spec.Egress) == 0 && len(policy.Spec.PolicyTypes) == 2
 			continue
 		}
-		if !contained(selector, pods[policy.Namespace]) && !t.selectsCleanup(policy) {
-			t.report("NetworkPolicy %s selects no pod: %v", o.id, selector)
+		if !Selects(selector, pods[policy.Namespace]) && !t.selectsCleanup(policy) {
+			t.report("NetworkPolicy %s selects no pod: %v", o.ID, selector)
 		}
 		for _, rule := range policy.Spec.Egress {
-			toSandbox = toSandbox || (policy.Namespace == t.server.Namespace && opens(rule.Ports, 8080) && names(rule.To, sandboxes, pods[sandboxes]))
+			toSandbox = toSandbox || (policy.Namespace == t.Deployment.Namespace && opens(rule.Ports, 8080) && names(rule.To, sandboxes, pods[sandboxes]))
 		}
 		for _, rule := range policy.Spec.Ingress {
-			fromServer = fromServer || (policy.Namespace == sandboxes && opens(rule.Ports, 8080) && names(rule.From, t.server.Namespace, pods[t.server.Namespace]))
+			fromServer = fromServer || (policy.Namespace == sandboxes && opens(rule.Ports, 8080) && names(rule.From, t.Deployment.Namespace, pods[t.Deployment.Namespace]))
 		}
 	}
 	for namespace := range pods {
@@ -61,8 +61,8 @@ func (t *conversation) checkPolicies() {
 
 // controlPlane is the private address of the API server.
 func (t *conversation) controlPlane() string {
-	for _, o := range t.cloud.all(clusterType) {
-		return o.outputs.str("privateClusterConfig.privateEndpoint")
+	for _, o := range t.All(clusterType) {
+		return o.Outputs.Str("privateClusterConfig.privateEndpoint")
 	}
 	return ""
 }
@@ -77,9 +77,9 @@ func (t *conversation) reaches(address string, protocol corev1.Protocol, port in
 		prefix, err := netip.ParsePrefix(cidr)
 		return err == nil && prefix.Contains(ip)
 	}
-	for _, o := range t.cloud.all(networkPolicyType) {
-		policy := decodeAs[*networkingv1.NetworkPolicy](o)
-		if policy.Namespace != t.server.Namespace || !contained(policy.Spec.PodSelector.MatchLabels, t.server.Spec.Template.Labels) {
+	for _, o := range t.All(networkPolicyType) {
+		policy := DecodeAs[*networkingv1.NetworkPolicy](o)
+		if policy.Namespace != t.Deployment.Namespace || !Selects(policy.Spec.PodSelector.MatchLabels, t.Deployment.Spec.Template.Labels) {
 			continue
 		}
 		for _, rule := range policy.Spec.Egress {
@@ -104,14 +104,14 @@ func opens(ports []networkingv1.NetworkPolicyPort, port int32) bool {
 func names(peers []networkingv1.NetworkPolicyPeer, namespace string, pods map[string]string) bool {
 	return slices.ContainsFunc(peers, func(p networkingv1.NetworkPolicyPeer) bool {
 		return p.PodSelector != nil && p.NamespaceSelector != nil && p.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] == namespace &&
-			contained(p.PodSelector.MatchLabels, pods)
+			Selects(p.PodSelector.MatchLabels, pods)
 	})
 }
 
 // selectsCleanup reports whether a policy is for the pods of the clean-up.
 func (t *conversation) selectsCleanup(policy *networkingv1.NetworkPolicy) bool {
-	return slices.ContainsFunc(t.cloud.all(cronJobType), func(o *object) bool {
-		job := decodeAs[*batchv1.CronJob](o)
-		return job.Namespace == policy.Namespace && contained(policy.Spec.PodSelector.MatchLabels, job.Spec.JobTemplate.Spec.Template.Labels)
+	return slices.ContainsFunc(t.All(cronJobType), func(o *Object) bool {
+		job := DecodeAs[*batchv1.CronJob](o)
+		return job.Namespace == policy.Namespace && Selects(policy.Spec.PodSelector.MatchLabels, job.Spec.JobTemplate.Spec.Template.Labels)
 	})
 }

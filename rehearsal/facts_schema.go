@@ -13,16 +13,20 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 )
 
-// factSchema is the schema of a provider whose facts were dumped.
-type factSchema struct {
+// Schema is what a provider knows about the fields of its types.
+type Schema struct {
 	provider string
 	types    map[string]fields
 }
 
-func (s factSchema) named(req plugin.CheckRequest, inputs resource.PropertyMap) error {
+// Types are the types that the schema has, sorted.
+func (s *Schema) Types() []string { return slices.Sorted(maps.Keys(s.types)) }
+
+// Name adds the name that the provider makes up where the program gives none. An unknown type is an error.
+func (s *Schema) Name(req plugin.CheckRequest, inputs resource.PropertyMap) error {
 	fs, ok := s.types[string(req.Type)]
 	if !ok {
-		return fmt.Errorf("the simulated provider %s does not know type %s; it knows %s", s.provider, req.Type, strings.Join(slices.Sorted(maps.Keys(s.types)), ", "))
+		return fmt.Errorf("the simulated provider %s does not know type %s; it knows %s", s.provider, req.Type, strings.Join(s.Types(), ", "))
 	}
 	if f, ok := fs["name"]; ok && !f.OutputOnly {
 		if _, set := inputs["name"]; !set {
@@ -32,15 +36,18 @@ func (s factSchema) named(req plugin.CheckRequest, inputs resource.PropertyMap) 
 	return nil
 }
 
-func (s factSchema) check(typ string, inputs resource.PropertyMap) []failure {
+// Check returns what is wrong with the inputs of a resource: see checkInputs.
+func (s *Schema) Check(typ string, inputs resource.PropertyMap) []plugin.CheckFailure {
 	return checkInputs(s.types[typ], inputs)
 }
 
-func (s factSchema) complete(typ string, inputs resource.PropertyMap) resource.PropertyMap {
+// Complete adds the defaults.
+func (s *Schema) Complete(typ string, inputs resource.PropertyMap) resource.PropertyMap {
 	return withDefaults(s.types[typ], inputs)
 }
 
-func (s factSchema) diff(req plugin.DiffRequest) map[string]plugin.PropertyDiff {
+// Diff returns the paths in which the state differs from what the program wants.
+func (s *Schema) Diff(req plugin.DiffRequest) map[string]plugin.PropertyDiff {
 	detailed := diffInputs(s.types[string(req.Type)], req.NewInputs, req.OldOutputs, req.IgnoreChanges)
 	if decide, ok := decidedByCode[string(req.Type)]; ok {
 		decide(req, detailed)
@@ -75,8 +82,8 @@ var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.Proper
 	subnetworkType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
 		const path = "ipCidrRange"
 		d, changed := detailed[path]
-		wanted, err1 := netip.ParsePrefix(values(req.NewInputs.Mappable()).str(path))
-		state, err2 := netip.ParsePrefix(values(req.OldOutputs.Mappable()).str(path))
+		wanted, err1 := netip.ParsePrefix(values(req.NewInputs.Mappable()).Str(path))
+		state, err2 := netip.ParsePrefix(values(req.OldOutputs.Mappable()).Str(path))
 		if changed && (err1 != nil || err2 != nil || wanted.Bits() > state.Bits() || !wanted.Contains(state.Addr())) {
 			detailed[path] = d.ToReplace()
 		}
@@ -84,7 +91,7 @@ var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.Proper
 	// Policies by name cannot be turned off in place.
 	clusterType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
 		const path = "enableFqdnNetworkPolicy"
-		if d, changed := detailed[path]; changed && values(req.OldOutputs.Mappable()).is(path) {
+		if d, changed := detailed[path]; changed && values(req.OldOutputs.Mappable()).Is(path) {
 			detailed[path] = d.ToReplace()
 		}
 	},
@@ -92,14 +99,14 @@ var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.Proper
 	sqlInstanceType: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
 		const path = "settings.diskSize"
 		wanted, state := values(req.NewInputs.Mappable()), values(req.OldOutputs.Mappable())
-		if d, changed := detailed[path]; changed && wanted.num(path) < state.num(path) {
+		if d, changed := detailed[path]; changed && wanted.Num(path) < state.Num(path) {
 			detailed[path] = d.ToReplace()
 		}
 	},
 }
 
-// planned is the state of an object as a preview knows it: what the cloud will compute is unknown, unless it is known already.
-func (s factSchema) planned(typ string, inputs, old resource.PropertyMap) resource.PropertyMap {
+// Planned is the state of an object as a preview knows it: what the cloud will compute is unknown, unless it is known already. old is nil at a creation.
+func (s *Schema) Planned(typ string, inputs, old resource.PropertyMap) resource.PropertyMap {
 	fs := s.types[typ]
 	out := inputs.Copy()
 	for name, f := range fs {
@@ -116,58 +123,14 @@ func (s factSchema) planned(typ string, inputs, old resource.PropertyMap) resour
 	return out
 }
 
-// state turns the cloud's answer into the properties of a resource; what the facts call secret is secret.
-func (s factSchema) state(typ string, outputs values) resource.PropertyMap {
+// State turns the cloud's answer into the properties of a resource. What the facts call secret is secret.
+func (s *Schema) State(typ string, outputs values) resource.PropertyMap {
 	fs := s.types[typ]
 	properties := resource.NewPropertyMapFromMap(outputs)
 	for name, f := range fs {
 		key := resource.PropertyKey(name)
 		if value, ok := properties[key]; ok && f.Secret {
 			properties[key] = resource.MakeSecret(value)
-		}
-	}
-	return properties
-}
-
-// kubernetesSchema is the schema of Kubernetes: its own Go types.
-type kubernetesSchema struct{}
-
-// named refuses a generated name: every object here is referred to by others, or by people.
-func (kubernetesSchema) named(req plugin.CheckRequest, inputs resource.PropertyMap) error {
-	metadata := plain(inputs["metadata"])
-	if _, known := kubernetesTypes[string(req.Type)]; !known {
-		return fmt.Errorf("the simulated Kubernetes does not know type %s", req.Type)
-	}
-	if !metadata.IsObject() || !metadata.ObjectValue().HasValue("name") {
-		return fmt.Errorf("%s %s: metadata.name is not set", req.Type, req.URN.Name())
-	}
-	return nil
-}
-
-func (kubernetesSchema) check(typ string, inputs resource.PropertyMap) []failure {
-	return checkObject(typ, inputs)
-}
-
-func (kubernetesSchema) complete(_ string, inputs resource.PropertyMap) resource.PropertyMap {
-	return inputs
-}
-
-func (kubernetesSchema) diff(req plugin.DiffRequest) map[string]plugin.PropertyDiff {
-	return diffObject(string(req.Type), req.OldInputs, req.NewInputs, req.IgnoreChanges)
-}
-
-func (kubernetesSchema) planned(_ string, inputs, _ resource.PropertyMap) resource.PropertyMap {
-	return inputs
-}
-
-// state is what was sent. The values of a Secret are secret.
-func (kubernetesSchema) state(typ string, outputs values) resource.PropertyMap {
-	properties := resource.NewPropertyMapFromMap(outputs)
-	if typ == secretType {
-		for _, key := range []resource.PropertyKey{"data", "stringData"} {
-			if value, ok := properties[key]; ok {
-				properties[key] = resource.MakeSecret(value)
-			}
 		}
 	}
 	return properties

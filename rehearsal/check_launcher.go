@@ -5,8 +5,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	appsv1 "k8s.io/api/apps/v1"
 )
 
 // launch is what the launcher of the server is told about the release.
@@ -18,7 +16,7 @@ type launch struct {
 	KeepAliveSeconds int
 }
 
-// needsLauncher is what starts the server of either runtime and nothing else does, as seen with the real application (docs/proven.md).
+// needsLauncher is what the server of either runtime does not start without, as seen with the real application (docs/proven.md).
 var needsLauncher = map[string]struct {
 	imports    []string
 	migrations []string
@@ -37,23 +35,22 @@ var needsLauncher = map[string]struct {
 	},
 }
 
-// readLauncher finds the file that the server's command runs, in the ConfigMap that is mounted there, and what it is told.
-func (c *Cloud) readLauncher(server *appsv1.Deployment) (launch, bool) {
-	for _, container := range server.Spec.Template.Spec.Containers {
+// launcher returns what the file is told that the server's command runs. found is false where no ConfigMap has it.
+func (s *server) launcher() (l launch, found bool) {
+	for _, container := range s.Spec.Template.Spec.Containers {
 		if len(container.Command) != 2 || container.Command[0] != "python" {
 			continue
 		}
 		for _, mount := range container.VolumeMounts {
-			for _, volume := range server.Spec.Template.Spec.Volumes {
+			for _, volume := range s.Spec.Template.Spec.Volumes {
 				if volume.Name != mount.Name || volume.ConfigMap == nil || mount.MountPath != path.Dir(container.Command[1]) {
 					continue
 				}
-				o := c.find(configMapType, server.Namespace+"/"+volume.ConfigMap.Name)
+				o := s.Find(configMapType, s.Namespace+"/"+volume.ConfigMap.Name)
 				if o == nil {
 					continue
 				}
-				files := labelsOf(o.inputs, "data")
-				var l launch
+				files := o.Inputs.Labels("data")
 				if files[path.Base(container.Command[1])] != "" && json.Unmarshal([]byte(files["release.json"]), &l) == nil {
 					return l, true
 				}
@@ -63,9 +60,9 @@ func (c *Cloud) readLauncher(server *appsv1.Deployment) (launch, bool) {
 	return launch{}, false
 }
 
-// checkLauncher looks for what the server does not come up without, and for what it must not do.
+// checkLauncher looks for what the server needs of its launcher to come up, and to stop without harm.
 func (t *conversation) checkLauncher() {
-	l, found := t.cloud.readLauncher(t.server)
+	l, found := t.launcher()
 	if !found {
 		t.report("the server has no launcher: its own start command dies of the sandbox kinds, and of its first migration")
 		return

@@ -8,28 +8,28 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 )
-
-// failure is one thing that is wrong with the inputs of a resource.
-type failure struct{ path, reason string }
 
 // checkInputs reports unknown and missing fields, wrong types, outputs that were set, and fields that exclude each other. Values that are not known
 // yet pass, as they do in the real provider's preview.
-func checkInputs(fs fields, inputs resource.PropertyMap) []failure {
+func checkInputs(fs fields, inputs resource.PropertyMap) []plugin.CheckFailure {
 	c := &checker{root: fs, inputs: inputs}
 	c.object("", fs, inputs)
-	slices.SortFunc(c.failures, func(a, b failure) int { return strings.Compare(a.path+a.reason, b.path+b.reason) })
+	slices.SortFunc(c.failures, func(a, b plugin.CheckFailure) int {
+		return strings.Compare(string(a.Property)+a.Reason, string(b.Property)+b.Reason)
+	})
 	return c.failures
 }
 
 type checker struct {
 	root     fields
 	inputs   resource.PropertyMap
-	failures []failure
+	failures []plugin.CheckFailure
 }
 
 func (c *checker) fail(path, format string, args ...any) {
-	c.failures = append(c.failures, failure{path, fmt.Sprintf(format, args...)})
+	c.failures = append(c.failures, plugin.CheckFailure{Property: resource.PropertyKey(path), Reason: fmt.Sprintf(format, args...)})
 }
 
 func join(path, name string) string {
@@ -102,24 +102,6 @@ func (c *checker) isSet(names []string) bool {
 		value = next
 	}
 	return len(names) > 0
-}
-
-// plain takes off what the engine wraps around a value: secrets and outputs.
-func plain(v resource.PropertyValue) resource.PropertyValue {
-	for {
-		switch {
-		case v.IsSecret():
-			v = v.SecretValue().Element
-		case v.IsOutput() && v.OutputValue().Known:
-			v = v.OutputValue().Element
-		default:
-			return v
-		}
-	}
-}
-
-func unknown(v resource.PropertyValue) bool {
-	return v.IsComputed() || (v.IsOutput() && !v.OutputValue().Known)
 }
 
 func (c *checker) value(path string, f *field, v resource.PropertyValue) {
