@@ -1,7 +1,12 @@
-// Package rehearsal runs the real Pulumi engine on the real program against a simulated cloud, with no account and no network.
+// Package rehearsal rehearses a deployment: it runs the real Pulumi engine on the real program against a simulated cloud, with no account and no network,
+// step by step from the plan to the destruction, and checks what comes of each step.
 //
-// One process serves stand-ins for the providers (gcp, random) and for Go's language host on loopback; the Pulumi CLI attaches to them. The
-// simulated cloud keeps the objects, refuses what Google Cloud would refuse, and knows how long operations take without waiting for them. What it
-// does not know it refuses too: an unknown type is an error, never a silent success. Its rules about fields (type, required, default, replacement,
-// outputs) are facts of the real providers, in the folder facts; the rules about objects are in the files cloud_*.go, each with its source.
+// The packages below it, each of which uses only those after it:
+//
+//   - engine runs the Pulumi CLI, with stand-ins that it attaches to on loopback;
+//   - providers has the stand-ins for the providers, for the engine and, as mocks, for unit tests;
+//   - checks says what is wrong with a deployment, timeline how long it takes;
+//   - kubernetes is the simulated Kubernetes, cloud the simulated Google Cloud: they keep objects, and refuse what the real ones refuse;
+//   - cloud/facts holds what the real providers know about fields;
+//   - state reads the state of a stack; types and values are the words in which all of them speak.
 package rehearsal

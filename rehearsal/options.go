@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"openhands-gcp/rehearsal/engine"
 )
 
 // ParseOptions reads the arguments of the command rehearse.
@@ -20,7 +22,7 @@ func ParseOptions(root string, args []string) (Options, error) {
 	if *stack == "" {
 		return Options{}, errors.New("name the stack: make rehearse STACK=dev")
 	}
-	options := Options{EngineOptions: EngineOptions{Root: root, Stack: *stack, Output: os.Stdout}}
+	options := Options{Options: engine.Options{Root: root, Stack: *stack, Output: os.Stdout}}
 	if *steps != "" {
 		options.Steps = strings.Split(*steps, ",")
 	}

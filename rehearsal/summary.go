@@ -6,6 +6,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"openhands-gcp/rehearsal/types"
 )
 
 // printSummary says what was rehearsed, and what came of it.
@@ -54,7 +56,7 @@ func (r *run) printResources() {
 		if count[component] == nil {
 			count[component] = map[string]int{}
 		}
-		count[component][shortType(resource.Type)]++
+		count[component][types.Short(resource.Type)]++
 		total++
 	}
 	fmt.Fprintf(r.out, "\n%d resources, by component:\n", total)

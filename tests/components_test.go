@@ -12,15 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"openhands-gcp/infra"
-	"openhands-gcp/rehearsal"
+	"openhands-gcp/rehearsal/providers"
 )
 
 const project, region = "my-project", "us-central1"
 
 // deploy runs a program on mocks, with the APIs enabled before anything of it.
-func deploy(t *testing.T, program func(ctx *pulumi.Context, ready pulumi.ResourceOption) error) (*rehearsal.Mocks, error) {
+func deploy(t *testing.T, program func(ctx *pulumi.Context, ready pulumi.ResourceOption) error) (*providers.Mocks, error) {
 	t.Helper()
-	mocks, err := rehearsal.NewMocks("test", project, region)
+	mocks, err := providers.NewMocks("test", project, region)
 	require.NoError(t, err)
 	return mocks, pulumi.RunErr(func(ctx *pulumi.Context) error {
 		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{})
@@ -32,15 +32,15 @@ func deploy(t *testing.T, program func(ctx *pulumi.Context, ready pulumi.Resourc
 }
 
 // one returns the only resource of a type.
-func one(t *testing.T, mocks *rehearsal.Mocks, typ string) rehearsal.Registered {
+func one(t *testing.T, mocks *providers.Mocks, typ string) providers.Registered {
 	t.Helper()
 	found := all(mocks, typ)
 	require.Len(t, found, 1, typ)
 	return found[0]
 }
 
-func all(mocks *rehearsal.Mocks, typ string) []rehearsal.Registered {
-	var found []rehearsal.Registered
+func all(mocks *providers.Mocks, typ string) []providers.Registered {
+	var found []providers.Registered
 	for _, r := range mocks.Resources() {
 		if r.Custom && strings.HasSuffix(r.Type, ":"+typ) {
 			found = append(found, r)
@@ -50,7 +50,7 @@ func all(mocks *rehearsal.Mocks, typ string) []rehearsal.Registered {
 }
 
 // at returns what is at a path of a resource's inputs.
-func at(t *testing.T, r rehearsal.Registered, path string) any {
+func at(t *testing.T, r providers.Registered, path string) any {
 	t.Helper()
 	var value any = r.Inputs
 	for _, step := range strings.Split(path, ".") {
@@ -300,7 +300,7 @@ func newCluster(ctx *pulumi.Context, ready pulumi.ResourceOption, change func(*i
 	return infra.NewGkeCluster(ctx, "gke", args, ready)
 }
 
-func deployCluster(t *testing.T, change func(*infra.GkeClusterArgs)) (*rehearsal.Mocks, map[string]string, error) {
+func deployCluster(t *testing.T, change func(*infra.GkeClusterArgs)) (*providers.Mocks, map[string]string, error) {
 	t.Helper()
 	var got resolved
 	mocks, err := deploy(t, func(ctx *pulumi.Context, ready pulumi.ResourceOption) error {
@@ -356,7 +356,7 @@ func TestClusterIsPrivateWithItsOwnLeastPrivilegedNodes(t *testing.T) {
 func TestNodePools(t *testing.T) {
 	mocks, _, err := deployCluster(t, nil)
 	require.NoError(t, err)
-	pools := map[string]rehearsal.Registered{}
+	pools := map[string]providers.Registered{}
 	for _, pool := range all(mocks, "NodePool") {
 		pools[pool.Name()] = pool
 		assert.ElementsMatch(t, []string{"nodeConfig.kubeletConfig", "nodeConfig.resourceLabels", "initialNodeCount"}, pool.IgnoreChanges, "or every preview is dirty, or replaces the pool")
@@ -476,7 +476,7 @@ func TestWorkloadIdentityIsReusable(t *testing.T) {
 
 func TestAPIsStayEnabled(t *testing.T) {
 	var got resolved
-	mocks, err := rehearsal.NewMocks("test", project, region)
+	mocks, err := providers.NewMocks("test", project, region)
 	require.NoError(t, err)
 	require.NoError(t, pulumi.RunErr(func(ctx *pulumi.Context) error {
 		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{})
@@ -540,7 +540,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			mocks, err := rehearsal.NewMocks("test", project, region)
+			mocks, err := providers.NewMocks("test", project, region)
 			require.NoError(t, err)
 			err = pulumi.RunErr(c.program, mocks.Option())
 			require.Error(t, err)

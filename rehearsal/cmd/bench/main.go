@@ -12,7 +12,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"openhands-gcp/rehearsal"
+	"openhands-gcp/rehearsal/engine"
+	"openhands-gcp/rehearsal/state"
+	"openhands-gcp/rehearsal/timeline"
 )
 
 // runs is how often each preview is measured; the median counts. One more run before them warms the caches.
@@ -32,19 +34,19 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	cli, program, err := rehearsal.Build(ctx, root, os.Stderr)
+	cli, program, err := engine.Build(ctx, root, os.Stderr)
 	if err != nil {
 		return err
 	}
-	floor, err := rehearsal.BuildProgram(ctx, root, "floor", "./rehearsal/cmd/floor", os.Stderr)
+	floor, err := engine.BuildProgram(ctx, root, "floor", "./rehearsal/cmd/floor", os.Stderr)
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "stack\tresources\tpreview\tfloor\tratio (aim <= 1.5)\tsimulated deployment\tlongest chain\tratio (aim <= 1.1)")
 	for _, stack := range []string{"dev", "prod"} {
-		options := rehearsal.EngineOptions{Root: root, Stack: stack, CLI: cli, Program: program, Output: io.Discard}
-		timeline, resources, err := deployment(ctx, options)
+		options := engine.Options{Root: root, Stack: stack, CLI: cli, Program: program, Output: io.Discard}
+		course, resources, err := deployment(ctx, options)
 		if err != nil {
 			return err
 		}
@@ -58,14 +60,14 @@ func run() error {
 			return err
 		}
 		fmt.Fprintf(w, "%s\t%d\t%.2f s\t%.2f s\t%.2f\t%s\t%s\t%.2f\n", stack, resources, previews[0].Seconds(), previews[1].Seconds(),
-			previews[0].Seconds()/previews[1].Seconds(), timeline.Total, timeline.Shortest, timeline.Total.Seconds()/timeline.Shortest.Seconds())
+			previews[0].Seconds()/previews[1].Seconds(), course.Total, course.Shortest, course.Total.Seconds()/course.Shortest.Seconds())
 	}
 	return w.Flush()
 }
 
 // deployment creates the stack once, and returns its simulated course and the number of its resources beside providers and stack.
-func deployment(ctx context.Context, options rehearsal.EngineOptions) (timeline *rehearsal.Timeline, resources int, err error) {
-	engine, err := rehearsal.NewEngine(ctx, options)
+func deployment(ctx context.Context, options engine.Options) (course *timeline.Timeline, resources int, err error) {
+	engine, err := engine.New(ctx, options)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -77,25 +79,25 @@ func deployment(ctx context.Context, options rehearsal.EngineOptions) (timeline 
 	if err != nil {
 		return nil, 0, err
 	}
-	export, err := rehearsal.ParseExport(raw)
+	export, err := state.Parse(raw)
 	if err != nil {
 		return nil, 0, err
 	}
-	graph := rehearsal.NewGraph(export)
+	graph := state.NewGraph(export)
 	for _, r := range export.Deployment.Resources {
 		if graph.Component(r.URN) != "" {
 			resources++
 		}
 	}
-	timeline, err = rehearsal.NewTimeline(graph)
-	return timeline, resources, err
+	course, err = timeline.New(graph)
+	return course, resources, err
 }
 
 // alternate measures previews of several programs in turn, so that what else the machine does hits them alike, and returns the median of each.
-func alternate(ctx context.Context, options ...rehearsal.EngineOptions) (medians []time.Duration, err error) {
-	var engines []*rehearsal.Engine
+func alternate(ctx context.Context, options ...engine.Options) (medians []time.Duration, err error) {
+	var engines []*engine.Engine
 	for _, o := range options {
-		engine, startErr := rehearsal.NewEngine(ctx, o)
+		engine, startErr := engine.New(ctx, o)
 		if startErr != nil {
 			return nil, startErr
 		}
@@ -122,7 +124,7 @@ func alternate(ctx context.Context, options ...rehearsal.EngineOptions) (medians
 }
 
 // closed closes an engine and keeps the first error.
-func closed(engine *rehearsal.Engine, err error) error {
+func closed(engine *engine.Engine, err error) error {
 	if closing := engine.Close(); err == nil {
 		return closing
 	}

@@ -22,7 +22,8 @@ func main() {
 			return err
 		}
 		for i := range count {
-			if _, err := random.NewRandomPassword(ctx, fmt.Sprintf("trivial-%d", i), &random.RandomPasswordArgs{Length: pulumi.Int(32)}, pulumi.Provider(provider)); err != nil {
+			args := &random.RandomPasswordArgs{Length: pulumi.Int(32)}
+			if _, err := random.NewRandomPassword(ctx, fmt.Sprintf("trivial-%d", i), args, pulumi.Provider(provider)); err != nil {
 				return err
 			}
 		}

@@ -110,7 +110,7 @@ func TestStacks(t *testing.T) {
 				require.NoError(t, i.converse(t, "running").start(t.Context()))
 			}
 			var output bytes.Buffer
-			o := rehearsal.Options{EngineOptions: options}
+			o := rehearsal.Options{Options: options}
 			o.Root, o.Stack, o.Output = s.root, s.name, &output
 			o.APIServer = observed{apiServer, func() { once.Do(up) }}
 			if err := rehearsal.Rehearse(t.Context(), o); err != nil {
