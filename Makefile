@@ -18,7 +18,7 @@ rehearse: ## plan, create, re-plan, refresh and destroy on a simulated cloud: ST
 	@$(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)"; exit 1)
 	@$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER=$(CLUSTER): write CLUSTER=real or leave it out"; exit 1)
 	@set -e; for stack in $(STACK); do \
-		go $(if $(CLUSTER),-C tests/cluster run ./cmd/rehearse,run ./tests/rehearsal/cmd/rehearse) \
+		go $(if $(CLUSTER),-C tests/cluster run ./cmd/rehearse,run ./rehearsal/cmd/rehearse) \
 			-stack=$$stack -steps=$(STEPS) -export=$(if $(EXPORT),$(abspath $(EXPORT))); \
 	done
 
@@ -28,7 +28,7 @@ test: lint ## lint, and all tests but the rehearsals
 
 .PHONY: lint
 lint: bin/staticcheck ## formatting, module files, vet, staticcheck
-	@unformatted=$$(gofmt -l main*.go infra release stacks tests tools); \
+	@unformatted=$$(gofmt -l main*.go infra rehearsal release stacks tests tools); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff
@@ -64,7 +64,7 @@ docs: ## write docs/configuration.md and the README's list of resources anew
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time
-	go run ./tests/rehearsal/cmd/bench
+	go run ./rehearsal/cmd/bench
 
 .PHONY: clean
 clean: ## remove what was built

@@ -10,16 +10,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal/checks"
+	"openhands-gcp/rehearsal/providers"
 )
 
 func TestAConversationCanStart(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) { assert.Empty(t, mocks.Cloud.CheckConversation()) })
+	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
+		assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory()))
+	})
 }
 
 // TestEnvironmentIsTheClosedList has every variable that OpenHands 0.62 gets. What is not here is unset on purpose.
 func TestEnvironmentIsTheClosedList(t *testing.T) {
-	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
 		data := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
 		database, bucket := find(t, mocks, "DatabaseInstance", "openhands-postgres"), find(t, mocks, "Bucket", "openhands-files")
 		sandboxes := map[string][]string{"dev": {"3", "2048Mi", "10Gi"}, "prod": {"20", "3072Mi", "20Gi"}}[stack]
@@ -66,7 +69,7 @@ func TestEnvironmentIsTheClosedList(t *testing.T) {
 // secretNames lists the variables in the application's Secret, whose values no export shows.
 func secretNames(t *testing.T, stack string, config map[string]string) (names []string) {
 	t.Helper()
-	_, err := deployed(t, stack, config, func(m *rehearsal.Mocks, _ *pulumi.RunInfo) {
+	_, err := deployed(t, stack, config, func(m *providers.Mocks, _ *pulumi.RunInfo) {
 		m.Spoil = func(typ, _ string, inputs resource.PropertyMap) {
 			if typ == "kubernetes:core/v1:Secret" {
 				for _, key := range inputs["stringData"].SecretValue().Element.ObjectValue().StableKeys() {
@@ -83,7 +86,7 @@ func secretNames(t *testing.T, stack string, config map[string]string) (names []
 func TestRemoteRuntime(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), remoteRuntime), nil)
 	require.NoError(t, err)
-	assert.Empty(t, mocks.Cloud.CheckConversation())
+	assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory()))
 	data := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
 	for name := range data {
 		assert.False(t, strings.HasPrefix(name, "KUBERNETES_") || strings.HasPrefix(name, "OH_SANDBOX_"), name)
@@ -186,7 +189,7 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiled(t, c.resource, c.name, c.spoil)
-			said := strings.Join(mocks.Cloud.CheckConversation(), "\n")
+			said := strings.Join(checks.Conversation(mocks.Cloud.Inventory()), "\n")
 			if err != nil {
 				said = err.Error()
 			}

@@ -8,12 +8,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal/checks"
+	"openhands-gcp/rehearsal/providers"
+	"openhands-gcp/rehearsal/state"
 )
 
 func TestABrowserReachesTheApplicationThroughTheLoginOnly(t *testing.T) {
-	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
-		hops, problems := mocks.Cloud.CheckExposure(false)
+	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
+		hops, problems := checks.Exposure(mocks.Cloud.Inventory(), false)
 		assert.Empty(t, problems)
 		assert.Equal(t, stack == "prod", len(hops) > 0)
 	})
@@ -37,7 +39,7 @@ func TestWithoutAGatewayNothingIsOpen(t *testing.T) {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiled(t, c.resource, c.name, c.spoil)
 			require.NoError(t, err)
-			_, problems := mocks.Cloud.CheckExposure(false)
+			_, problems := checks.Exposure(mocks.Cloud.Inventory(), false)
 			assert.Contains(t, strings.Join(problems, "\n"), c.says)
 		})
 	}
@@ -48,7 +50,7 @@ func TestTheGatewayComesLastAndGoesFirst(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{"openhands:exposure.dnsZone": "example"}), nil)
 	require.NoError(t, err)
 	graph, gateway := graphOf(t, mocks), find(t, mocks, "Gateway", "openhands")
-	for _, before := range []rehearsal.Registered{
+	for _, before := range []providers.Registered{
 		find(t, mocks, "GlobalAddress", "openhands-address"), find(t, mocks, "CertificateMap", "openhands-certificates"), find(t, mocks, "CertificateMapEntry", "openhands-certificate"),
 		find(t, mocks, "SecurityPolicy", "openhands-armor"), find(t, mocks, "SSLPolicy", "openhands-tls"), find(t, mocks, "GCPBackendPolicy", "openhands-backend"),
 		find(t, mocks, "HealthCheckPolicy", "openhands-health"), find(t, mocks, "GCPGatewayPolicy", "openhands-tls"), find(t, mocks, "HTTPRoute", "openhands"),
@@ -66,29 +68,29 @@ func TestWhatTheLoadBalancerUsesGoesAfterIt(t *testing.T) {
 	mocks, err := deployed(t, "prod", stackFile(t, "prod"), nil)
 	require.NoError(t, err)
 	gateway := find(t, mocks, "Gateway", "openhands")
-	used := []rehearsal.Registered{
+	used := []providers.Registered{
 		find(t, mocks, "GlobalAddress", "openhands-address"), find(t, mocks, "SecurityPolicy", "openhands-armor"), find(t, mocks, "SSLPolicy", "openhands-tls"),
 	}
 	entry, certificate, authorization := find(t, mocks, "CertificateMapEntry", "openhands-certificate"), find(t, mocks, "Certificate", "openhands-certificate"), find(t, mocks, "DnsAuthorization", "openhands-domain")
 	for _, r := range append(used, find(t, mocks, "CertificateMap", "openhands-certificates"), certificate, authorization) {
-		require.Errorf(t, mocks.Cloud.Delete(r.Type, r.ID), "%s went", r.Type)
+		require.Errorf(t, mocks.Cloud.Delete(r.Type, r.URN, r.ID), "%s went", r.Type)
 	}
-	for _, r := range append(append([]rehearsal.Registered{gateway}, used...), entry, certificate, authorization, find(t, mocks, "CertificateMap", "openhands-certificates")) {
-		require.NoError(t, mocks.Cloud.Delete(r.Type, r.ID))
+	for _, r := range append(append([]providers.Registered{gateway}, used...), entry, certificate, authorization, find(t, mocks, "CertificateMap", "openhands-certificates")) {
+		require.NoError(t, mocks.Cloud.Delete(r.Type, r.URN, r.ID))
 	}
 }
 
 // TestAnOwnOAuthClient: its secret goes into a Kubernetes Secret, and nowhere in clear.
 func TestAnOwnOAuthClient(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{
-		"openhands:exposure.login.clientId": "123-abc.apps.googleusercontent.com", "openhands:iapClientSecret": rehearsal.Marker + "client",
+		"openhands:exposure.login.clientId": "123-abc.apps.googleusercontent.com", "openhands:iapClientSecret": state.Marker + "client",
 	}), nil)
 	require.NoError(t, err)
-	_, problems := mocks.Cloud.CheckExposure(false)
+	_, problems := checks.Exposure(mocks.Cloud.Inventory(), false)
 	assert.Empty(t, problems)
 	raw, err := mocks.Export()
 	require.NoError(t, err)
-	problems, err = rehearsal.CheckExport(raw)
+	problems, err = checks.State(raw)
 	require.NoError(t, err)
 	assert.Empty(t, problems)
 	spec := find(t, mocks, "GCPBackendPolicy", "openhands-backend").Inputs["spec"].(map[string]any)
@@ -100,9 +102,9 @@ func TestOpenToEveryoneOnlyBySayingSo(t *testing.T) {
 	config := nested(t, stackFile(t, "prod"), map[string]any{"openhands:exposure": map[string]any{"host": "openhands.example.com", "dangerouslyOpenToEveryoneWithoutLogin": true}})
 	mocks, err := deployed(t, "prod", config, nil)
 	require.NoError(t, err)
-	_, problems := mocks.Cloud.CheckExposure(true)
+	_, problems := checks.Exposure(mocks.Cloud.Inventory(), true)
 	assert.Empty(t, problems)
-	_, problems = mocks.Cloud.CheckExposure(false)
+	_, problems = checks.Exposure(mocks.Cloud.Inventory(), false)
 	assert.Equal(t, []string{"there is no login: whoever finds https://openhands.example.com owns the installation"}, problems)
 }
 
@@ -192,7 +194,7 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiledIn(t, "prod", config, c.resource, c.name, c.spoil)
-			_, problems := mocks.Cloud.CheckExposure(false)
+			_, problems := checks.Exposure(mocks.Cloud.Inventory(), false)
 			said := strings.Join(problems, "\n")
 			if err != nil {
 				said = err.Error()

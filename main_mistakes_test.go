@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal/providers"
 )
 
 // setInput returns a mistake: another value at a path of the inputs.
@@ -42,16 +42,16 @@ func parsePath(path string) resource.PropertyPath {
 }
 
 // spoiled runs the dev stack with a mistake in one resource, found by the end of its type and its name.
-func spoiled(t *testing.T, typ, name string, spoil func(resource.PropertyMap)) (*rehearsal.Mocks, error) {
+func spoiled(t *testing.T, typ, name string, spoil func(resource.PropertyMap)) (*providers.Mocks, error) {
 	t.Helper()
 	return spoiledIn(t, "dev", stackFile(t, "dev"), typ, name, spoil)
 }
 
 // spoiledIn is spoiled for a stack with a configuration.
-func spoiledIn(t *testing.T, stack string, config map[string]string, typ, name string, spoil func(resource.PropertyMap)) (*rehearsal.Mocks, error) {
+func spoiledIn(t *testing.T, stack string, config map[string]string, typ, name string, spoil func(resource.PropertyMap)) (*providers.Mocks, error) {
 	t.Helper()
 	hit := false
-	mocks, err := deployed(t, stack, config, func(m *rehearsal.Mocks, _ *pulumi.RunInfo) {
+	mocks, err := deployed(t, stack, config, func(m *providers.Mocks, _ *pulumi.RunInfo) {
 		m.Spoil = func(gotType, gotName string, inputs resource.PropertyMap) {
 			component := strings.HasPrefix(gotType, "openhands:")
 			if !component && gotName == name && strings.HasSuffix(gotType, ":"+typ) {

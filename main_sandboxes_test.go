@@ -7,11 +7,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal/checks"
+	"openhands-gcp/rehearsal/providers"
 )
 
 // sandboxEgress are the ranges that sandboxes may reach, each with its exceptions.
-func sandboxEgress(t *testing.T, mocks *rehearsal.Mocks) map[string]any {
+func sandboxEgress(t *testing.T, mocks *providers.Mocks) map[string]any {
 	t.Helper()
 	ranges := map[string]any{}
 	for _, item := range find(t, mocks, "NetworkPolicy", "openhands-sandboxes").Inputs["spec"].(map[string]any)["egress"].([]any)[1:] { // the first is DNS
@@ -26,7 +27,7 @@ func sandboxEgress(t *testing.T, mocks *rehearsal.Mocks) map[string]any {
 var notTheInternet = []any{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "198.18.0.0/15", "240.0.0.0/4"}
 
 func TestSandboxesReachTheInternet(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		assert.Equal(t, map[string]any{"0.0.0.0/0": notTheInternet}, sandboxEgress(t, mocks))
 	})
 }
@@ -70,7 +71,7 @@ func TestSandboxesReachOnlyWhatIsListed(t *testing.T) {
 func TestWarmSandboxesMakeWay(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{"openhands:sandboxes.warm": 2}), nil)
 	require.NoError(t, err)
-	assert.Empty(t, mocks.Cloud.CheckConversation())
+	assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory()))
 	assert.Less(t, find(t, mocks, "PriorityClass", "openhands-placeholder").Inputs["value"].(float64), 0.0)
 	spec := find(t, mocks, "Deployment", "openhands-warm").Inputs["spec"].(map[string]any)
 	assert.Equal(t, 2.0, spec["replicas"])
@@ -105,7 +106,7 @@ func TestOnlyThisInstallationsImagesRun(t *testing.T) {
 
 // TestCleanUpWaits has the waiting times that the clean-up's script gets: minutes for what can be made anew, days for people's files.
 func TestCleanUpWaits(t *testing.T) {
-	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
 		job := find(t, mocks, "CronJob", "openhands-cleanup").Inputs["spec"].(map[string]any)
 		assert.Equal(t, "*/15 * * * *", job["schedule"])
 		template := job["jobTemplate"].(map[string]any)["spec"].(map[string]any)["template"].(map[string]any)

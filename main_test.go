@@ -14,8 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
+	"openhands-gcp/rehearsal/checks"
+	"openhands-gcp/rehearsal/providers"
+	"openhands-gcp/rehearsal/state"
+	"openhands-gcp/rehearsal/timeline"
 	"openhands-gcp/stacks"
-	"openhands-gcp/tests/rehearsal"
 )
 
 // stackFile reads the configuration of a stack's own file, as the engine hands it to the program.
@@ -41,9 +44,9 @@ func stackFile(t *testing.T, stack string) map[string]string {
 }
 
 // deployed runs the program on mocks.
-func deployed(t *testing.T, stack string, config map[string]string, prepare func(*rehearsal.Mocks, *pulumi.RunInfo)) (*rehearsal.Mocks, error) {
+func deployed(t *testing.T, stack string, config map[string]string, prepare func(*providers.Mocks, *pulumi.RunInfo)) (*providers.Mocks, error) {
 	t.Helper()
-	mocks, err := rehearsal.NewMocks(stack, config["gcp:project"], config["gcp:region"])
+	mocks, err := providers.NewMocks(stack, config["gcp:project"], config["gcp:region"])
 	require.NoError(t, err)
 	source := &stacks.Source{}
 	err = pulumi.RunErr(deploy(source), mocks.Option(), func(info *pulumi.RunInfo) {
@@ -61,17 +64,17 @@ func deployed(t *testing.T, stack string, config map[string]string, prepare func
 }
 
 // graphOf returns the deployment's graph.
-func graphOf(t *testing.T, mocks *rehearsal.Mocks) *rehearsal.Graph {
+func graphOf(t *testing.T, mocks *providers.Mocks) *state.Graph {
 	t.Helper()
 	raw, err := mocks.Export()
 	require.NoError(t, err)
-	export, err := rehearsal.ParseExport(raw)
+	export, err := state.Parse(raw)
 	require.NoError(t, err)
-	return rehearsal.NewGraph(export)
+	return state.NewGraph(export)
 }
 
 // find returns the one resource of a name, where the name belongs to one of the type.
-func find(t *testing.T, mocks *rehearsal.Mocks, typ, name string) rehearsal.Registered {
+func find(t *testing.T, mocks *providers.Mocks, typ, name string) providers.Registered {
 	t.Helper()
 	for _, r := range mocks.Resources() {
 		if r.Custom && r.Name() == name && strings.HasSuffix(r.Type, ":"+typ) {
@@ -79,11 +82,11 @@ func find(t *testing.T, mocks *rehearsal.Mocks, typ, name string) rehearsal.Regi
 		}
 	}
 	require.Failf(t, "no such resource", "%s %s", typ, name)
-	return rehearsal.Registered{}
+	return providers.Registered{}
 }
 
 // everyStack runs a test on both stacks, as a preview and as an update.
-func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *rehearsal.Mocks)) {
+func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
 	for _, stack := range []string{"dev", "prod"} {
 		for _, dryRun := range []bool{true, false} {
 			name := stack + "/up"
@@ -91,7 +94,7 @@ func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *rehea
 				name = stack + "/preview"
 			}
 			t.Run(name, func(t *testing.T) {
-				mocks, err := deployed(t, stack, stackFile(t, stack), func(_ *rehearsal.Mocks, info *pulumi.RunInfo) { info.DryRun = dryRun })
+				mocks, err := deployed(t, stack, stackFile(t, stack), func(_ *providers.Mocks, info *pulumi.RunInfo) { info.DryRun = dryRun })
 				require.NoError(t, err)
 				test(t, stack, mocks)
 			})
@@ -100,24 +103,24 @@ func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *rehea
 }
 
 func TestStateHoldsNothingPublicAndNoSecretInClear(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		raw, err := mocks.Export()
 		require.NoError(t, err)
-		problems, err := rehearsal.CheckExport(raw)
+		problems, err := checks.State(raw)
 		require.NoError(t, err)
 		assert.Empty(t, problems)
 	})
 }
 
 func TestNothingUsesWhatItDoesNotWaitFor(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
-		assert.Empty(t, mocks.Cloud.CheckOrder(graphOf(t, mocks)))
+	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
+		assert.Empty(t, checks.Order(mocks.Cloud, graphOf(t, mocks)))
 	})
 }
 
 func TestURNsAreUniqueAndTheSameInPreviewAndUpdate(t *testing.T) {
 	seen := map[string][]string{}
-	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
 		var urns []string
 		for _, r := range mocks.Resources() {
 			urns = append(urns, r.URN)
@@ -132,7 +135,7 @@ func TestURNsAreUniqueAndTheSameInPreviewAndUpdate(t *testing.T) {
 
 // TestEverythingWaitsForTheAPIs looks at transitive edges: DependsOn on a component is not inherited by its children as such.
 func TestEverythingWaitsForTheAPIs(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		graph := graphOf(t, mocks)
 		var apis []string
 		for _, r := range mocks.Resources() {
@@ -154,16 +157,16 @@ func TestEverythingWaitsForTheAPIs(t *testing.T) {
 
 // TestTheSlowOnesDoNotWaitForEachOther guards the critical path.
 func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		graph := graphOf(t, mocks)
 		cluster, database := find(t, mocks, "Cluster", "openhands-cluster"), find(t, mocks, "DatabaseInstance", "openhands-postgres")
 		assert.False(t, graph.WaitsFor(cluster.URN, database.URN), "the cluster waits for the database")
 		assert.False(t, graph.WaitsFor(database.URN, cluster.URN), "the database waits for the cluster")
-		for _, early := range []rehearsal.Registered{find(t, mocks, "Account", "openhands-account"), find(t, mocks, "BucketIAMMember", "openhands-writer"), find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader")} {
+		for _, early := range []providers.Registered{find(t, mocks, "Account", "openhands-account"), find(t, mocks, "BucketIAMMember", "openhands-writer"), find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader")} {
 			assert.Falsef(t, graph.WaitsFor(early.URN, cluster.URN), "%s waits for the cluster", early.URN)
 		}
 
-		timeline, err := rehearsal.NewTimeline(graph)
+		timeline, err := timeline.New(graph)
 		require.NoError(t, err)
 		assert.LessOrEqual(t, timeline.Total.Seconds(), 1.1*timeline.Shortest.Seconds(), "critical path: %v", timeline.Critical)
 	})
@@ -171,7 +174,7 @@ func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
 
 func TestProtectionIsOnInProdOnly(t *testing.T) {
 	stateful := []string{"openhands-cluster", "openhands-postgres", "openhands-files", "openhands-images"}
-	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
 		var protected []string
 		for _, r := range mocks.Resources() {
 			if r.Protect {
@@ -194,7 +197,7 @@ func TestProtectionIsOnInProdOnly(t *testing.T) {
 
 // TestWhoMayActAsTheApplication: the namespace and the name of the Kubernetes service account are the application's.
 func TestWhoMayActAsTheApplication(t *testing.T) {
-	everyStack(t, func(t *testing.T, stack string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
 		binding := find(t, mocks, "IAMMember", "openhands-binding")
 		assert.Equal(t, "serviceAccount:my-openhands-"+stack+".svc.id.goog[openhands/openhands]", binding.Inputs["member"])
 		writer := find(t, mocks, "BucketIAMMember", "openhands-writer")
@@ -223,7 +226,7 @@ func TestPhysicalNamesAreWithinGoogleCloudsLimits(t *testing.T) {
 	const generated = 8 // a dash and seven hexadecimal digits
 	limits := map[string]int{"Cluster": 40, "NodePool": 40, "DatabaseInstance": 60, "Bucket": 63}
 	name := regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
-	everyStack(t, func(t *testing.T, _ string, mocks *rehearsal.Mocks) {
+	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		for _, r := range mocks.Resources() {
 			typ := r.Type[strings.LastIndex(r.Type, ":")+1:]
 			if !r.Custom || typ == "Service" || strings.Contains(strings.ToLower(typ), "iammember") || strings.HasPrefix(r.Type, "pulumi:") {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"openhands-gcp/infra"
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal/providers"
 )
 
 const project, region = "my-project", "us-central1"
@@ -82,7 +82,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 		}, []string{`Observability "x": `, "title is required", "cluster is required", "database is required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mocks, err := rehearsal.NewMocks("test", project, region)
+			mocks, err := providers.NewMocks("test", project, region)
 			require.NoError(t, err)
 			err = pulumi.RunErr(c.create, mocks.Option())
 			require.Error(t, err)
@@ -97,7 +97,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 // TestComponentsWorkForSomebodyElse creates two of everything in one project, with other names. The simulated cloud refuses names and ranges that collide,
 // and nothing may carry the name of this program.
 func TestComponentsWorkForSomebodyElse(t *testing.T) {
-	mocks, err := rehearsal.NewMocks("test", project, region)
+	mocks, err := providers.NewMocks("test", project, region)
 	require.NoError(t, err)
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
 		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{LoadBalancer: true, DNS: true})

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"openhands-gcp/infra/app"
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal/providers"
 )
 
 func TestArgumentsAreChecked(t *testing.T) {
@@ -36,7 +36,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"variable of the program": {&app.OpenHandsAppArgs{ExtraEnv: map[string]string{"FILE_STORE": "gcs"}}, []string{"extraEnv: FILE_STORE is set by the program"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mocks, err := rehearsal.NewMocks("test", "my-project", "us-central1")
+			mocks, err := providers.NewMocks("test", "my-project", "us-central1")
 			require.NoError(t, err)
 			err = pulumi.RunErr(func(ctx *pulumi.Context) error {
 				_, err := app.NewOpenHandsApp(ctx, "x", c.args)

@@ -13,9 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"openhands-gcp/rehearsal/engine"
 	"openhands-gcp/tests/cluster"
 	"openhands-gcp/tests/cluster/stack"
-	"openhands-gcp/tests/rehearsal"
 )
 
 // What the program calls things.
@@ -61,7 +61,7 @@ type tools struct {
 	python   python
 	emulator string // directories of environments
 	releases map[string]string
-	engine   rehearsal.EngineOptions
+	engine   engine.Options
 }
 
 // testedReleases are all that the program offers.
@@ -89,11 +89,11 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 	if _, err := cluster.Build(ctx, root, output); err != nil {
 		return nil, err
 	}
-	options := rehearsal.Options{EngineOptions: rehearsal.EngineOptions{Root: root, Output: output}}
+	options := engine.Options{Root: root, Output: output}
 	if err := options.Build(ctx); err != nil {
 		return nil, err
 	}
-	t.engine = options.EngineOptions
+	t.engine = options
 	return t, nil
 }
 
@@ -102,7 +102,7 @@ type installation struct {
 	*tools
 	dir      string
 	cluster  *cluster.Cluster
-	engine   *rehearsal.Engine
+	engine   *engine.Engine
 	admin    kubernetes.Interface
 	postgres *postgres
 	storage  *storage
@@ -171,7 +171,7 @@ func (i *installation) up(ctx context.Context, api *stack.APIServer) (err error)
 	}
 	options := i.tools.engine
 	options.Root, options.Stack, options.APIServer, options.Output = i.dir, "app", api, io.Discard
-	if i.engine, err = rehearsal.NewEngine(ctx, options); err != nil {
+	if i.engine, err = engine.New(ctx, options); err != nil {
 		return err
 	}
 	return i.update(ctx)

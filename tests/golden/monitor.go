@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"openhands-gcp/tests/rehearsal"
+	"openhands-gcp/rehearsal/cloud/facts"
 )
 
 // Record runs a program against an engine that creates nothing, and returns its plan. info has the stack, the project and the configuration.
@@ -103,7 +103,7 @@ func (m *monitor) RegisterResource(_ context.Context, req *pulumirpc.RegisterRes
 		id = r.symbol("id")
 	}
 	if id != "" && !r.isProvider() {
-		if outputs, err = rehearsal.Symbols(req.GetType(), inputs, r.output); err != nil {
+		if outputs, err = facts.Symbols(req.GetType(), inputs, r.output); err != nil {
 			return nil, err
 		}
 	}

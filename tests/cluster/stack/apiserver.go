@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
 
+	"openhands-gcp/rehearsal/kubernetes"
 	"openhands-gcp/tests/cluster"
-	"openhands-gcp/tests/rehearsal"
 )
 
 const (
@@ -41,7 +41,7 @@ type APIServer struct {
 
 // Start starts a cluster that knows the kinds of GKE. Close it.
 func Start(ctx context.Context, options cluster.Options) (*cluster.Cluster, *APIServer, error) {
-	definitions, err := rehearsal.CustomResourceDefinitions()
+	definitions, err := kubernetes.CustomResourceDefinitions()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -62,8 +62,8 @@ func Start(ctx context.Context, options cluster.Options) (*cluster.Cluster, *API
 	return c, a, nil
 }
 
-// AddNodes implements rehearsal.APIServer. All nodes that a pool may have are there: nothing scales it.
-func (a *APIServer) AddNodes(ctx context.Context, pool rehearsal.NodePool) error {
+// AddNodes implements providers.APIServer. All nodes that a pool may have are there: nothing scales it.
+func (a *APIServer) AddNodes(ctx context.Context, pool kubernetes.NodePool) error {
 	var taints []corev1.Taint
 	for _, t := range pool.Taints {
 		taints = append(taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
@@ -91,7 +91,7 @@ func (a *APIServer) locate(object map[string]any) (*unstructured.Unstructured, d
 	return wanted, a.client.Resource(mapping.Resource), nil
 }
 
-// Apply implements rehearsal.APIServer, with strict validation of the fields.
+// Apply implements providers.APIServer, with strict validation of the fields.
 func (a *APIServer) Apply(ctx context.Context, object map[string]any, isNew bool) error {
 	wanted, resource, err := a.locate(object)
 	if err != nil {
@@ -223,7 +223,7 @@ func (a *APIServer) program(ctx context.Context, resource dynamic.ResourceInterf
 	return nil
 }
 
-// Reapply implements rehearsal.APIServer. What the engine did not wait for must be ready by then too.
+// Reapply implements providers.APIServer. What the engine did not wait for must be ready by then too.
 func (a *APIServer) Reapply(ctx context.Context, object map[string]any) (changed bool, err error) {
 	wanted, resource, err := a.locate(object)
 	if err != nil {
@@ -251,7 +251,7 @@ func (a *APIServer) Reapply(ctx context.Context, object map[string]any) (changed
 	return true, nil
 }
 
-// Exists implements rehearsal.APIServer.
+// Exists implements providers.APIServer.
 func (a *APIServer) Exists(ctx context.Context, object map[string]any) (bool, error) {
 	wanted, resource, err := a.locate(object)
 	if err != nil {
@@ -264,7 +264,7 @@ func (a *APIServer) Exists(ctx context.Context, object map[string]any) (bool, er
 	return err == nil, err
 }
 
-// Release implements rehearsal.APIServer.
+// Release implements providers.APIServer.
 func (a *APIServer) Release(ctx context.Context, object map[string]any) error {
 	wanted, resource, err := a.locate(object)
 	if err != nil {
@@ -278,7 +278,7 @@ func (a *APIServer) Release(ctx context.Context, object map[string]any) error {
 	return err
 }
 
-// Delete implements rehearsal.APIServer.
+// Delete implements providers.APIServer.
 func (a *APIServer) Delete(ctx context.Context, object map[string]any) error {
 	wanted, resource, err := a.locate(object)
 	if err != nil {
@@ -308,7 +308,7 @@ func (a *APIServer) Delete(ctx context.Context, object map[string]any) error {
 	return err
 }
 
-// Leftovers implements rehearsal.APIServer. What the controllers still have in hand gets a while.
+// Leftovers implements providers.APIServer. What the controllers still have in hand gets a while.
 func (a *APIServer) Leftovers(ctx context.Context) (left []string, err error) {
 	err = wait.PollUntilContextTimeout(ctx, pause, patience/6, true, func(ctx context.Context) (bool, error) {
 		left, err = a.cluster.Leftovers(ctx)

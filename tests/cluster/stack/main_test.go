@@ -14,9 +14,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"openhands-gcp/rehearsal/engine"
 	"openhands-gcp/tests/cluster"
 	"openhands-gcp/tests/cluster/stack"
-	"openhands-gcp/tests/rehearsal"
 )
 
 // What the program calls things.
@@ -31,14 +31,14 @@ var root = filepath.Join("..", "..", "..")
 var closing []io.Closer
 
 // built are the CLI and the program, compiled once.
-var built = sync.OnceValues(func() (rehearsal.EngineOptions, error) {
+var built = sync.OnceValues(func() (engine.Options, error) {
 	absolute, err := filepath.Abs(root)
 	if err != nil {
-		return rehearsal.EngineOptions{}, err
+		return engine.Options{}, err
 	}
-	options := rehearsal.Options{EngineOptions: rehearsal.EngineOptions{Root: absolute, Output: os.Stderr}}
+	options := engine.Options{Root: absolute, Output: os.Stderr}
 	err = options.Build(context.Background())
-	return options.EngineOptions, err
+	return options, err
 })
 
 // installation is the prod stack on a real API server.
@@ -61,7 +61,7 @@ var installed = sync.OnceValues(func() (*installation, error) {
 		return nil, err
 	}
 	options.Stack, options.APIServer, options.Output = "prod", server, io.Discard
-	engine, err := rehearsal.NewEngine(ctx, options)
+	engine, err := engine.New(ctx, options)
 	if err != nil {
 		return nil, err
 	}

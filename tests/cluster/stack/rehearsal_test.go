@@ -13,9 +13,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"openhands-gcp/rehearsal"
 	"openhands-gcp/tests/cluster"
 	"openhands-gcp/tests/cluster/stack"
-	"openhands-gcp/tests/rehearsal"
 )
 
 // everyFeature is a stack with all that is off in dev and prod.
@@ -110,7 +110,7 @@ func TestStacks(t *testing.T) {
 				require.NoError(t, i.converse(t, "running").start(t.Context()))
 			}
 			var output bytes.Buffer
-			o := rehearsal.Options{EngineOptions: options}
+			o := rehearsal.Options{Options: options}
 			o.Root, o.Stack, o.Output = s.root, s.name, &output
 			o.APIServer = observed{apiServer, func() { once.Do(up) }}
 			if err := rehearsal.Rehearse(t.Context(), o); err != nil {

@@ -10,9 +10,9 @@ import (
 	"os/signal"
 	"path/filepath"
 
+	"openhands-gcp/rehearsal"
 	"openhands-gcp/tests/cluster"
 	"openhands-gcp/tests/cluster/stack"
-	"openhands-gcp/tests/rehearsal"
 )
 
 func main() {

@@ -1,0 +1,118 @@
+package checks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"openhands-gcp/rehearsal/cloud"
+	"openhands-gcp/rehearsal/types"
+)
+
+// Conversation follows what happens when somebody starts a conversation, with the objects that are in the cloud: what the server reads from its
+// environment, whom it reaches, and the pod that its Kubernetes runtime creates. It returns what would go wrong. With a remote runtime there is no pod
+// to look at.
+func Conversation(inventory *cloud.Inventory) []string {
+	servers := servers(inventory)
+	if len(servers) != 1 {
+		return []string{fmt.Sprintf("there are %d servers, and conversations live in the memory of one", len(servers))}
+	}
+	t := &conversation{server: servers[0]}
+	t.checkServer()
+	t.checkIdentity()
+	t.checkLauncher()
+	t.checkData()
+	if t.env["RUNTIME"] == "kubernetes" {
+		t.checkRole()
+		t.checkSandbox()
+		t.checkPolicies()
+		t.checkCleanup()
+	}
+	slices.Sort(t.problems)
+	return t.problems
+}
+
+// conversation is the check of one installation.
+type conversation struct {
+	server
+	problems []string
+}
+
+func (t *conversation) report(format string, args ...any) {
+	t.problems = append(t.problems, fmt.Sprintf(format, args...))
+}
+
+// checkServer checks the Deployment by itself.
+func (t *conversation) checkServer() {
+	spec := t.Spec
+	if spec.Replicas == nil || *spec.Replicas != 1 || spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		t.report("the server must have one replica and the strategy Recreate: conversations live in the memory of one process")
+	}
+	mounted := map[string]bool{}
+	for _, container := range spec.Template.Spec.Containers {
+		if strings.HasSuffix(container.Image, ":latest") || !strings.ContainsAny(container.Image[strings.LastIndex(container.Image, "/")+1:], ":@") {
+			t.report("the server's image %s may be another one tomorrow", container.Image)
+		}
+		for _, variable := range container.Env {
+			t.report("variable %s is set beside the closed list", variable.Name)
+		}
+		for _, m := range container.VolumeMounts {
+			for _, v := range spec.Template.Spec.Volumes {
+				if v.Name == m.Name && v.EmptyDir != nil && !m.ReadOnly {
+					mounted[m.MountPath] = true
+				}
+			}
+		}
+	}
+	if dir := t.env["OH_PERSISTENCE_DIR"]; !mounted[dir] {
+		t.report("the server cannot write to its directory %q, and does not start", dir)
+	}
+}
+
+// checkIdentity follows the server to its Google service account, by way of the binding that names its Kubernetes service account, and to the bucket.
+func (t *conversation) checkIdentity() {
+	account := t.Find(types.KubernetesAccount, t.Namespace+"/"+t.Spec.Template.Spec.ServiceAccountName)
+	if account == nil {
+		t.report("the server has no service account of its own")
+		return
+	}
+	email := account.Inputs.Labels("metadata.annotations")["iam.gke.io/gcp-service-account"]
+	suffix := fmt.Sprintf("[%s/%s]", t.Namespace, t.Spec.Template.Spec.ServiceAccountName)
+	bound := slices.ContainsFunc(t.All(types.AccountMember), func(o *cloud.Object) bool {
+		return strings.HasSuffix(o.Inputs.Str("serviceAccountId"), "/"+email) && strings.HasSuffix(o.Inputs.Str("member"), suffix)
+	})
+	if email == "" || !bound {
+		t.report("the server's service account %s may not act as %q: no binding names it", suffix, email)
+	}
+	if !slices.ContainsFunc(t.All(types.BucketMember), func(o *cloud.Object) bool {
+		return o.Inputs.Str("member") == "serviceAccount:"+email && o.Inputs.Str("bucket") == t.env["FILE_STORE_PATH"]
+	}) {
+		t.report("%q may not use the bucket %q of FILE_STORE_PATH", email, t.env["FILE_STORE_PATH"])
+	}
+}
+
+// checkData looks for what the environment names.
+func (t *conversation) checkData() {
+	if t.env["FILE_STORE"] != "google_cloud" {
+		t.report("FILE_STORE %q is memory, and every session is lost at the next restart", t.env["FILE_STORE"])
+	}
+	instance := ""
+	for _, o := range t.All(types.SQLInstance) {
+		if o.Outputs.Str("privateIpAddress") == t.env["DB_HOST"] {
+			instance = o.ID
+		}
+	}
+	if instance == "" {
+		t.report("DB_HOST %q is the private address of no database", t.env["DB_HOST"])
+		return
+	}
+	if t.Find(types.SQLDatabase, fmt.Sprintf("projects/%s/instances/%s/databases/%s", t.Project, instance, t.env["DB_NAME"])) == nil {
+		t.report("DB_NAME %q does not exist", t.env["DB_NAME"])
+	}
+	user := t.Find(types.SQLUser, t.env["DB_USER"]+"//"+instance)
+	if user == nil || user.Inputs.Str("password") != t.env["DB_PASS"] {
+		t.report("DB_USER %q does not exist, or has another password than DB_PASS", t.env["DB_USER"])
+	}
+}

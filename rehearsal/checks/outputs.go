@@ -1,0 +1,100 @@
+package checks
+
+import (
+	"fmt"
+	"slices"
+
+	"openhands-gcp/rehearsal/cloud"
+	"openhands-gcp/rehearsal/state"
+	"openhands-gcp/rehearsal/types"
+)
+
+// Outputs compares the stack's outputs with the objects in the cloud: people, and other stacks, work with the outputs alone.
+func Outputs(inventory *cloud.Inventory, export *state.Export) []string {
+	outputs := map[string]any{}
+	for _, r := range export.Deployment.Resources {
+		if r.Type == state.StackType {
+			outputs = r.Outputs
+		}
+	}
+	var problems []string
+	for _, name := range []string{"kubeconfig", "databasePassword"} {
+		if !state.IsEncrypted(outputs[name]) {
+			problems = append(problems, fmt.Sprintf("output %s is not there as a secret", name))
+		}
+	}
+	for name, want := range expectedOutputs(inventory) {
+		if got := outputs[name]; fmt.Sprint(got) != fmt.Sprint(want) {
+			problems = append(problems, fmt.Sprintf("output %s is %v, and the cloud has %v", name, got, want))
+		}
+	}
+	slices.Sort(problems)
+	return problems
+}
+
+// expectedOutputs are those that follow from the objects of the cloud.
+func expectedOutputs(i *cloud.Inventory) map[string]any {
+	want := map[string]any{}
+	for _, o := range i.All(types.Cluster) {
+		want["clusterName"], want["clusterLocation"] = o.Outputs.Str("name"), o.Outputs.Str("location")
+		want["credentialsCommand"] = fmt.Sprintf("gcloud container clusters get-credentials %s --location=%s --project=%s",
+			o.Outputs.Str("name"), o.Outputs.Str("location"), i.Project)
+	}
+	for _, o := range i.All(types.Membership) {
+		want["credentialsCommand"] = fmt.Sprintf("gcloud container fleet memberships get-credentials %s --location=%s --project=%s",
+			o.Outputs.Str("membershipId"), o.Outputs.Str("location"), i.Project)
+	}
+	for _, o := range i.All(types.KubernetesService) {
+		namespace, name := o.Inputs.Str("metadata.namespace"), o.Inputs.Str("metadata.name")
+		want["appNamespace"] = namespace
+		for _, port := range o.Inputs.Maps("spec.ports") {
+			want["openCommand"] = fmt.Sprintf("kubectl --namespace=%s port-forward service/%s %v:%v", namespace, name, port["port"], port["port"])
+		}
+	}
+	if len(i.All(types.KubernetesService)) > 0 {
+		want["url"], want["dnsRecords"] = expectedWayIn(i)
+	}
+	for _, o := range i.All(types.SQLInstance) {
+		want["databaseInstance"], want["databaseHost"] = o.Outputs.Str("name"), o.Outputs.Str("privateIpAddress")
+	}
+	for _, o := range i.All(types.SQLDatabase) {
+		want["databaseName"] = o.Outputs.Str("name")
+	}
+	for _, o := range i.All(types.SQLUser) {
+		want["databaseUser"] = o.Outputs.Str("name")
+	}
+	for _, o := range i.All(types.Bucket) {
+		want["bucketName"] = o.ID
+	}
+	for _, o := range i.All(types.Repository) {
+		name := "imagePrefix"
+		if o.Inputs.Str("mode") == "REMOTE_REPOSITORY" {
+			name = "ghcrPrefix"
+		}
+		want[name] = fmt.Sprintf("%s-docker.pkg.dev/%s/%s", o.Outputs.Str("location"), i.Project, o.Outputs.Str("repositoryId"))
+	}
+	for _, o := range i.All(types.AccountMember) { // who may act as the app's account
+		if account := i.Find(types.Account, o.Inputs.Str("serviceAccountId")); account != nil {
+			want["appServiceAccount"] = account.Outputs.Str("email")
+		}
+	}
+	return want
+}
+
+// expectedWayIn is where browsers find the application, and the DNS records that lead them there.
+func expectedWayIn(i *cloud.Inventory) (url string, records []any) {
+	url, records = "http://localhost:3000", []any{}
+	for _, authorization := range i.All(types.DNSAuthorization) {
+		host := authorization.Inputs.Str("domain")
+		url = "https://" + host
+		for _, o := range i.All(types.Address) {
+			if o.Inputs.Str("addressType") == "EXTERNAL" {
+				records = append(records, map[string]any{"name": host + ".", "type": "A", "data": o.Outputs.Str("address")})
+			}
+		}
+		for _, record := range authorization.Outputs.Maps("dnsResourceRecords") {
+			records = append(records, map[string]any(record))
+		}
+	}
+	return url, records
+}

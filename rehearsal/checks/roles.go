@@ -1,0 +1,98 @@
+package checks
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"openhands-gcp/rehearsal/kubernetes"
+	"openhands-gcp/rehearsal/types"
+)
+
+// runtimeCalls are the calls that the Kubernetes runtime of OpenHands 0.62 makes in the namespace of the sandboxes, and no others
+// (openhands/runtime/impl/kubernetes/kubernetes_runtime.py).
+var runtimeCalls = map[string][]string{
+	"pods":                        {"create", "delete", "get"},
+	"services":                    {"create", "delete"},
+	"persistentvolumeclaims":      {"create", "delete", "get"},
+	"networking.k8s.io/ingresses": {"create", "delete"},
+}
+
+// cleanupCalls are the calls that the clean-up makes there (infra/openhands_cleanup.go).
+var cleanupCalls = map[string][]string{
+	"pods":                        {"delete", "get", "list", "patch"},
+	"services":                    {"delete", "list", "patch"},
+	"persistentvolumeclaims":      {"delete", "list", "patch"},
+	"networking.k8s.io/ingresses": {"delete", "list", "patch"},
+}
+
+// allowed returns what a service account may do, in the namespace of the sandboxes and nowhere else.
+func (t *conversation) allowed(namespace, account string) map[string][]string {
+	allowed := map[string][]string{}
+	for _, o := range t.All(types.RoleBinding) {
+		binding := kubernetes.DecodeAs[*rbacv1.RoleBinding](o)
+		for _, s := range binding.Subjects {
+			if s.Namespace != namespace || s.Name != account {
+				continue
+			}
+			if binding.Namespace != t.env["KUBERNETES_NAMESPACE"] {
+				t.report("service account %s may do something in namespace %s", account, binding.Namespace)
+				continue
+			}
+			role := kubernetes.DecodeAs[*rbacv1.Role](t.Find(types.Role, binding.Namespace+"/"+binding.RoleRef.Name))
+			for _, rule := range role.Rules {
+				for _, resource := range rule.Resources {
+					name := strings.TrimPrefix(strings.Join(rule.APIGroups, ",")+"/"+resource, "/")
+					allowed[name] = slices.Sorted(slices.Values(append(allowed[name], rule.Verbs...)))
+				}
+			}
+		}
+	}
+	return allowed
+}
+
+// checkRole compares what the server's service account may do with what the runtime does.
+func (t *conversation) checkRole() {
+	if allowed := t.allowed(t.Namespace, t.Spec.Template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(runtimeCalls) {
+		t.report("the server may do %v to sandboxes, and its runtime does %v", allowed, runtimeCalls)
+	}
+	if a := t.Spec.Template.Spec.AutomountServiceAccountToken; a != nil && !*a {
+		t.report("the server has no token, and its runtime cannot call the API server")
+	}
+}
+
+// checkCleanup looks for the job that removes the sandboxes that a crash leaves. It must reach the server, and have no more permissions than it uses.
+func (t *conversation) checkCleanup() {
+	jobs := t.All(types.CronJob)
+	if len(jobs) != 1 {
+		t.report("nothing removes the sandboxes that a crash leaves")
+		return
+	}
+	job := kubernetes.DecodeAs[*batchv1.CronJob](jobs[0])
+	template := job.Spec.JobTemplate.Spec.Template
+	env := map[string]string{}
+	for _, container := range template.Spec.Containers {
+		for _, v := range container.Env {
+			env[v.Name] = v.Value
+		}
+	}
+	if env["SANDBOX_NAMESPACE"] != t.env["KUBERNETES_NAMESPACE"] {
+		t.report("the clean-up looks at namespace %q", env["SANDBOX_NAMESPACE"])
+	}
+	url := ""
+	for _, o := range t.All(types.KubernetesService) {
+		if maps.Equal(o.Inputs.Labels("spec.selector"), t.Spec.Selector.MatchLabels) {
+			url = fmt.Sprintf("http://%s.%s.svc.cluster.local:3000", o.Inputs.Str("metadata.name"), o.Inputs.Str("metadata.namespace"))
+		}
+	}
+	if env["SERVER_URL"] != url {
+		t.report("the clean-up asks %q, and the server is at %q", env["SERVER_URL"], url)
+	}
+	if allowed := t.allowed(job.Namespace, template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(cleanupCalls) {
+		t.report("the clean-up may do %v to sandboxes, and it does %v", allowed, cleanupCalls)
+	}
+}

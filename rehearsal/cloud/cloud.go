@@ -1,0 +1,191 @@
+// Package cloud is the simulated Google Cloud: one project with its objects. It refuses what Google Cloud would refuse, about an object's values and
+// about the objects that it refers to. What it does not know it refuses too: an unknown type is an error, never a silent success. The file rules.go
+// lists the types; the rules themselves stand in the files by area, each with its source. What the provider says about fields is in package facts.
+package cloud
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/rehearsal/values"
+)
+
+// Cloud is a simulated project. It is safe for concurrent use, as the engine creates in parallel.
+type Cloud struct {
+	rules map[string]Rule
+
+	mu        sync.Mutex // protects everything below
+	inventory *Inventory
+	reserved  map[string]string // keys of names that stay taken after a deletion, and why
+	needs     []Need
+}
+
+// Need says that one resource used another while it was created: the API it calls, the network it lies in. The program has to make it wait for that
+// one, or it works by luck.
+type Need struct {
+	URN, On string // On is the URN of what had to exist
+	Why     string
+}
+
+// New returns an empty project, in which no API is enabled. Each table maps types to their rules: Rules, and those of Kubernetes.
+func New(project, region string, tables ...map[string]Rule) *Cloud {
+	c := &Cloud{
+		rules:     map[string]Rule{},
+		inventory: &Inventory{Project: project, Region: region, objects: map[string]*Object{}},
+		reserved:  map[string]string{},
+	}
+	for _, table := range tables {
+		maps.Copy(c.rules, table)
+	}
+	return c
+}
+
+// Create makes an object, or says why the cloud refuses. It returns the id, and the inputs with what the cloud computed.
+func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs values.Map, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rule, ok := c.rules[typ]
+	if !ok {
+		return "", nil, fmt.Errorf("the simulated cloud does not know type %s", typ)
+	}
+	r := &Request{Inventory: c.inventory, cloud: c, Type: typ, URN: urn, Inputs: inputs, Outputs: inputs.Clone()}
+	if rule.API != "" {
+		if err := r.Enabled(rule.API); err != nil {
+			return "", nil, err
+		}
+	}
+	if rule.Check != nil {
+		if err := rule.Check(r); err != nil {
+			return "", nil, err
+		}
+	}
+	if err := rule.Create(r); err != nil {
+		return "", nil, err
+	}
+	k := key(typ, r.ID)
+	if existing, taken := c.inventory.objects[k]; taken && existing.Left == "" {
+		return "", nil, fmt.Errorf("alreadyExists: %s %s", types.Short(typ), r.ID)
+	}
+	if why, taken := c.reserved[k]; taken {
+		return "", nil, fmt.Errorf("the name %s is %s", r.ID, why)
+	}
+	c.inventory.objects[k] = &Object{Type: typ, ID: r.ID, URN: urn, Inputs: inputs, Outputs: r.Outputs}
+	return r.ID, r.Outputs.Clone(), nil
+}
+
+// Read returns the object's properties, or nil where it does not exist.
+func (c *Cloud) Read(typ, _, id string) (inputs, outputs values.Map) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, ok := c.inventory.objects[key(typ, id)]
+	if !ok || o.Left != "" {
+		return nil, nil
+	}
+	return o.Inputs.Clone(), o.Outputs.Clone()
+}
+
+// Update gives an object other inputs, or says why the cloud refuses. It returns the inputs with what the cloud computed.
+func (c *Cloud) Update(typ, urn, id string, inputs values.Map) (outputs values.Map, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, ok := c.inventory.objects[key(typ, id)]
+	if !ok {
+		return nil, fmt.Errorf("notFound: %s %s", types.Short(typ), id)
+	}
+	rule := c.rules[typ]
+	r := &Request{Inventory: c.inventory, cloud: c, Type: typ, URN: urn, ID: id, Inputs: inputs, Outputs: inputs.Clone(), Old: o}
+	for _, step := range []func(*Request) error{rule.Check, rule.Update, rule.Create} {
+		if step == nil {
+			continue
+		}
+		if err := step(r); err != nil {
+			return nil, err
+		}
+	}
+	o.Inputs, o.Outputs = inputs, r.Outputs
+	return r.Outputs.Clone(), nil
+}
+
+// Delete deletes an object, or says why the cloud refuses. An object that does not exist is no error.
+func (c *Cloud) Delete(typ, urn, id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, ok := c.inventory.objects[key(typ, id)]
+	if !ok {
+		return nil
+	}
+	left := ""
+	if rule := c.rules[typ]; rule.Remove != nil {
+		var err error
+		r := &Request{Inventory: c.inventory, cloud: c, Type: typ, URN: urn, ID: id, Inputs: o.Inputs, Outputs: o.Outputs, Old: o}
+		if left, err = rule.Remove(r); err != nil {
+			return err
+		}
+	}
+	if left != "" {
+		o.Left = left
+		return nil
+	}
+	delete(c.inventory.objects, key(typ, id))
+	return nil
+}
+
+// projectNumber is that of the simulated project.
+const projectNumber = "123456789012"
+
+// Invoke answers the lookups that the program makes.
+func (c *Cloud) Invoke(token string, args values.Map) (values.Map, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if token != "gcp:organizations/getProject:getProject" {
+		return nil, fmt.Errorf("the simulated cloud does not know function %s", token)
+	}
+	r := &Request{Inventory: c.inventory, cloud: c}
+	if err := r.Enabled("cloudresourcemanager"); err != nil {
+		return nil, err
+	}
+	project := args.Str("projectId")
+	if project != r.Project {
+		return nil, fmt.Errorf("projectId: %q is not project %s", project, r.Project)
+	}
+	return values.Map{"id": "projects/" + project, "projectId": project, "name": project, "number": projectNumber}, nil
+}
+
+// Inventory returns what exists now.
+func (c *Cloud) Inventory() *Inventory {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inventory.copied()
+}
+
+// Needs returns what had to exist before what.
+func (c *Cloud) Needs() []Need {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.needs)
+}
+
+// Entry is a line of a listing of the cloud.
+type Entry struct {
+	Type, ID string // Type is short, such as compute.Network
+	Left     string // why it was left when its resource was deleted; empty for what still has one
+}
+
+// List returns what exists in the cloud, and the names that stay taken.
+func (c *Cloud) List() []Entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []Entry
+	for _, o := range c.inventory.Everything() {
+		out = append(out, Entry{Type: types.Short(o.Type), ID: o.ID, Left: o.Left})
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.reserved)) {
+		typ, id, _ := strings.Cut(k, " ")
+		out = append(out, Entry{Type: types.Short(typ) + " name", ID: id, Left: c.reserved[k]})
+	}
+	return out
+}

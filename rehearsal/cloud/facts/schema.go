@@ -1,0 +1,142 @@
+package facts
+
+import (
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+
+	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/rehearsal/values"
+)
+
+// Schema is what a provider knows about the fields of its types.
+type Schema struct {
+	Version string // of the provider that the facts are from
+
+	provider string
+	types    map[string]fields
+}
+
+// Types are the types that the schema has, sorted.
+func (s *Schema) Types() []string { return slices.Sorted(maps.Keys(s.types)) }
+
+// Name adds the name that the provider makes up where the program gives none. An unknown type is an error.
+func (s *Schema) Name(req plugin.CheckRequest, inputs resource.PropertyMap) error {
+	fs, ok := s.types[string(req.Type)]
+	if !ok {
+		return fmt.Errorf("the simulated provider %s does not know type %s; it knows %s", s.provider, req.Type, strings.Join(s.Types(), ", "))
+	}
+	if f, ok := fs["name"]; ok && !f.OutputOnly {
+		if _, set := inputs["name"]; !set {
+			inputs["name"] = autoname(req)
+		}
+	}
+	return nil
+}
+
+// Check returns what is wrong with the inputs of a resource: see checkInputs.
+func (s *Schema) Check(typ string, inputs resource.PropertyMap) []plugin.CheckFailure {
+	return checkInputs(s.types[typ], inputs)
+}
+
+// Complete adds the defaults.
+func (s *Schema) Complete(typ string, inputs resource.PropertyMap) resource.PropertyMap {
+	return withDefaults(s.types[typ], inputs)
+}
+
+// Diff returns the paths in which the state differs from what the program wants.
+func (s *Schema) Diff(req plugin.DiffRequest) map[string]plugin.PropertyDiff {
+	detailed := diffInputs(s.types[string(req.Type)], req.NewInputs, req.OldOutputs, req.IgnoreChanges)
+	if decide, ok := decidedByCode[string(req.Type)]; ok {
+		decide(req, detailed)
+	}
+	return detailed
+}
+
+// autoname keeps the name that a resource has, and makes one of the resource's name and seven hexadecimal digits where it has none, as the real
+// providers do.
+func autoname(req plugin.CheckRequest) resource.PropertyValue {
+	if old, ok := req.Olds["name"]; ok {
+		return old
+	}
+	if len(req.RandomSeed) == 0 {
+		h := fnv.New32a()
+		h.Write([]byte(req.URN)) // never fails
+		return resource.NewProperty(fmt.Sprintf("%s-%07x", req.URN.Name(), h.Sum32()&0xfffffff))
+	}
+	return resource.NewProperty(fmt.Sprintf("%s-%s", req.URN.Name(), hex.EncodeToString(req.RandomSeed)[:7]))
+}
+
+// decidedByCode are the differences about which the real provider decides by code, so that its schema does not show it.
+var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.PropertyDiff){
+	// The location is kept in upper case.
+	types.Bucket: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
+		if wanted, state := values.Plain(req.NewInputs["location"]), values.Plain(req.OldOutputs["location"]); wanted.IsString() && state.IsString() &&
+			strings.EqualFold(wanted.StringValue(), state.StringValue()) {
+			delete(detailed, "location")
+		}
+	},
+	// The primary range of a subnet can only grow in place.
+	types.Subnetwork: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
+		const path = "ipCidrRange"
+		d, changed := detailed[path]
+		wanted, err1 := netip.ParsePrefix(values.Map(req.NewInputs.Mappable()).Str(path))
+		state, err2 := netip.ParsePrefix(values.Map(req.OldOutputs.Mappable()).Str(path))
+		if changed && (err1 != nil || err2 != nil || wanted.Bits() > state.Bits() || !wanted.Contains(state.Addr())) {
+			detailed[path] = d.ToReplace()
+		}
+	},
+	// Policies by name cannot be turned off in place.
+	types.Cluster: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
+		const path = "enableFqdnNetworkPolicy"
+		if d, changed := detailed[path]; changed && values.Map(req.OldOutputs.Mappable()).Is(path) {
+			detailed[path] = d.ToReplace()
+		}
+	},
+	// A disk cannot shrink: a smaller one means another instance.
+	types.SQLInstance: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
+		const path = "settings.diskSize"
+		wanted, state := values.Map(req.NewInputs.Mappable()), values.Map(req.OldOutputs.Mappable())
+		if d, changed := detailed[path]; changed && wanted.Num(path) < state.Num(path) {
+			detailed[path] = d.ToReplace()
+		}
+	},
+}
+
+// Planned is the state of an object as a preview knows it: what the cloud will compute is unknown, unless it is known already. old is nil at a creation.
+func (s *Schema) Planned(typ string, inputs, old resource.PropertyMap) resource.PropertyMap {
+	fs := s.types[typ]
+	out := inputs.Copy()
+	for name, f := range fs {
+		key := resource.PropertyKey(name)
+		if _, set := out[key]; set || (!f.Computed && !f.OutputOnly) {
+			continue
+		}
+		if value, known := old[key]; known {
+			out[key] = value
+		} else if old == nil {
+			out[key] = resource.MakeComputed(resource.NewProperty(""))
+		}
+	}
+	return out
+}
+
+// State turns the cloud's answer into the properties of a resource. What the facts call secret is secret.
+func (s *Schema) State(typ string, outputs values.Map) resource.PropertyMap {
+	fs := s.types[typ]
+	properties := resource.NewPropertyMapFromMap(outputs)
+	for name, f := range fs {
+		key := resource.PropertyKey(name)
+		if value, ok := properties[key]; ok && f.Secret {
+			properties[key] = resource.MakeSecret(value)
+		}
+	}
+	return properties
+}

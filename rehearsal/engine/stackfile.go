@@ -1,0 +1,84 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+
+	"gopkg.in/yaml.v3"
+)
+
+// stackFile is a stack file without what only the real stack can read: the encryption's header is dropped, and every secret is taken out, to be set
+// to a marker with the rehearsal's own passphrase. So a stack whose secrets are encrypted by a key in KMS is rehearsed without the key.
+type stackFile struct {
+	config  map[string]any
+	secrets []string // paths, as `pulumi config set --path` takes them
+}
+
+func readStackFile(path string) (*stackFile, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no stack file %s: name a stack that has one", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stack file: %w", err)
+	}
+	var document struct {
+		Config map[string]any `yaml:"config"`
+	}
+	if err := yaml.Unmarshal(raw, &document); err != nil {
+		return nil, fmt.Errorf("stack file %s: %w", path, err)
+	}
+	f := &stackFile{config: document.Config}
+	for _, key := range slices.Sorted(maps.Keys(f.config)) {
+		rest, keep := f.takeSecrets(key, f.config[key])
+		if f.config[key] = rest; !keep {
+			delete(f.config, key)
+		}
+	}
+	return f, nil
+}
+
+// takeSecrets returns the value without its secrets. keep is false where the value is a secret itself.
+func (f *stackFile) takeSecrets(path string, value any) (rest any, keep bool) {
+	switch value := value.(type) {
+	case map[string]any:
+		if _, secure := value["secure"]; secure && len(value) == 1 {
+			f.secrets = append(f.secrets, path)
+			return nil, false
+		}
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			rest, keep := f.takeSecrets(path+"."+key, value[key])
+			if value[key] = rest; !keep {
+				delete(value, key)
+			}
+		}
+	case []any:
+		for i, item := range value {
+			value[i], _ = f.takeSecrets(fmt.Sprintf("%s[%d]", path, i), item) // the place stays, and is set again
+		}
+	}
+	return value, true
+}
+
+// value returns a scalar as text, empty where the file does not have it.
+func (f *stackFile) value(key string) string {
+	if v, ok := f.config[key]; ok {
+		return fmt.Sprint(v)
+	}
+	return ""
+}
+
+func (f *stackFile) write(path string) error {
+	raw, err := yaml.Marshal(map[string]any{"config": f.config})
+	if err != nil {
+		return fmt.Errorf("copy of the stack file: %w", err)
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		return fmt.Errorf("copy of the stack file: %w", err)
+	}
+	return nil
+}

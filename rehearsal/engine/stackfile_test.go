@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestStackFileIsRehearsedWithoutItsSecrets(t *testing.T) {
+	path := t.TempDir() + "/Pulumi.x.yaml"
+	require.NoError(t, writeFile(path, `secretsprovider: gcpkms://key
+encryptedkey: abc
+encryptionsalt: v1:def
+config:
+  gcp:project: my-project
+  openhands:token:
+    secure: v1:ciphertext
+  openhands:object:
+    plain: 1
+    empty:
+    nested:
+      secret:
+        secure: v1:other
+`))
+	file, err := readStackFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"openhands:object.nested.secret", "openhands:token"}, file.secrets)
+	assert.Equal(t, "my-project", file.value("gcp:project"))
+	require.NoError(t, file.write(path))
+	copied, err := readFile(path)
+	require.NoError(t, err)
+	for _, gone := range []string{"secure", "ciphertext", "kms", "encryption", "encryptedkey"} {
+		assert.NotContains(t, copied, gone)
+	}
+	assert.Contains(t, copied, "plain: 1")
+	assert.Contains(t, copied, "empty: null", "what the real run refuses, the rehearsal must see")
+}
+
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
+
+func readFile(path string) (string, error) {
+	raw, err := os.ReadFile(path)
+	return string(raw), err
+}

@@ -1,0 +1,107 @@
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"openhands-gcp/rehearsal/cloud"
+	"openhands-gcp/rehearsal/types"
+)
+
+// gkeNamespaces are there in every cluster.
+var gkeNamespaces = []string{"default", "kube-system", "kube-public", "gmp-system", "gmp-public", "gke-managed-system"}
+
+// checkObject checks what every object needs, a cluster, a name and a namespace, and then what its kind needs.
+func (k kind) checkObject(r *cloud.Request) error {
+	cluster := clusterOf(r.Inventory)
+	if cluster == nil {
+		return errors.New("configured Kubernetes cluster is unreachable: there is no cluster")
+	}
+	r.NeedObject(cluster, "the cluster")
+	object, err := decodeObject(r.Type, r.Inputs)
+	if err != nil {
+		return err
+	}
+	name, namespace := r.Inputs.Str("metadata.name"), r.Inputs.Str("metadata.namespace")
+	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
+		return fmt.Errorf("metadata.name: %q: %s", name, strings.Join(problems, ", "))
+	}
+	if k.namespaced {
+		if namespace == "" {
+			return errors.New("metadata.namespace: is missing, and the object would land in default")
+		}
+		if !slices.Contains(gkeNamespaces, namespace) {
+			if _, err := r.Need(types.Namespace, "metadata.namespace", namespace); err != nil {
+				return err
+			}
+		}
+	}
+	return k.check(r, object)
+}
+
+// clusterOf returns the cluster that the objects are in, or nil.
+func clusterOf(inventory *cloud.Inventory) *cloud.Object {
+	for _, cluster := range inventory.All(types.Cluster) {
+		return cluster
+	}
+	return nil
+}
+
+// needIn is Request.Need for an object of a namespace.
+func needIn(r *cloud.Request, typ, path, namespace, name string) (*cloud.Object, error) {
+	return r.Need(typ, path, namespace+"/"+name)
+}
+
+func checkConfigMap(_ *cloud.Request, m *corev1.ConfigMap) error {
+	for key := range m.Data {
+		if problems := validation.IsConfigMapKey(key); len(problems) > 0 {
+			return fmt.Errorf("data: %q: %s", key, strings.Join(problems, ", "))
+		}
+	}
+	return nil
+}
+
+// checkAccountPatch wants the patched account to exist. Kubernetes makes the account default of every namespace itself.
+func checkAccountPatch(r *cloud.Request, account *corev1.ServiceAccount) error {
+	if account.Name == "default" {
+		return nil
+	}
+	_, err := needIn(r, types.KubernetesAccount, "metadata.name", account.Namespace, account.Name)
+	return err
+}
+
+func checkRoleBinding(r *cloud.Request, binding *rbacv1.RoleBinding) error {
+	if _, err := needIn(r, types.Role, "roleRef.name", binding.Namespace, binding.RoleRef.Name); err != nil {
+		return err
+	}
+	for _, s := range binding.Subjects {
+		if _, err := needIn(r, types.KubernetesAccount, "subjects", s.Namespace, s.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkMutationBinding(r *cloud.Request, binding *admissionv1.MutatingAdmissionPolicyBinding) error {
+	_, err := r.Need(types.MutatingPolicy, "spec.policyName", binding.Spec.PolicyName)
+	return err
+}
+
+func checkValidationBinding(r *cloud.Request, binding *admissionv1.ValidatingAdmissionPolicyBinding) error {
+	_, err := r.Need(types.ValidatingPolicy, "spec.policyName", binding.Spec.PolicyName)
+	return err
+}
+
+func checkDomainPolicy(r *cloud.Request, _ *FQDNNetworkPolicy) error {
+	if !clusterOf(r.Inventory).Inputs.Is("enableFqdnNetworkPolicy") {
+		return errors.New("no matches for kind FQDNNetworkPolicy: the cluster's enableFqdnNetworkPolicy is off")
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package kubernetes
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+
+	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/rehearsal/values"
+)
+
+// Schema is what the provider of Kubernetes knows about the fields of its types.
+type Schema struct{}
+
+// Name refuses an object without a name: others, or people, refer to every object here, and a generated name is another one each time.
+func (Schema) Name(req plugin.CheckRequest, inputs resource.PropertyMap) error {
+	if _, known := kinds[string(req.Type)]; !known {
+		return unknownType(string(req.Type))
+	}
+	metadata := values.Plain(inputs["metadata"])
+	if !metadata.IsObject() || !metadata.ObjectValue().HasValue("name") {
+		return fmt.Errorf("%s %s: metadata.name is not set", req.Type, req.URN.Name())
+	}
+	return nil
+}
+
+// Check returns what the provider says about the inputs of an object before anything is created.
+func (Schema) Check(typ string, inputs resource.PropertyMap) []plugin.CheckFailure {
+	k, ok := kinds[typ]
+	if !ok {
+		return []plugin.CheckFailure{{Reason: unknownType(typ).Error()}}
+	}
+	var failures []plugin.CheckFailure
+	for path, want := range map[resource.PropertyKey]string{"apiVersion": k.apiVersion, "kind": k.name} {
+		if v, set := inputs[path]; set && values.Plain(v).StringValue() != want {
+			failures = append(failures, plugin.CheckFailure{Property: path, Reason: "must be " + want})
+		}
+	}
+	if inputs.ContainsUnknowns() {
+		return failures // what is not known yet cannot be decoded; it is when the object is created
+	}
+	if _, err := decodeObject(typ, values.Of(inputs)); err != nil {
+		failures = append(failures, plugin.CheckFailure{Reason: err.Error()})
+	}
+	return failures
+}
+
+// immutable are the paths that cannot change in place, by type. metadata.name and metadata.namespace never can.
+var immutable = map[string][]string{
+	types.Deployment:    {"spec.selector"},
+	types.Secret:        {"type"},
+	types.RoleBinding:   {"roleRef"},
+	types.PriorityClass: {"value", "preemptionPolicy"},
+}
+
+// Complete adds nothing: the API server's defaults do not show in the state.
+func (Schema) Complete(_ string, inputs resource.PropertyMap) resource.PropertyMap {
+	return inputs
+}
+
+// Diff compares what the program wants with what it wanted before, by paths.
+func (Schema) Diff(req plugin.DiffRequest) map[string]plugin.PropertyDiff {
+	found := map[string]plugin.PropertyDiff{}
+	object := req.OldInputs.Diff(req.NewInputs)
+	if object == nil {
+		return found
+	}
+	for path, d := range plugin.NewDetailedDiffFromObjectDiff(object, true) {
+		for _, fixed := range append([]string{"metadata.name", "metadata.namespace"}, immutable[string(req.Type)]...) {
+			if path == fixed || strings.HasPrefix(path, fixed+".") || strings.HasPrefix(path, fixed+"[") {
+				d = d.ToReplace()
+			}
+		}
+		found[path] = d
+	}
+	maps.DeleteFunc(found, func(path string, _ plugin.PropertyDiff) bool { return slices.Contains(req.IgnoreChanges, path) })
+	return found
+}
+
+// Planned is what the program sends.
+func (Schema) Planned(_ string, inputs, _ resource.PropertyMap) resource.PropertyMap {
+	return inputs
+}
+
+// State is what was sent. The values of a Secret are secret.
+func (Schema) State(typ string, outputs values.Map) resource.PropertyMap {
+	properties := resource.NewPropertyMapFromMap(outputs)
+	if typ == types.Secret {
+		for _, key := range []resource.PropertyKey{"data", "stringData"} {
+			if value, ok := properties[key]; ok {
+				properties[key] = resource.MakeSecret(value)
+			}
+		}
+	}
+	return properties
+}
+
+// CheckSettings returns what is wrong with the settings of the provider.
+func CheckSettings(settings values.Map) []plugin.CheckFailure {
+	var failures []plugin.CheckFailure
+	if settings.Str("clusterIdentifier") == "" {
+		failures = append(failures, plugin.CheckFailure{
+			Property: "clusterIdentifier", Reason: "is not set: a changed kubeconfig would replace every object",
+		})
+	}
+	if text := settings.Str("kubeconfig"); text != "" && !strings.Contains(text, "gke-gcloud-auth-plugin") {
+		failures = append(failures, plugin.CheckFailure{Property: "kubeconfig", Reason: "does not authenticate by the exec plugin"})
+	}
+	return failures
+}
