@@ -9,7 +9,7 @@ import (
 	"openhands-gcp/rehearsal/state"
 )
 
-// changeExposure changes the way in on a stack that is up. The order of it is what can go wrong: Google deletes nothing that a load balancer uses.
+// changeExposure changes the way in on a stack that is up. A wrong order of deletions fails here: Google deletes nothing that a load balancer uses.
 func (r *run) changeExposure(ctx context.Context) (string, error) {
 	before, err := r.ReadStackFile()
 	if err != nil {

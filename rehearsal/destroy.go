@@ -20,7 +20,7 @@ func (r *run) destroy(ctx context.Context) (string, error) {
 		}
 	}
 	if len(lost) > 0 {
-		return "", fmt.Errorf("destroy left what no document says that it leaves: %s", strings.Join(lost, ", "))
+		return "", fmt.Errorf("destroy left what the README does not list: %s", strings.Join(lost, ", "))
 	}
 	left, checked, err := r.Leftovers(ctx)
 	switch {

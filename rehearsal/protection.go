@@ -14,6 +14,7 @@ import (
 // elsewhere is a region in which the stack is not: a move replaces everything that has a region.
 const elsewhere = "europe-west4"
 
+// refuseReplacement fails unless the preview of a replacement is refused: by a move to another region, and of each protected resource.
 func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 	before, err := r.moveTo(ctx, elsewhere)
 	if err != nil {
@@ -21,7 +22,7 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 	}
 	output, err := r.Run(ctx, "preview")
 	if err == nil {
-		return "", fmt.Errorf("the preview let pass a move to %s, which replaces what is protected", elsewhere)
+		return "", fmt.Errorf("the preview allowed a move to %s, which replaces what is protected", elsewhere)
 	}
 	if !strings.Contains(output, "marked for protection") {
 		return "", errors.New("the preview failed, but not for protection")
@@ -37,7 +38,7 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 		}
 		output, err := r.Run(ctx, "preview", "--replace", resource.URN)
 		if err == nil || !strings.Contains(output, "unable to replace resource \""+resource.URN) {
-			return "", fmt.Errorf("the preview let pass a replacement of %s", state.ShortName(resource.URN))
+			return "", fmt.Errorf("the preview allowed a replacement of %s", state.ShortName(resource.URN))
 		}
 		refused = append(refused, resource.Type)
 	}
@@ -49,7 +50,7 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 	return "refused, for each protected resource by itself too", nil
 }
 
-// stateful are the types whose loss loses data or the installation.
+// stateful are the types that must be protected: with one of them people lose data, or the installation.
 var stateful = []string{types.SQLInstance, types.Bucket, types.Cluster, types.Repository}
 
 // refusedFor fails unless the engine says of every stateful type that protection forbids to delete it.
@@ -57,7 +58,8 @@ func refusedFor(output string) error {
 	for _, typ := range stateful {
 		refused := false
 		for _, text := range strings.Split(output, "error: ") {
-			refused = refused || (strings.Contains(text, "cannot be deleted") && strings.Contains(text, "$"+typ+"::") && strings.Contains(text, "it is protected"))
+			about := strings.Contains(text, "$"+typ+"::")
+			refused = refused || (about && strings.Contains(text, "cannot be deleted") && strings.Contains(text, "it is protected"))
 		}
 		if !refused {
 			return fmt.Errorf("it failed, but not for the protection of %s", types.Short(typ))
@@ -75,6 +77,7 @@ func (r *run) moveTo(ctx context.Context, region string) (before string, err err
 	return strings.TrimSpace(before), r.SetConfig(ctx, "gcp:region", region)
 }
 
+// refuseDestroy fails unless destroy is refused before anything is deleted.
 func (r *run) refuseDestroy(ctx context.Context) (string, error) {
 	objects := len(r.Cloud.List())
 	// With its preview, as a person runs it. With --skip-preview the engine deletes what is not protected until it meets what is.
@@ -91,6 +94,7 @@ func (r *run) refuseDestroy(ctx context.Context) (string, error) {
 	return "refused, and all objects are still there", nil
 }
 
+// teardown lifts the protection, and fails unless a warning says so.
 func (r *run) teardown(ctx context.Context) (string, error) {
 	if err := r.SetConfig(ctx, "openhands:teardown", "true"); err != nil {
 		return "", err

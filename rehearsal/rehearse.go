@@ -17,22 +17,22 @@ import (
 
 // The steps of a rehearsal, in their order.
 const (
-	StepPreview     = "preview"
-	StepUp          = "up"
-	StepRepeat      = "repeat" // a second preview, which must be empty
-	StepRefresh     = "refresh"
-	StepChange      = "change"      // of the host, of the mode to none, and back
-	StepReplacement = "replacement" // of what is protected: must be refused
-	StepRefusal     = "refusal"     // to destroy what is protected
-	StepTeardown    = "teardown"
-	StepDestroy     = "destroy"
+	stepPreview     = "preview"
+	stepUp          = "up"
+	stepRepeat      = "repeat" // a second preview, which must be empty
+	stepRefresh     = "refresh"
+	stepChange      = "change"      // of the host, of the mode to none, and back
+	stepReplacement = "replacement" // of what is protected: must be refused
+	stepRefusal     = "refusal"     // to destroy what is protected
+	stepTeardown    = "teardown"
+	stepDestroy     = "destroy"
 )
 
 // Steps lists all steps in their order.
-var Steps = slices.Concat([]string{StepPreview, StepUp, StepRepeat, StepRefresh, StepChange}, protectionSteps, []string{StepDestroy})
+var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange}, protectionSteps, []string{stepDestroy})
 
 // protectionSteps are left out for a stack that is not protected.
-var protectionSteps = []string{StepReplacement, StepRefusal, StepTeardown}
+var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
 
 // Options are the arguments of Rehearse.
 type Options struct {
@@ -52,8 +52,8 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 			return fmt.Errorf("there is no step %q: choose of %s", step, strings.Join(Steps, ", "))
 		}
 	}
-	if options.Export != "" && !slices.Contains(steps, StepUp) {
-		return fmt.Errorf("the export is written after step %s, which is not among the steps", StepUp)
+	if options.Export != "" && !slices.Contains(steps, stepUp) {
+		return fmt.Errorf("the export is written after step %s, which is not among the steps", stepUp)
 	}
 	engine, err := engine.New(ctx, options.Options)
 	if err != nil {
@@ -68,7 +68,7 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 		if !slices.Contains(steps, step) {
 			continue
 		}
-		if (slices.Contains(protectionSteps, step) && !r.Protected) || (step == StepChange && !r.Exposed) {
+		if (slices.Contains(protectionSteps, step) && !r.Protected) || (step == stepChange && !r.Exposed) {
 			continue
 		}
 		action, what := r.step(step)
@@ -89,13 +89,13 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 	return nil
 }
 
-// possible refuses steps that would do nothing.
+// possible refuses steps that need another one, are named twice, or, where a person chose them, have nothing to do on this stack.
 func (r *run) possible(steps []string, chosen bool) error {
 	for i, step := range steps {
-		if step != StepPreview && step != StepUp && !slices.Contains(steps, StepUp) {
-			return fmt.Errorf("step %s needs step %s: a rehearsal begins with an empty cloud", step, StepUp)
+		if step != stepPreview && step != stepUp && !slices.Contains(steps, stepUp) {
+			return fmt.Errorf("step %s needs step %s: a rehearsal begins with an empty cloud", step, stepUp)
 		}
-		if chosen && step == StepChange && !r.Exposed {
+		if chosen && step == stepChange && !r.Exposed {
 			return fmt.Errorf("step %s is for a stack with a way in from the internet, and the mode of %s is none", step, r.Stack)
 		}
 		if chosen && slices.Contains(protectionSteps, step) && !r.Protected {
@@ -105,8 +105,8 @@ func (r *run) possible(steps []string, chosen bool) error {
 			return fmt.Errorf("step %s is named twice", step)
 		}
 	}
-	if r.Protected && slices.Contains(steps, StepDestroy) && !slices.Contains(steps, StepTeardown) {
-		return fmt.Errorf("step %s of a protected stack needs step %s", StepDestroy, StepTeardown)
+	if r.Protected && slices.Contains(steps, stepDestroy) && !slices.Contains(steps, stepTeardown) {
+		return fmt.Errorf("step %s of a protected stack needs step %s", stepDestroy, stepTeardown)
 	}
 	return nil
 }
@@ -123,25 +123,27 @@ type run struct {
 	destroyed bool
 }
 
+// line is one of the summary.
 type line struct{ step, result, detail string }
 
+// step returns what a step does, and says it in words. The action returns the line of the summary; empty where the words will do.
 func (r *run) step(step string) (action func(context.Context) (string, error), what string) {
 	switch step {
-	case StepPreview:
+	case stepPreview:
 		return r.pulumi("preview", "--diff=false"), "the plan of the stack"
-	case StepUp:
+	case stepUp:
 		return r.up, "create it, and check the resulting state"
-	case StepRepeat:
+	case stepRepeat:
 		return r.pulumi("preview", "--expect-no-changes"), "a second preview, which must be empty"
-	case StepRefresh:
+	case stepRefresh:
 		return r.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes"), "compare with the cloud, which must find nothing"
-	case StepChange:
+	case stepChange:
 		return r.changeExposure, "another host, then no way in, then as before"
-	case StepReplacement:
+	case stepReplacement:
 		return r.refuseReplacement, "what would replace the database, or anything else that is protected, must be refused"
-	case StepRefusal:
+	case stepRefusal:
 		return r.refuseDestroy, "destroy must be refused while the stack is protected"
-	case StepTeardown:
+	case stepTeardown:
 		return r.teardown, "lift the protection with openhands:teardown"
 	default:
 		return r.destroy, "destroy it, and see what is left"

@@ -12,7 +12,8 @@ import (
 	"openhands-gcp/rehearsal/types"
 )
 
-// checkAdmission looks for what the runtime cannot set itself: gVisor, no token, and a restart in place.
+// checkAdmission looks for the policies that set what the runtime cannot set itself, gVisor, no token and a restart in place, and for those that refuse
+// what it must not create.
 func (t *conversation) checkAdmission(namespace string) {
 	tokenless := slices.ContainsFunc(t.All(types.KubernetesAccountPatch), func(o *cloud.Object) bool {
 		return o.ID == namespace+"/default" && o.Inputs.At("automountServiceAccountToken") == false

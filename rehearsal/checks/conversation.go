@@ -53,10 +53,10 @@ func (t *conversation) checkServer() {
 	mounted := map[string]bool{}
 	for _, container := range spec.Template.Spec.Containers {
 		if strings.HasSuffix(container.Image, ":latest") || !strings.ContainsAny(container.Image[strings.LastIndex(container.Image, "/")+1:], ":@") {
-			t.report("the server's image %s may be another one tomorrow", container.Image)
+			t.report("the server's image %s may be another one tomorrow: give it the tag of a version, or a digest", container.Image)
 		}
 		for _, variable := range container.Env {
-			t.report("variable %s is set beside the closed list", variable.Name)
+			t.report("variable %s is set beside the closed list: it belongs into the ConfigMap or the Secret of the environment", variable.Name)
 		}
 		for _, m := range container.VolumeMounts {
 			for _, v := range spec.Template.Spec.Volumes {
@@ -93,10 +93,10 @@ func (t *conversation) checkIdentity() {
 	}
 }
 
-// checkData looks for what the environment names.
+// checkData looks for the file store and the database that the environment names.
 func (t *conversation) checkData() {
 	if t.env["FILE_STORE"] != "google_cloud" {
-		t.report("FILE_STORE %q is memory, and every session is lost at the next restart", t.env["FILE_STORE"])
+		t.report("FILE_STORE is %q, and not google_cloud: every session is lost at the next restart", t.env["FILE_STORE"])
 	}
 	instance := ""
 	for _, o := range t.All(types.SQLInstance) {

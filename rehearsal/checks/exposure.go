@@ -59,7 +59,7 @@ func (e *exposure) hop(what, format string, args ...any) {
 	e.hops = append(e.hops, Hop{what, fmt.Sprintf(format, args...)})
 }
 
-// checkNothingOpen looks for ways in that nobody asked for.
+// checkNothingOpen looks for what only a stack with a Gateway should have.
 func (e *exposure) checkNothingOpen() {
 	if e.env["FORWARDED_ALLOW_IPS"] != "" {
 		e.report("the server believes the header X-Forwarded-For, and nothing in front of it sets it")
@@ -70,16 +70,16 @@ func (e *exposure) checkNothingOpen() {
 		}
 	}
 	if e.firewallOpen(e.port()) {
-		e.report("the firewall lets load balancers in, and there is none")
+		e.report("the firewall lets load balancers in, and there is no load balancer")
 	}
 	for _, typ := range []string{types.Certificate, types.SecurityPolicy, types.LoginMember, types.BackendPolicy} {
 		for _, o := range e.All(typ) {
-			e.report("%s %s is of no use without a Gateway", types.Short(typ), o.ID)
+			e.report("%s %s is there without a Gateway, which alone uses it", types.Short(typ), o.ID)
 		}
 	}
 }
 
-// checkAddress follows the name to the load balancer.
+// checkAddress follows the DNS record of the host to the load balancer.
 func (e *exposure) checkAddress() {
 	for _, wanted := range e.gateway.Spec.Addresses {
 		address := e.Find(types.Address, wanted.Value)
@@ -100,10 +100,10 @@ func (e *exposure) checkAddress() {
 		e.hop("name", "%s A %s (%s)", e.host, ip, by)
 		return
 	}
-	e.report("the Gateway has no reserved address: its own changes with every new one")
+	e.report("the Gateway has no reserved address: a new Gateway gets another address, and the DNS record leads nowhere")
 }
 
-// checkTLS follows the certificate, and the policy of the protocol.
+// checkTLS looks for the certificate of the host, and for the policy about TLS versions.
 func (e *exposure) checkTLS() {
 	certificates := e.gateway.Annotations["networking.gke.io/certmap"]
 	found := false
@@ -136,7 +136,7 @@ func (e *exposure) checkTLS() {
 	e.hop("TLS", "1.2 at least, profile %s", tls.Inputs.Str("profile"))
 }
 
-// authorization is the record that proves who owns the host.
+// authorization is the DNS record by which Google knows that the host is the project's.
 func (e *exposure) authorization() string {
 	for _, o := range e.All(types.DNSAuthorization) {
 		if o.Inputs.Str("domain") != e.host {

@@ -8,7 +8,7 @@ import (
 	"openhands-gcp/rehearsal/types"
 )
 
-// timeoutSeconds is what a WebSocket needs at least: the load balancer cuts it then, idle or not.
+// timeoutSeconds is the shortest timeout that is accepted: the load balancer cuts a WebSocket after it, idle or not.
 const timeoutSeconds = 3600
 
 // checkBackend looks at what stands between the load balancer and the Service.
@@ -46,6 +46,7 @@ func (e *exposure) checkBackend(service string, openToEveryone bool) {
 	}
 }
 
+// checkArmor looks for a limit on the requests of one client.
 func (e *exposure) checkArmor(name string) {
 	armor := e.Find(types.SecurityPolicy, name)
 	if armor == nil {
@@ -66,6 +67,7 @@ func (e *exposure) checkArmor(name string) {
 	e.hop("Cloud Armor", "%s", limits[0])
 }
 
+// checkLogin looks for the members who may log in, and for the condition that keeps them to this host.
 func (e *exposure) checkLogin(on, openToEveryone bool) {
 	if !on {
 		if !openToEveryone {

@@ -14,7 +14,7 @@ import (
 	"openhands-gcp/rehearsal/values"
 )
 
-// ingressPeers are from where the NetworkPolicies let traffic in to the server.
+// ingressPeers are the peers from which the NetworkPolicies let traffic in to the server.
 func (e *exposure) ingressPeers() []networkingv1.NetworkPolicyPeer {
 	var peers []networkingv1.NetworkPolicyPeer
 	for _, o := range e.All(types.NetworkPolicy) {
@@ -30,7 +30,7 @@ func (e *exposure) ingressPeers() []networkingv1.NetworkPolicyPeer {
 	return peers
 }
 
-// checkServer looks at the last stations: firewall, NetworkPolicy, Service, and what the server believes about where it is.
+// checkServer looks at the last stations: firewall, NetworkPolicy, Service, and what the environment tells the server about its address.
 func (e *exposure) checkServer(service string) {
 	for name, want := range map[string]string{"PERMITTED_CORS_ORIGINS": "https://" + e.host, "FORWARDED_ALLOW_IPS": "*"} {
 		if e.env[name] != want {
@@ -62,14 +62,14 @@ func (e *exposure) checkServer(service string) {
 	e.hop("server", "Service %s, port %s, from %s only", o.ID, port, strings.Join(sources, " and "))
 }
 
-// loadBalancerKeepAlive and uvicornKeepAlive are for how many seconds the load balancer keeps an idle connection to the server, and uvicorn by itself.
+// loadBalancerKeepAlive and uvicornKeepAlive say how many seconds the load balancer, and uvicorn without a setting, keep an idle connection.
 // https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
 const (
 	loadBalancerKeepAlive = 600
 	uvicornKeepAlive      = 5
 )
 
-// keepAlive is for how many seconds the server keeps an idle connection.
+// keepAlive returns how many seconds the server keeps an idle connection.
 func (e *exposure) keepAlive() int {
 	if l, found := e.launcher(); found && l.KeepAliveSeconds > 0 {
 		return l.KeepAliveSeconds
@@ -77,7 +77,7 @@ func (e *exposure) keepAlive() int {
 	return uvicornKeepAlive
 }
 
-// port is the server's.
+// port returns the port that the server's container declares; empty where it declares none.
 func (e *exposure) port() (port string) {
 	for _, container := range e.Spec.Template.Spec.Containers {
 		for _, p := range container.Ports {

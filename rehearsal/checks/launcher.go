@@ -66,13 +66,13 @@ func (s *server) launcher() (l launch, found bool) {
 func (t *conversation) checkLauncher() {
 	l, found := t.launcher()
 	if !found {
-		t.report("the server has no launcher: its own start command dies of the sandbox kinds, and of its first migration")
+		t.report("the server has no launcher: its own start command knows no kind of sandbox, and fails at its first migration")
 		return
 	}
 	runtime := t.env["RUNTIME"]
 	needs, known := needsLauncher[runtime]
 	if !known {
-		t.report("RUNTIME %q means Docker", runtime)
+		t.report("RUNTIME is %q: the server would start sandboxes with Docker, which its pod does not have", runtime)
 		return
 	}
 	for _, module := range needs.imports {
@@ -87,13 +87,13 @@ func (t *conversation) checkLauncher() {
 	}
 	for name, value := range needs.variables {
 		if t.env[name] != value {
-			t.report("%s is %q, and not %q", name, t.env[name], value)
+			t.report("%s is %q, must be %q", name, t.env[name], value)
 		}
 	}
 	if runtime == "kubernetes" && !l.StopsAtOnce {
 		t.report("a stop signal reaches the server, and it deletes the volume of a conversation")
 	}
 	if bucket := t.env["OH_FILE_STORE_BUCKET_NAME"]; strings.HasPrefix(t.env["OH_FILE_STORE_KIND"], "Google") && bucket != t.env["FILE_STORE_PATH"] {
-		t.report("settings go to bucket %q, and events to %q", bucket, t.env["FILE_STORE_PATH"])
+		t.report("OH_FILE_STORE_BUCKET_NAME is %q, and FILE_STORE_PATH %q: settings and events must be in one bucket", bucket, t.env["FILE_STORE_PATH"])
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"openhands-gcp/rehearsal/state"
 )
 
-// Order returns the resources that used another one which nothing makes them wait for. Such a program works by luck.
+// Order returns the resources that used another one which nothing makes them wait for. Such a program works only while the engine happens to take them
+// in this order.
 func Order(c *cloud.Cloud, g *state.Graph) []string {
 	var problems []string
 	for _, n := range c.Needs() {

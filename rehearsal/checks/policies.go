@@ -13,7 +13,7 @@ import (
 	"openhands-gcp/rehearsal/types"
 )
 
-// checkPolicies looks for a NetworkPolicy that selects nothing, and for the ways that a conversation needs.
+// checkPolicies looks for NetworkPolicies that select no pod, and for the connections that a conversation needs.
 func (t *conversation) checkPolicies() {
 	sandboxes := t.env["KUBERNETES_NAMESPACE"]
 	pods := map[string]map[string]string{
@@ -100,6 +100,7 @@ func (t *conversation) reaches(address string, protocol corev1.Protocol, port in
 	return false
 }
 
+// opens reports whether a port is among those of a rule.
 func opens(ports []networkingv1.NetworkPolicyPort, port int32) bool {
 	return slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port != nil && p.Port.IntVal == port })
 }

@@ -30,7 +30,7 @@ var cleanupCalls = map[string][]string{
 	"networking.k8s.io/ingresses": {"delete", "list", "patch"},
 }
 
-// allowed returns what a service account may do, in the namespace of the sandboxes and nowhere else.
+// allowed returns the verbs that a service account may use in the namespace of the sandboxes, by resource. It reports a permission elsewhere.
 func (t *conversation) allowed(namespace, account string) map[string][]string {
 	allowed := map[string][]string{}
 	for _, o := range t.All(types.RoleBinding) {
@@ -55,10 +55,10 @@ func (t *conversation) allowed(namespace, account string) map[string][]string {
 	return allowed
 }
 
-// checkRole compares what the server's service account may do with what the runtime does.
+// checkRole compares what the server's service account may do with the calls of its runtime: both more and less is wrong.
 func (t *conversation) checkRole() {
 	if allowed := t.allowed(t.Namespace, t.Spec.Template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(runtimeCalls) {
-		t.report("the server may do %v to sandboxes, and its runtime does %v", allowed, runtimeCalls)
+		t.report("the server may do %v in the namespace of the sandboxes, and its runtime calls %v", allowed, runtimeCalls)
 	}
 	if a := t.Spec.Template.Spec.AutomountServiceAccountToken; a != nil && !*a {
 		t.report("the server has no token, and its runtime cannot call the API server")
@@ -93,6 +93,6 @@ func (t *conversation) checkCleanup() {
 		t.report("the clean-up asks %q, and the server is at %q", env["SERVER_URL"], url)
 	}
 	if allowed := t.allowed(job.Namespace, template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(cleanupCalls) {
-		t.report("the clean-up may do %v to sandboxes, and it does %v", allowed, cleanupCalls)
+		t.report("the clean-up may do %v in the namespace of the sandboxes, and it calls %v", allowed, cleanupCalls)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"openhands-gcp/rehearsal/types"
 )
 
-// gkeStorageClasses are those that GKE makes itself.
+// gkeStorageClasses are those that GKE makes in every cluster.
 var gkeStorageClasses = []string{"standard", "standard-rwo", "premium-rwo"}
 
 // checkSandbox follows the pod that the runtime creates.
@@ -46,7 +46,7 @@ func (t *conversation) checkSandbox() {
 	t.checkQuota(namespace)
 	t.checkIngressClass()
 	if image := t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"]; !strings.Contains(image, "@sha256:") && !strings.Contains(image, ":0.62") {
-		t.report("SANDBOX_RUNTIME_CONTAINER_IMAGE %q is not of the server's line", t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"])
+		t.report("SANDBOX_RUNTIME_CONTAINER_IMAGE is %q: it needs a tag of release 0.62, as the server is, or a digest", image)
 	}
 }
 

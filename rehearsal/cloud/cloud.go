@@ -25,7 +25,7 @@ type Cloud struct {
 }
 
 // Need says that one resource used another while it was created: the API it calls, the network it lies in. The program has to make it wait for that
-// one, or it works by luck.
+// one: otherwise it works only while the engine happens to take them in this order.
 type Need struct {
 	URN, On string // On is the URN of what had to exist
 	Why     string

@@ -136,6 +136,7 @@ func TestAPIThatIsOffRefuses(t *testing.T) {
 }
 
 func TestNodePoolFieldsOfTheCloudCannotBeUpdated(t *testing.T) {
-	r := &Request{Inputs: values.Map{"nodeConfig": map[string]any{"kubeletConfig": map[string]any{"cpuManagerPolicy": "static"}}}, Old: &Object{Inputs: values.Map{}}}
+	r := &Request{Inputs: values.Map{}, Old: &Object{Inputs: values.Map{}}}
+	r.Inputs.Set("nodeConfig.kubeletConfig.cpuManagerPolicy", "static")
 	assert.ErrorContains(t, Rules[types.NodePool].Update(r), "Error 400")
 }

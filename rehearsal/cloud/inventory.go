@@ -7,7 +7,7 @@ import (
 	"openhands-gcp/rehearsal/values"
 )
 
-// Object is one thing that exists in the project. What its fields refer to is not changed once it is made: an update sets the fields anew.
+// Object is one thing that exists in the project. Its maps do not change: an update gives it new ones.
 type Object struct {
 	Type    string
 	ID      string
@@ -53,7 +53,7 @@ func (i *Inventory) Everything() []*Object {
 	return out
 }
 
-// copied returns an inventory of its own: what happens in the cloud later does not show in it.
+// copied returns an inventory that does not change with the cloud.
 func (i *Inventory) copied() *Inventory {
 	out := &Inventory{Project: i.Project, Region: i.Region, objects: map[string]*Object{}}
 	for k, o := range i.objects {

@@ -68,7 +68,7 @@ func member(api, on, onType string) Rule {
 	}}
 }
 
-// etag is that of every policy, which nothing compares.
+// etag is that of every policy: nothing compares it.
 const etag = "BwYAAAAAAAA="
 
 func (r *Request) checkRole() error {

@@ -18,7 +18,8 @@ type Rule struct {
 	Create func(r *Request) error
 	// Update returns what the API refuses about a change, beyond Check; nil where it refuses nothing.
 	Update func(r *Request) error
-	// Remove returns what the API refuses about a deletion, and deletes what goes along. It may return why the object stays.
+	// Remove returns what the API refuses about a deletion, and drops the objects that Google deletes with this one. left says why the object stays;
+	// empty where it goes. Nil where there is nothing to refuse or drop.
 	Remove func(r *Request) (left string, err error)
 }
 
@@ -71,7 +72,7 @@ func (r *Request) Enabled(api string) error {
 	return nil
 }
 
-// Drop removes an object that goes along with another.
+// Drop deletes an object that Google deletes with another.
 func (r *Request) Drop(o *Object) { delete(r.objects, key(o.Type, o.ID)) }
 
 // unusedBy refuses a deletion while the list of an object of a type names this one.

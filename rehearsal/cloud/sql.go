@@ -14,7 +14,7 @@ var tierName = regexp.MustCompile(`^db-(f1-micro|g1-small|custom-[0-9]+-[0-9]+)$
 
 func checkInstance(r *Request) error {
 	in := r.Inputs
-	if err := named("name", in.Str("name"), rfc1035, 97-len(r.Project)); err != nil { // project:name has 98
+	if err := named("name", in.Str("name"), rfc1035, 97-len(r.Project)); err != nil { // project:name may have 98 characters
 		return err
 	}
 	if tier := in.Str("settings.tier"); !tierName.MatchString(tier) {
@@ -132,7 +132,7 @@ func createUser(r *Request) error {
 func removeUser(r *Request) (string, error) {
 	left := abandonedWithInstance(r)
 	if left == "" {
-		// It owns what the application has created by then: https://github.com/hashicorp/terraform-provider-google/issues/4299
+		// The role owns the tables that the application has created: https://github.com/hashicorp/terraform-provider-google/issues/4299
 		return "", fmt.Errorf("role %q cannot be dropped because some objects depend on it", r.Inputs.Str("name"))
 	}
 	return left, nil

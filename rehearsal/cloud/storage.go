@@ -70,7 +70,7 @@ func createBucket(r *Request) error {
 	return nil
 }
 
-// removeBucket takes it that the application has written to the bucket by then.
+// removeBucket assumes that the application has written to the bucket.
 func removeBucket(r *Request) (string, error) {
 	if !r.Inputs.Is("forceDestroy") {
 		return "", fmt.Errorf("error trying to delete bucket %s containing objects without `forceDestroy` set to true", r.ID)

@@ -194,6 +194,7 @@ func cleanEnvironment() []string {
 	return env
 }
 
+// listen serves on a free port of loopback.
 func (e *Engine) listen(register func(*grpc.Server)) (port int, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -237,6 +238,7 @@ func (e *Engine) Quiet(ctx context.Context, args ...string) (string, error) {
 	return output, nil
 }
 
+// command runs a command of the CLI, copies its output to show, and returns it.
 func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (string, error) {
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, e.cli, append(args, "--non-interactive", "--stack", e.Stack)...)

@@ -39,7 +39,7 @@ func checkGateway(r *cloud.Request, gateway *gatewayv1.Gateway) error {
 			return fmt.Errorf("spec.addresses: %s is an internal address", address.Value)
 		}
 	}
-	// Otherwise the engine goes on as soon as the object is there, and the load balancer minutes later, or never.
+	// Without it the engine goes on as soon as the object exists, while the load balancer comes minutes later, or never.
 	if gateway.Annotations["pulumi.com/waitFor"] != "condition=Programmed" {
 		return errors.New("nothing waits until the Gateway is programmed")
 	}

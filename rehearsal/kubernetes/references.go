@@ -15,7 +15,7 @@ import (
 	"openhands-gcp/rehearsal/types"
 )
 
-// gkeNamespaces are there in every cluster.
+// gkeNamespaces are in every cluster.
 var gkeNamespaces = []string{"default", "kube-system", "kube-public", "gmp-system", "gmp-public", "gke-managed-system"}
 
 // checkObject checks what every object needs, a cluster, a name and a namespace, and then what its kind needs.
@@ -35,7 +35,7 @@ func (k kind) checkObject(r *cloud.Request) error {
 	}
 	if k.namespaced {
 		if namespace == "" {
-			return errors.New("metadata.namespace: is missing, and the object would land in default")
+			return errors.New("metadata.namespace: is missing, and the object would be created in namespace default")
 		}
 		if !slices.Contains(gkeNamespaces, namespace) {
 			if _, err := r.Need(types.Namespace, "metadata.namespace", namespace); err != nil {

@@ -16,7 +16,7 @@ import (
 // Schema is what the provider of Kubernetes knows about the fields of its types.
 type Schema struct{}
 
-// Name refuses an object without a name: others, or people, refer to every object here, and a generated name is another one each time.
+// Name refuses an object without a name: other objects, or people, refer to every object here, and a generated name is a new one each time.
 func (Schema) Name(req plugin.CheckRequest, inputs resource.PropertyMap) error {
 	if _, known := kinds[string(req.Type)]; !known {
 		return unknownType(string(req.Type))

@@ -20,14 +20,15 @@ type APIServer interface {
 	// Apply creates or changes an object, and returns when the engine's provider would go on: a Deployment is available, a Gateway programmed.
 	// isNew fails where the object exists.
 	Apply(ctx context.Context, object map[string]any, isNew bool) error
-	// Reapply applies an object as it is. changed says whether that made a difference, which it must not.
+	// Reapply applies an object as it is. changed says whether that changed it in the API server.
 	Reapply(ctx context.Context, object map[string]any) (changed bool, err error)
+	// Exists reports whether the object is there.
 	Exists(ctx context.Context, object map[string]any) (bool, error)
 	// Release takes back what was applied to an object that Kubernetes itself made.
 	Release(ctx context.Context, object map[string]any) error
 	// Delete returns when the object is gone.
 	Delete(ctx context.Context, object map[string]any) error
-	// Leftovers lists what was not there at first.
+	// Leftovers lists the objects that were not there before the first Apply.
 	Leftovers(ctx context.Context) ([]string, error)
 }
 
@@ -37,7 +38,7 @@ type Forwarding struct {
 	api APIServer
 
 	mu    sync.Mutex      // protects pools
-	pools map[string]bool // whose nodes have appeared
+	pools map[string]bool // names of those whose nodes have appeared
 }
 
 // Forward returns a backend that keeps objects in the cloud and in the API server.
@@ -48,6 +49,7 @@ func Forward(c *cloud.Cloud, api APIServer) *Forwarding {
 // patched reports whether a type changes an object that Kubernetes itself made.
 func patched(typ string) bool { return strings.HasSuffix(typ, "Patch") }
 
+// Create implements Backend. An object that the API server refuses is not kept in the cloud.
 func (f *Forwarding) Create(typ, urn string, inputs values.Map) (string, values.Map, error) {
 	id, outputs, err := f.Cloud.Create(typ, urn, inputs)
 	if err != nil {
@@ -63,6 +65,7 @@ func (f *Forwarding) Create(typ, urn string, inputs values.Map) (string, values.
 	return id, outputs, nil
 }
 
+// Update implements Backend.
 func (f *Forwarding) Update(typ, urn, id string, inputs values.Map) (values.Map, error) {
 	outputs, err := f.Cloud.Update(typ, urn, id, inputs)
 	if err != nil {
@@ -74,6 +77,7 @@ func (f *Forwarding) Update(typ, urn, id string, inputs values.Map) (values.Map,
 	return outputs, nil
 }
 
+// Read implements Backend. An object that the API server has lost does not exist.
 func (f *Forwarding) Read(typ, urn, id string) (inputs, outputs values.Map) {
 	inputs, outputs = f.Cloud.Read(typ, urn, id)
 	if outputs == nil {
@@ -85,6 +89,7 @@ func (f *Forwarding) Read(typ, urn, id string) (inputs, outputs values.Map) {
 	return inputs, outputs
 }
 
+// Delete implements Backend.
 func (f *Forwarding) Delete(typ, urn, id string) error {
 	inputs, _ := f.Cloud.Read(typ, urn, id)
 	if inputs == nil {
@@ -116,7 +121,7 @@ func (f *Forwarding) addNodes(ctx context.Context) error {
 	return nil
 }
 
-// ChangedByRepetition applies every object again, and returns those that changed.
+// ChangedByRepetition applies every object again, and returns a sentence for each that this changed.
 func (f *Forwarding) ChangedByRepetition(ctx context.Context) ([]string, error) {
 	var changed []string
 	for _, object := range kubernetes.Objects(f.Cloud.Inventory()) {

@@ -10,7 +10,7 @@ import (
 	"openhands-gcp/rehearsal/values"
 )
 
-// generator stands in for the random provider.
+// generator is the backend of the random provider. It makes values that are easy to find in a state: see state.Marker.
 type generator struct {
 	mu      sync.Mutex            // protects made
 	made    map[string]values.Map // by the URN of the resource: every password has the id "none"
@@ -31,7 +31,7 @@ func (g *generator) Create(typ, urn string, inputs values.Map) (string, values.M
 	outputs["result"] = result
 	id := "none"
 	if typ == types.RandomString {
-		id = result // the id is the value, in clear: why the program must not use it for secrets
+		id = result // the id is the value, in clear, so a program must not use this type for secrets
 	} else {
 		outputs["bcryptHash"] = state.Marker + "hash"
 	}

@@ -41,7 +41,7 @@ type Registered struct {
 	state.Resource
 	IgnoreChanges       []string
 	DeleteBeforeReplace bool
-	DeletedWith         string // URN of what it goes with
+	DeletedWith         string // URN of the resource whose deletion deletes this one too
 }
 
 // NewMocks returns mocks for a stack of the project openhands, over an empty cloud.
@@ -79,6 +79,7 @@ func (m *Mocks) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 	return id, outputs, nil
 }
 
+// create checks and creates a resource of a provider, or checks the settings of a provider.
 func (m *Mocks) create(args pulumi.MockResourceArgs, where resource.URN, inputs resource.PropertyMap) (string, resource.PropertyMap, error) {
 	ctx := context.Background()
 	if name, isProvider := strings.CutPrefix(args.TypeToken, state.ProviderPrefix); isProvider {
@@ -108,6 +109,7 @@ func (m *Mocks) create(args pulumi.MockResourceArgs, where resource.URN, inputs 
 	return string(created.ID), created.Properties, err
 }
 
+// failed joins failures into an error; nil where there are none.
 func failed(name string, failures []plugin.CheckFailure) error {
 	var problems []string
 	for _, f := range failures {
@@ -130,7 +132,7 @@ func (m *Mocks) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
 	return answer.Properties, err
 }
 
-// urn is the one that the mock monitor gives the resource.
+// urn returns the URN that the mock monitor gives the resource.
 func (m *Mocks) urn(args pulumi.MockResourceArgs) resource.URN {
 	parentType := tokens.Type("")
 	if parent := resource.URN(args.RegisterRPC.GetParent()); parent != "" && parent.QualifiedType() != resource.RootStackType {
@@ -173,7 +175,7 @@ func (m *Mocks) Export() ([]byte, error) {
 	return json.Marshal(export)
 }
 
-// sealed returns the properties as a state file has them: of a secret, its encryption leaves nothing to see but whether it has changed.
+// sealed returns the properties as a state file has them. A secret becomes a hash, which shows whether it has changed.
 func sealed(m resource.PropertyMap) map[string]any {
 	return m.MapRepl(nil, func(v resource.PropertyValue) (any, bool) {
 		if v.IsSecret() {

@@ -39,7 +39,8 @@ type schema interface {
 	State(typ string, outputs values.Map) resource.PropertyMap
 }
 
-// Provider stands in for a real one. What it knows about fields comes from a schema, what it knows about objects from a backend.
+// Provider stands in for a real one, and implements plugin.Provider. What it knows about fields comes from a schema, what it knows about objects from a
+// backend.
 type Provider struct {
 	plugin.UnimplementedProvider
 	Name string

@@ -13,8 +13,8 @@ import (
 	"openhands-gcp/rehearsal/values"
 )
 
-// durations are how long Google Cloud typically takes to create an object of a type, in seconds. They are experience values: Google promises none.
-// A deployment differs by tens of percent; what the figures are for is which chain is the longest, and whether a change makes it longer.
+// durations are how long Google Cloud typically takes to create an object of a type, in seconds. They are experience, not promises: a real deployment
+// differs by tens of percent. They show which chain is the longest, and whether a change makes it longer.
 var durations = map[string]int{
 	types.Service:             20,
 	types.Network:             15,
@@ -101,8 +101,8 @@ type Step struct {
 type Timeline struct {
 	Total    time.Duration
 	Critical []Step
-	// Shortest is how long the chains take that no program can avoid, the longest of them: APIs, VPC, peering, database and user; or APIs, VPC, subnet,
-	// cluster and node pool; and then the application until it is ready, or the load balancer until it serves.
+	// Shortest is the longest of the chains that no program can avoid: APIs, VPC, peering, database and user; or APIs, VPC, subnet, cluster and node
+	// pool; and then the application until it is ready, or the load balancer until it serves.
 	Shortest time.Duration
 }
 

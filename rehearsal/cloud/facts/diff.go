@@ -85,7 +85,7 @@ func (d *differ) add(path string, kind plugin.DiffKind, f *field) {
 	d.found[path] = plugin.PropertyDiff{Kind: kind}
 }
 
-// zero reports whether a value says as much as no value: Terraform cannot tell them apart.
+// zero reports whether a value is one that Terraform cannot tell from no value.
 func zero(v resource.PropertyValue) bool {
 	switch v = values.Plain(v); {
 	case v.IsNull():
@@ -129,7 +129,7 @@ func sortedItems(v resource.PropertyValue) []string {
 	return items
 }
 
-// canonical writes a value so that equal ones read alike, and what says nothing is left out.
+// canonical returns equal text for values that Terraform takes for equal: it leaves out zero values in objects.
 func canonical(v resource.PropertyValue) string {
 	v = values.Plain(v)
 	switch {

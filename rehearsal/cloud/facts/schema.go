@@ -74,7 +74,7 @@ func autoname(req plugin.CheckRequest) resource.PropertyValue {
 	return resource.NewProperty(fmt.Sprintf("%s-%s", req.URN.Name(), hex.EncodeToString(req.RandomSeed)[:7]))
 }
 
-// decidedByCode are the differences about which the real provider decides by code, so that its schema does not show it.
+// decidedByCode corrects the differences of the types about which the real provider decides by code, which its schema does not show.
 var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.PropertyDiff){
 	// The location is kept in upper case.
 	types.Bucket: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
