@@ -1,7 +1,6 @@
 package app
 
 import (
-	_ "embed" // for the script
 	"fmt"
 
 	batchv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/batch/v1"
@@ -9,24 +8,11 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"openhands-gcp/infra/app/cleanup"
 	"openhands-gcp/infra/internal/component"
-	"openhands-gcp/release"
 )
 
-// cleanupScript decides what goes; its first lines say by which rules.
-//
-//go:embed cleanup.py
-var cleanupScript string
-
 var cleanupLabels = map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "cleanup"}
-
-// cleanupRules are what the script does with each kind.
-var cleanupRules = []release.Rule{
-	{Group: "", Resource: "pods", Verbs: []string{"get", "list", "patch", "delete"}},
-	{Group: "", Resource: "services", Verbs: []string{"list", "patch", "delete"}},
-	{Group: "", Resource: "persistentvolumeclaims", Verbs: []string{"list", "patch", "delete"}},
-	{Group: "networking.k8s.io", Resource: "ingresses", Verbs: []string{"list", "patch", "delete"}},
-}
 
 const (
 	cleanupSchedule = "*/15 * * * *"
@@ -46,13 +32,13 @@ func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHands
 	if err != nil {
 		return fmt.Errorf("create the service account: %w", err)
 	}
-	binding, err := c.newRole(ctx, name, cleanupRules, own)
+	binding, err := c.newRole(ctx, name, cleanup.Rules, own)
 	if err != nil {
 		return fmt.Errorf("role: %w", err)
 	}
 	script, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{
 		Metadata: metadata,
-		Data:     pulumi.StringMap{scriptName: pulumi.String(cleanupScript)},
+		Data:     pulumi.StringMap{scriptName: pulumi.String(cleanup.Script)},
 	}, component.Child(c)...)
 	if err != nil {
 		return fmt.Errorf("create the ConfigMap of the script: %w", err)

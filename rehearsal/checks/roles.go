@@ -9,25 +9,19 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"openhands-gcp/infra/app/cleanup"
 	"openhands-gcp/rehearsal/kubernetes"
 	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/release"
 )
 
-// runtimeCalls are the calls that the Kubernetes runtime of OpenHands 0.62 makes in the namespace of the sandboxes, and no others
-// (openhands/runtime/impl/kubernetes/kubernetes_runtime.py).
-var runtimeCalls = map[string][]string{
-	"pods":                        {"create", "delete", "get"},
-	"services":                    {"create", "delete"},
-	"persistentvolumeclaims":      {"create", "delete", "get"},
-	"networking.k8s.io/ingresses": {"create", "delete"},
-}
-
-// cleanupCalls are the calls that the clean-up makes there (infra/openhands_cleanup.go).
-var cleanupCalls = map[string][]string{
-	"pods":                        {"delete", "get", "list", "patch"},
-	"services":                    {"delete", "list", "patch"},
-	"persistentvolumeclaims":      {"delete", "list", "patch"},
-	"networking.k8s.io/ingresses": {"delete", "list", "patch"},
+// calls are rules of the Kubernetes API in a form that can be compared: sorted verbs by kind.
+func calls(rules []release.Rule) map[string][]string {
+	out := map[string][]string{}
+	for _, r := range rules {
+		out[strings.TrimPrefix(r.Group+"/"+r.Resource, "/")] = slices.Sorted(slices.Values(r.Verbs))
+	}
+	return out
 }
 
 // allowed returns the verbs that a service account may use in the namespace of the sandboxes, by resource. It reports a permission elsewhere.
@@ -57,8 +51,9 @@ func (t *conversation) allowed(namespace, account string) map[string][]string {
 
 // checkRole compares what the server's service account may do with the calls of its runtime: both more and less is wrong.
 func (t *conversation) checkRole() {
-	if allowed := t.allowed(t.Namespace, t.Spec.Template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(runtimeCalls) {
-		t.report("the server may do %v in the namespace of the sandboxes, and its runtime calls %v", allowed, runtimeCalls)
+	wanted := calls(release.RuntimeRules)
+	if allowed := t.allowed(t.Namespace, t.Spec.Template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(wanted) {
+		t.report("the server may do %v in the namespace of the sandboxes, and its runtime calls %v", allowed, wanted)
 	}
 	if a := t.Spec.Template.Spec.AutomountServiceAccountToken; a != nil && !*a {
 		t.report("the server has no token, and its runtime cannot call the API server")
@@ -92,7 +87,8 @@ func (t *conversation) checkCleanup() {
 	if env["SERVER_URL"] != url {
 		t.report("the clean-up asks %q, and the server is at %q", env["SERVER_URL"], url)
 	}
-	if allowed := t.allowed(job.Namespace, template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(cleanupCalls) {
-		t.report("the clean-up may do %v in the namespace of the sandboxes, and it calls %v", allowed, cleanupCalls)
+	wanted := calls(cleanup.Rules)
+	if allowed := t.allowed(job.Namespace, template.Spec.ServiceAccountName); fmt.Sprint(allowed) != fmt.Sprint(wanted) {
+		t.report("the clean-up may do %v in the namespace of the sandboxes, and it calls %v", allowed, wanted)
 	}
 }

@@ -21,8 +21,11 @@ type place struct {
 }
 
 var (
-	server    = place{what: "server", namespace: appNamespace, labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}, address: "10.16.0.2"}
-	cleanup   = place{what: "clean-up", namespace: appNamespace, labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "cleanup"}, address: "10.16.0.3"}
+	server  = place{what: "server", namespace: appNamespace, labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}, address: "10.16.0.2"}
+	cleaner = place{
+		what: "clean-up", namespace: appNamespace, address: "10.16.0.3",
+		labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "cleanup"},
+	}
 	stray     = place{what: "stray pod beside the server", namespace: appNamespace, labels: map[string]string{"app": "debug"}, address: "10.16.0.4"}
 	sandbox   = place{what: "sandbox", namespace: sandboxNamespace, labels: map[string]string{"app": "openhands-runtime", "session": "a"}, address: "10.16.1.2"}
 	another   = place{what: "another sandbox", namespace: sandboxNamespace, labels: map[string]string{"app": "openhands-runtime", "session": "b"}, address: "10.16.1.3"}
@@ -67,7 +70,7 @@ var connections = []connection{
 	// To the server.
 	{loadBalancer1, server, tcp, 3000, true},
 	{loadBalancer2, server, tcp, 3000, true},
-	{cleanup, server, tcp, 3000, true},
+	{cleaner, server, tcp, 3000, true},
 	{loadBalancer1, server, tcp, 22, false},
 	{internet, server, tcp, 3000, false},
 	{corporate, server, tcp, 3000, false},
@@ -98,14 +101,14 @@ var connections = []connection{
 	{server, elsewhere, tcp, 8080, false},
 
 	// From the clean-up.
-	{cleanup, apiServer, tcp, 443, true},
-	{cleanup, kubeDNS, udp, 53, true},
-	{cleanup, dnsCache, udp, 53, true},
-	{cleanup, database, tcp, 5432, false},
-	{cleanup, metadata, tcp, 80, false},
-	{cleanup, internet, tcp, 443, false},
-	{cleanup, sandbox, tcp, 8080, false},
-	{server, cleanup, tcp, 8080, false},
+	{cleaner, apiServer, tcp, 443, true},
+	{cleaner, kubeDNS, udp, 53, true},
+	{cleaner, dnsCache, udp, 53, true},
+	{cleaner, database, tcp, 5432, false},
+	{cleaner, metadata, tcp, 80, false},
+	{cleaner, internet, tcp, 443, false},
+	{cleaner, sandbox, tcp, 8080, false},
+	{server, cleaner, tcp, 8080, false},
 
 	// From a sandbox.
 	{sandbox, internet, tcp, 443, true},
@@ -135,7 +138,7 @@ var connections = []connection{
 	{sandbox, classE, tcp, 443, false},
 
 	// To a sandbox.
-	{cleanup, sandbox, tcp, 8081, false},
+	{cleaner, sandbox, tcp, 8081, false},
 	{stray, sandbox, tcp, 8080, false},
 	{elsewhere, sandbox, tcp, 8080, false},
 	{loadBalancer1, sandbox, tcp, 8080, false},
