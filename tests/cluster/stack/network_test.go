@@ -209,7 +209,7 @@ func TestWhoTalksToWhom(t *testing.T) {
 	assert.Equal(t, server.labels, deployment.Spec.Template.Labels)
 	job, err := i.admin.BatchV1().CronJobs(appNamespace).Get(t.Context(), "openhands-cleanup", metav1.GetOptions{})
 	require.NoError(t, err)
-	assert.Equal(t, cleanup.labels, job.Spec.JobTemplate.Spec.Template.Labels)
+	assert.Equal(t, cleaner.labels, job.Spec.JobTemplate.Spec.Template.Labels)
 	assert.Equal(t, sandbox.labels, i.converse(t, "a").labels())
 }
 
