@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
-	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -18,89 +17,6 @@ func TestAConversationCanStart(t *testing.T) {
 	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory()))
 	})
-}
-
-// TestEnvironmentIsTheClosedList has every variable that OpenHands 0.62 gets. What is not here is unset on purpose.
-func TestEnvironmentIsTheClosedList(t *testing.T) {
-	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
-		data := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
-		database, bucket := find(t, mocks, "DatabaseInstance", "openhands-postgres"), find(t, mocks, "Bucket", "openhands-files")
-		sandboxes := map[string][]string{"dev": {"3", "2048Mi", "10Gi"}, "prod": {"20", "3072Mi", "20Gi"}}[stack]
-		want := map[string]any{
-			"RUNTIME":                            "kubernetes",
-			"SANDBOX_RUNTIME_CONTAINER_IMAGE":    "us-central1-docker.pkg.dev/my-openhands-" + stack + "/openhands-" + stack + "-ghcr/openhands/runtime:0.62-nikolaik",
-			"OH_SANDBOX_KIND":                    "ProcessSandboxServiceInjector",
-			"OH_SANDBOX_SPEC_KIND":               "ProcessSandboxSpecServiceInjector",
-			"ENABLE_V1":                          "0",
-			"FILE_STORE":                         "google_cloud",
-			"FILE_STORE_PATH":                    bucket.ID,
-			"OH_PERSISTENCE_DIR":                 "/.openhands",
-			"DB_HOST":                            database.Outputs["privateIpAddress"],
-			"DB_PORT":                            "5432",
-			"DB_NAME":                            "openhands",
-			"DB_USER":                            "openhands",
-			"LOG_JSON":                           "1",
-			"LOG_JSON_LEVEL_KEY":                 "severity",
-			"WORKSPACE_BASE":                     "",
-			"SANDBOX_USER_ID":                    "0",
-			"SERVE_FRONTEND":                     "true",
-			"MAX_CONCURRENT_CONVERSATIONS":       sandboxes[0],
-			"KUBERNETES_NAMESPACE":               "openhands-sandboxes",
-			"KUBERNETES_PVC_STORAGE_SIZE":        sandboxes[2],
-			"KUBERNETES_PVC_STORAGE_CLASS":       "standard-rwo",
-			"KUBERNETES_RESOURCE_CPU_REQUEST":    "1000m",
-			"KUBERNETES_RESOURCE_MEMORY_REQUEST": sandboxes[1],
-			"KUBERNETES_RESOURCE_MEMORY_LIMIT":   sandboxes[1],
-			"KUBERNETES_NODE_SELECTOR_KEY":       "openhands.dev/pool",
-			"KUBERNETES_NODE_SELECTOR_VAL":       "sandbox",
-			"KUBERNETES_TOLERATIONS_YAML":        "- key: openhands.dev/sandbox\n  operator: Equal\n  value: \"true\"\n  effect: NoSchedule\n",
-			"KUBERNETES_INGRESS_DOMAIN":          "sandboxes.invalid",
-		}
-		maps.Copy(want, map[string]map[string]any{
-			"dev":  {"WEB_HOST": "localhost", "PERMITTED_CORS_ORIGINS": "http://localhost:3000"},
-			"prod": {"WEB_HOST": "openhands.example.com", "PERMITTED_CORS_ORIGINS": "https://openhands.example.com", "FORWARDED_ALLOW_IPS": "*"},
-		}[stack])
-		assert.Equal(t, want, data)
-		assert.Contains(t, find(t, mocks, "Secret", "openhands-environment").Inputs["stringData"], "ciphertext", "all of it is secret")
-		assert.Equal(t, []string{"DB_PASS", "JWT_SECRET"}, secretNames(t, stack, stackFile(t, stack)))
-	})
-}
-
-// secretNames lists the variables in the application's Secret, whose values no export shows.
-func secretNames(t *testing.T, stack string, config map[string]string) (names []string) {
-	t.Helper()
-	_, err := deployed(t, stack, config, func(m *providers.Mocks, _ *pulumi.RunInfo) {
-		m.Spoil = func(typ, _ string, inputs resource.PropertyMap) {
-			if typ == "kubernetes:core/v1:Secret" {
-				for _, key := range inputs["stringData"].SecretValue().Element.ObjectValue().StableKeys() {
-					names = append(names, string(key))
-				}
-			}
-		}
-	})
-	require.NoError(t, err)
-	return names
-}
-
-// TestRemoteRuntime: with another line, the pods, their pool and their settings are gone.
-func TestRemoteRuntime(t *testing.T) {
-	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), remoteRuntime), nil)
-	require.NoError(t, err)
-	assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory()))
-	data := find(t, mocks, "ConfigMap", "openhands-environment").Inputs["data"].(map[string]any)
-	for name := range data {
-		assert.False(t, strings.HasPrefix(name, "KUBERNETES_") || strings.HasPrefix(name, "OH_SANDBOX_"), name)
-	}
-	assert.Equal(t, "GoogleCloudFileStore", data["OH_FILE_STORE_KIND"])
-	assert.Equal(t, data["FILE_STORE_PATH"], data["OH_FILE_STORE_BUCKET_NAME"])
-	assert.Equal(t, "remote", data["RUNTIME"])
-	assert.Equal(t, "require", data["DB_SSL_MODE"])
-	assert.Equal(t, "https://other.example.com", data["SANDBOX_REMOTE_RUNTIME_API_URL"])
-	assert.Equal(t, []string{"DB_PASS", "JWT_SECRET", "SANDBOX_API_KEY"}, secretNames(t, "prod", nested(t, stackFile(t, "prod"), remoteRuntime)))
-	for _, r := range mocks.Resources() {
-		assert.NotContains(t, r.Name(), "sandbox")
-		assert.NotContains(t, []string{"Role", "RoleBinding", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy", "CronJob"}, r.Type[strings.LastIndex(r.Type, ":")+1:])
-	}
 }
 
 func TestAChangedValueRollsThePod(t *testing.T) {

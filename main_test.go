@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,26 +19,13 @@ import (
 	"openhands-gcp/stacks"
 )
 
-// stackFile reads the configuration of a stack's own file, as the engine hands it to the program.
+// goldenStacks are the stack files in tests/golden, by which every test of the program goes: the files in the root are a person's own.
+var goldenStacks = []string{"dev", "prod", "everything", "remote"}
+
+// stackFile reads the configuration of a golden stack, as the engine hands it to the program.
 func stackFile(t *testing.T, stack string) map[string]string {
 	t.Helper()
-	raw, err := os.ReadFile("Pulumi." + stack + ".yaml")
-	require.NoError(t, err)
-	var file struct {
-		Config map[string]any `yaml:"config"`
-	}
-	require.NoError(t, yaml.Unmarshal(raw, &file))
-	config := map[string]string{}
-	for key, value := range file.Config {
-		text, isText := value.(string)
-		if !isText {
-			encoded, err := json.Marshal(value)
-			require.NoError(t, err)
-			text = string(encoded)
-		}
-		config[key] = text
-	}
-	return config
+	return runInfo(t, "tests/golden/"+stack+".yaml").Config
 }
 
 // deployed runs the program on mocks.
@@ -85,9 +70,9 @@ func find(t *testing.T, mocks *providers.Mocks, typ, name string) providers.Regi
 	return providers.Registered{}
 }
 
-// everyStack runs a test on both stacks, as a preview and as an update.
+// everyStack runs a test on the golden stacks, as a preview and as an update.
 func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
-	for _, stack := range []string{"dev", "prod"} {
+	for _, stack := range goldenStacks {
 		for _, dryRun := range []bool{true, false} {
 			name := stack + "/up"
 			if dryRun {
@@ -162,7 +147,16 @@ func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
 		cluster, database := find(t, mocks, "Cluster", "openhands-cluster"), find(t, mocks, "DatabaseInstance", "openhands-postgres")
 		assert.False(t, graph.WaitsFor(cluster.URN, database.URN), "the cluster waits for the database")
 		assert.False(t, graph.WaitsFor(database.URN, cluster.URN), "the database waits for the cluster")
-		for _, early := range []providers.Registered{find(t, mocks, "Account", "openhands-account"), find(t, mocks, "BucketIAMMember", "openhands-writer"), find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader")} {
+		early := []providers.Registered{
+			find(t, mocks, "Account", "openhands-account"), find(t, mocks, "BucketIAMMember", "openhands-writer"),
+			find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader"),
+		}
+		for _, r := range mocks.Resources() {
+			if strings.Contains(r.URN, "openhands:gcp:Entrance$") {
+				early = append(early, r)
+			}
+		}
+		for _, early := range early {
 			assert.Falsef(t, graph.WaitsFor(early.URN, cluster.URN), "%s waits for the cluster", early.URN)
 		}
 
@@ -170,100 +164,6 @@ func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
 		require.NoError(t, err)
 		assert.LessOrEqual(t, timeline.Total.Seconds(), 1.1*timeline.Shortest.Seconds(), "critical path: %v", timeline.Critical)
 	})
-}
-
-func TestProtectionIsOnInProdOnly(t *testing.T) {
-	stateful := []string{"openhands-cluster", "openhands-postgres", "openhands-files", "openhands-images"}
-	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
-		var protected []string
-		for _, r := range mocks.Resources() {
-			if r.Protect {
-				protected = append(protected, r.Name())
-			}
-		}
-		if stack == "prod" {
-			assert.ElementsMatch(t, stateful, protected)
-		} else {
-			assert.Empty(t, protected)
-		}
-		wanted := stack == "prod"
-		assert.Equal(t, wanted, find(t, mocks, "Cluster", "openhands-cluster").Inputs["deletionProtection"])
-		database := find(t, mocks, "DatabaseInstance", "openhands-postgres")
-		assert.Equal(t, wanted, database.Inputs["deletionProtection"])
-		assert.Equal(t, wanted, database.Inputs["settings"].(map[string]any)["deletionProtectionEnabled"])
-		assert.Equal(t, !wanted, find(t, mocks, "Bucket", "openhands-files").Inputs["forceDestroy"])
-	})
-}
-
-// TestWhoMayActAsTheApplication: the namespace and the name of the Kubernetes service account are the application's.
-func TestWhoMayActAsTheApplication(t *testing.T) {
-	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
-		binding := find(t, mocks, "IAMMember", "openhands-binding")
-		assert.Equal(t, "serviceAccount:my-openhands-"+stack+".svc.id.goog[openhands/openhands]", binding.Inputs["member"])
-		writer := find(t, mocks, "BucketIAMMember", "openhands-writer")
-		assert.Equal(t, "serviceAccount:openhands-"+stack+"-app@my-openhands-"+stack+".iam.gserviceaccount.com", writer.Inputs["member"])
-	})
-}
-
-func TestTeardownLiftsEveryProtection(t *testing.T) {
-	config := stackFile(t, "prod")
-	config["openhands:teardown"] = "true"
-	mocks, err := deployed(t, "prod", config, nil)
-	require.NoError(t, err)
-	for _, r := range mocks.Resources() {
-		assert.Falsef(t, r.Protect, "%s is protected", r.URN)
-		for key, value := range r.Inputs {
-			if strings.HasPrefix(key, "deletionProtection") {
-				assert.Equalf(t, false, value, "%s: %s", r.URN, key)
-			}
-		}
-	}
-	settings := find(t, mocks, "DatabaseInstance", "openhands-postgres").Inputs["settings"].(map[string]any)
-	assert.Equal(t, false, settings["deletionProtectionEnabled"])
-}
-
-func TestPhysicalNamesAreWithinGoogleCloudsLimits(t *testing.T) {
-	const generated = 8 // a dash and seven hexadecimal digits
-	limits := map[string]int{"Cluster": 40, "NodePool": 40, "DatabaseInstance": 60, "Bucket": 63}
-	name := regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
-	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
-		for _, r := range mocks.Resources() {
-			typ := r.Type[strings.LastIndex(r.Type, ":")+1:]
-			if !r.Custom || typ == "Service" || strings.Contains(strings.ToLower(typ), "iammember") || strings.HasPrefix(r.Type, "pulumi:") {
-				continue
-			}
-			limit, special := limits[typ]
-			if !special {
-				limit = 63
-			}
-			assert.Regexp(t, name, r.Name())
-			assert.LessOrEqualf(t, len(r.Name())+generated, limit, "%s %s", typ, r.Name())
-		}
-	})
-}
-
-func TestLabelsReachEverythingThatCarriesThem(t *testing.T) {
-	config := stackFile(t, "prod")
-	config["openhands:labels"] = `{"team":"platform"}`
-	mocks, err := deployed(t, "prod", config, nil)
-	require.NoError(t, err)
-	want := map[string]any{"app": "openhands", "stack": "prod", "managed-by": "pulumi", "team": "platform"}
-	provider := find(t, mocks, "gcp", "gcp")
-	assert.Equal(t, want, decoded(t, provider.Inputs["defaultLabels"]), "all that takes them from the provider")
-	assert.Equal(t, want, find(t, mocks, "Cluster", "openhands-cluster").Inputs["resourceLabels"])
-	assert.Equal(t, want, find(t, mocks, "DatabaseInstance", "openhands-postgres").Inputs["settings"].(map[string]any)["userLabels"])
-}
-
-// decoded undoes the JSON in which the SDK hands objects to a provider's configuration.
-func decoded(t *testing.T, value any) any {
-	t.Helper()
-	text, isText := value.(string)
-	if !isText {
-		return value
-	}
-	var out any
-	require.NoError(t, json.Unmarshal([]byte(text), &out))
-	return out
 }
 
 // TestProjectFileDescribesTheKeys compares Pulumi.yaml, which `pulumi config` and the Pulumi console show, with the type.
