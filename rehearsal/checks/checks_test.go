@@ -113,6 +113,6 @@ func TestOutputsMustNameWhatExists(t *testing.T) {
 	export.Deployment.Resources = []state.Resource{{Type: state.StackType, Outputs: outputs}}
 	assert.Empty(t, Outputs(c.Inventory(), export))
 	outputs["databaseHost"], outputs["kubeconfig"] = "db", "in clear"
-	said := []string{"output databaseHost is db, and the cloud has 10.64.0.3", "output kubeconfig is not there as a secret"}
+	said := []string{"output databaseHost is db, and the cloud has 10.64.0.3", "output kubeconfig is missing, or not a secret"}
 	assert.Equal(t, said, Outputs(c.Inventory(), export))
 }

@@ -37,7 +37,7 @@ var needsLauncher = map[string]struct {
 	},
 }
 
-// launcher returns what the file is told that the server's command runs. found is false where no ConfigMap has it.
+// launcher reads what the launcher is told, from the ConfigMap that is mounted where the server's command looks for it. found is false where there is none.
 func (s *server) launcher() (l launch, found bool) {
 	for _, container := range s.Spec.Template.Spec.Containers {
 		if len(container.Command) != 2 || container.Command[0] != "python" {

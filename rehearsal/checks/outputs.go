@@ -20,7 +20,7 @@ func Outputs(inventory *cloud.Inventory, export *state.Export) []string {
 	var problems []string
 	for _, name := range []string{"kubeconfig", "databasePassword"} {
 		if !state.IsEncrypted(outputs[name]) {
-			problems = append(problems, fmt.Sprintf("output %s is not there as a secret", name))
+			problems = append(problems, fmt.Sprintf("output %s is missing, or not a secret", name))
 		}
 	}
 	for name, want := range expectedOutputs(inventory) {

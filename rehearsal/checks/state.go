@@ -116,7 +116,7 @@ func checkGrant(name string, r state.Resource) []string {
 	return problems
 }
 
-// broadRole reports whether a role administers.
+// broadRole reports whether a role administers the project, or a service in it.
 func broadRole(role string) bool {
 	return role == "roles/owner" || role == "roles/editor" || strings.HasSuffix(strings.ToLower(role), "admin")
 }

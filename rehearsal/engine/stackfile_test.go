@@ -10,7 +10,7 @@ import (
 
 func TestStackFileIsRehearsedWithoutItsSecrets(t *testing.T) {
 	path := t.TempDir() + "/Pulumi.x.yaml"
-	require.NoError(t, writeFile(path, `secretsprovider: gcpkms://key
+	require.NoError(t, os.WriteFile(path, []byte(`secretsprovider: gcpkms://key
 encryptedkey: abc
 encryptionsalt: v1:def
 config:
@@ -23,24 +23,18 @@ config:
     nested:
       secret:
         secure: v1:other
-`))
+`), 0o600))
 	file, err := readStackFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"openhands:object.nested.secret", "openhands:token"}, file.secrets)
 	assert.Equal(t, "my-project", file.value("gcp:project"))
 	require.NoError(t, file.write(path))
-	copied, err := readFile(path)
+	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
+	copied := string(raw)
 	for _, gone := range []string{"secure", "ciphertext", "kms", "encryption", "encryptedkey"} {
 		assert.NotContains(t, copied, gone)
 	}
 	assert.Contains(t, copied, "plain: 1")
 	assert.Contains(t, copied, "empty: null", "what the real run refuses, the rehearsal must see")
-}
-
-func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
-
-func readFile(path string) (string, error) {
-	raw, err := os.ReadFile(path)
-	return string(raw), err
 }

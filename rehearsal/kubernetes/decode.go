@@ -36,11 +36,11 @@ func unknownType(typ string) error {
 	return fmt.Errorf("the simulated Kubernetes does not know type %s", typ)
 }
 
-// DecodeAs returns an object of the cloud as Kubernetes' own type, such as *corev1.Secret. It returns nil for an object of another type.
+// DecodeAs returns an object of the cloud as T, a pointer to Kubernetes' own type, such as *corev1.Secret. It returns nil for an object of another type.
 func DecodeAs[T any](o *cloud.Object) T {
 	decoded, err := decodeObject(o.Type, o.Inputs)
 	typed, ok := decoded.(T)
-	if err != nil || !ok { // no error: the object was decoded when it was created
+	if err != nil || !ok { // err is nil here: what cannot be decoded is not created
 		var zero T
 		return zero
 	}

@@ -83,7 +83,7 @@ func checkRoute(r *cloud.Request, route *gatewayv1.HTTPRoute) error {
 	return nil
 }
 
-// checkTarget wants the Service that a policy is for.
+// checkTarget fails unless a policy is for a Service that exists.
 func checkTarget(r *cloud.Request, namespace string, target TargetRef) error {
 	if target.Group != "" || target.Kind != "Service" {
 		return fmt.Errorf("spec.targetRef: %s/%s is not a Service", target.Group, target.Kind)

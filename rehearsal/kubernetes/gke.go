@@ -139,7 +139,7 @@ func CustomResourceDefinitions() ([]map[string]any, error) {
 	return out, nil
 }
 
-// structural is the schema of an object's spec, as a definition wants it.
+// structural returns the schema of an object's spec in the form that a definition has.
 func structural(object any) (map[string]any, error) {
 	reflector := jsonschema.Reflector{DoNotReference: true, Anonymous: true, AllowAdditionalProperties: true}
 	spec, ok := reflector.Reflect(object).Properties.Get("spec")

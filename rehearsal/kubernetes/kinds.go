@@ -30,7 +30,9 @@ const (
 	clusterWide = false
 )
 
-// kinds are the types that the simulated Kubernetes knows. A nil check means that the object refers to nothing but its namespace.
+const admission = "admissionregistration.k8s.io/v1"
+
+// kinds are the types that the simulated Kubernetes knows. Those with a nil check refer to nothing but their namespace.
 var kinds = map[string]kind{
 	types.Namespace:              kindOf[corev1.Namespace]("v1", "Namespace", clusterWide, nil),
 	types.KubernetesAccount:      kindOf[corev1.ServiceAccount]("v1", "ServiceAccount", namespaced, nil),
@@ -64,8 +66,7 @@ var kinds = map[string]kind{
 	types.HealthCheckPolicy: kindOf("networking.gke.io/v1", "HealthCheckPolicy", namespaced, checkHealthCheckPolicy),
 }
 
-const admission = "admissionregistration.k8s.io/v1"
-
+// kindOf returns the kind whose objects have type T. check may be nil.
 func kindOf[T any](apiVersion, name string, namespaced bool, check func(*cloud.Request, *T) error) kind {
 	k := kind{apiVersion: apiVersion, name: name, namespaced: namespaced, object: func() any { return new(T) }}
 	k.check = func(r *cloud.Request, object any) error {
@@ -77,7 +78,7 @@ func kindOf[T any](apiVersion, name string, namespaced bool, check func(*cloud.R
 	return k
 }
 
-// Rules are the rules of Kubernetes for the simulated cloud.
+// Rules returns the rules of all kinds, for cloud.New.
 func Rules() map[string]cloud.Rule {
 	rules := map[string]cloud.Rule{}
 	for typ, k := range kinds {
@@ -102,7 +103,7 @@ func (k kind) create(r *cloud.Request) error {
 	return nil
 }
 
-// removeNamespace deletes what is in the namespace with it.
+// removeNamespace deletes the objects of the namespace too.
 func removeNamespace(r *cloud.Request) (string, error) {
 	for _, o := range Objects(r.Inventory) {
 		if o.Inputs.Str("metadata.namespace") == r.ID {

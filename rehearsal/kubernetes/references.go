@@ -68,7 +68,7 @@ func checkConfigMap(_ *cloud.Request, m *corev1.ConfigMap) error {
 	return nil
 }
 
-// checkAccountPatch wants the patched account to exist. Kubernetes makes the account default of every namespace itself.
+// checkAccountPatch fails where the patched account does not exist. Kubernetes makes the account default of every namespace itself.
 func checkAccountPatch(r *cloud.Request, account *corev1.ServiceAccount) error {
 	if account.Name == "default" {
 		return nil

@@ -53,7 +53,7 @@ type Provider struct {
 	configured func(settings values.Map) []plugin.CheckFailure
 }
 
-// Handshake asks for plain values: what is secret, the facts say.
+// Handshake asks the engine for plain values: the schema says which ones are secret.
 func (p *Provider) Handshake(context.Context, plugin.ProviderHandshakeRequest) (*plugin.ProviderHandshakeResponse, error) {
 	return &plugin.ProviderHandshakeResponse{}, nil
 }
@@ -62,7 +62,7 @@ func (p *Provider) GetPluginInfo(context.Context) (plugin.PluginInfo, error) {
 	return plugin.PluginInfo{Version: &p.version}, nil
 }
 
-// Attach has nothing to do: the engine attaches to this process for every operation, and every one is told where its engine is by its own request.
+// Attach has nothing to do: the stand-in never calls the engine.
 func (p *Provider) Attach(string) error { return nil }
 
 func (p *Provider) SignalCancellation(context.Context) error { return nil }

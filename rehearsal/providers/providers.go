@@ -56,7 +56,7 @@ func withFacts(name string) (*Provider, error) {
 	return &Provider{Name: name, version: version, schema: schema}, nil
 }
 
-// checkPlace wants the settings of gcp to state where the stack is: left out, the provider takes it from the environment of whoever runs the program.
+// checkPlace checks that the settings of gcp state where the stack is: what is left out, the provider takes from the environment of the person who runs it.
 // A stack that has objects may move to another project or region.
 func checkPlace(c *cloud.Cloud, settings values.Map) []plugin.CheckFailure {
 	var failures []plugin.CheckFailure

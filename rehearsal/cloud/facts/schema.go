@@ -41,7 +41,8 @@ func (s *Schema) Name(req plugin.CheckRequest, inputs resource.PropertyMap) erro
 	return nil
 }
 
-// Check returns what is wrong with the inputs of a resource: see checkInputs.
+// Check returns what is wrong with the inputs of a resource: unknown and missing fields, wrong types, outputs that were set, fields that exclude each
+// other.
 func (s *Schema) Check(typ string, inputs resource.PropertyMap) []plugin.CheckFailure {
 	return checkInputs(s.types[typ], inputs)
 }
