@@ -11,12 +11,27 @@ import (
 
 	"openhands-gcp/rehearsal/checks"
 	"openhands-gcp/rehearsal/providers"
+	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/rehearsal/values"
 )
 
 func TestAConversationCanStart(t *testing.T) {
 	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory()))
 	})
+}
+
+// TestAClusterHasRoomForOneDefaultIngressClass: a second OpenHandsApp brings another, and the sandboxes of the first get Ingresses that are refused.
+func TestAClusterHasRoomForOneDefaultIngressClass(t *testing.T) {
+	mocks, err := deployed(t, "dev", stackFile(t, "dev"), nil)
+	require.NoError(t, err)
+	_, _, err = mocks.Cloud.Create(types.IngressClass, "urn:second", values.Map{
+		"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+		"metadata": map[string]any{"name": "second", "annotations": map[string]any{"ingressclass.kubernetes.io/is-default-class": "true"}},
+		"spec":     map[string]any{"controller": "example.com/other"},
+	})
+	require.NoError(t, err)
+	assert.Contains(t, strings.Join(checks.Conversation(mocks.Cloud.Inventory()), "\n"), "has 2 default IngressClasses")
 }
 
 func TestAChangedValueRollsThePod(t *testing.T) {

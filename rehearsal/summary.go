@@ -96,6 +96,10 @@ func (r *run) printTimeline() {
 		at += step.Took
 	}
 	r.flush(w)
+	if r.timeline.Records > 0 {
+		fmt.Fprintf(r.out, "What the DNS records need exists after %s, before the cluster does (%s): with exposure.dnsZone, they are created then.\n",
+			r.timeline.Records, r.timeline.Cluster)
+	}
 }
 
 func (r *run) printLeft() {

@@ -53,6 +53,9 @@ func (r *run) up(ctx context.Context) (string, error) {
 	if r.timeline, err = timeline.New(r.graph); err != nil {
 		return "", err
 	}
+	if r.timeline.Records >= r.timeline.Cluster {
+		return "", fmt.Errorf("what the DNS records need exists after %s only: it waits for the cluster", r.timeline.Records)
+	}
 	const outcome = "created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, and a conversation can start, in %.1f s"
 	return fmt.Sprintf(outcome, took.Seconds()), nil
 }

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
-	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/kubernetes"
 	"openhands-gcp/rehearsal/types"
 )
@@ -77,13 +76,20 @@ func (t *conversation) placeholders(namespace string) int {
 	return count
 }
 
-// checkIngressClass looks for a default class that GKE does not serve.
+// checkIngressClass looks for the one default class, which GKE must not serve. With two, an Ingress gets the newer one, and the admission policy of the
+// sandboxes refuses it where that is not their own.
 func (t *conversation) checkIngressClass() {
-	unserved := slices.ContainsFunc(t.All(types.IngressClass), func(o *cloud.Object) bool {
-		isDefault := o.Inputs.Labels("metadata.annotations")["ingressclass.kubernetes.io/is-default-class"] == "true"
-		return isDefault && !strings.Contains(o.Inputs.Str("spec.controller"), "gce")
-	})
+	unserved, defaults := false, 0
+	for _, o := range t.All(types.IngressClass) {
+		if o.Inputs.Labels("metadata.annotations")["ingressclass.kubernetes.io/is-default-class"] == "true" {
+			defaults++
+			unserved = unserved || !strings.Contains(o.Inputs.Str("spec.controller"), "gce")
+		}
+	}
 	if !unserved {
 		t.report("GKE builds a public load balancer for every conversation: no default IngressClass takes their Ingresses away from it")
+	}
+	if defaults > 1 {
+		t.report("the cluster has %d default IngressClasses, and an Ingress gets the newest: a cluster has room for one OpenHandsApp with sandboxes", defaults)
 	}
 }

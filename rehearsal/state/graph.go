@@ -70,12 +70,14 @@ func (g *Graph) WaitsFor(urn, on string) bool {
 	return visit(urn)
 }
 
-// Component is the name of the component type that a resource belongs to, such as Network; empty for the stack and the providers.
+// Component is the place of a resource in the tree of components, such as Network or OpenHandsApp / Server; empty for the stack and the providers.
 func (g *Graph) Component(urn string) string {
+	var path []string
 	for r, ok := g.resources[urn]; ok; r, ok = g.resources[r.Parent] {
 		if !r.Custom && r.Type != StackType {
-			return r.Type[strings.LastIndex(r.Type, ":")+1:]
+			path = append(path, r.Type[strings.LastIndex(r.Type, ":")+1:])
 		}
 	}
-	return ""
+	slices.Reverse(path)
+	return strings.Join(path, " / ")
 }

@@ -104,6 +104,15 @@ type Timeline struct {
 	// Shortest is the longest of the chains that no program can avoid: APIs, VPC, peering, database and user; or APIs, VPC, subnet, cluster and node
 	// pool; and then the application until it is ready, or the load balancer until it serves.
 	Shortest time.Duration
+
+	Cluster time.Duration // until the cluster is there
+	// Records is how long it takes until everything is known that the DNS records need, so that people can make them; 0 where there is no way in.
+	Records time.Duration
+}
+
+// inRecords says whether a DNS record has a value of the resource: the address of the load balancer, or the proof that the domain is the owner's.
+func inRecords(r state.Resource) bool {
+	return r.Type == types.DNSAuthorization || (r.Type == types.Address && values.Map(r.Inputs).Str("addressType") == "EXTERNAL")
 }
 
 // New computes the course of a deployment from the graph.
@@ -134,6 +143,14 @@ func New(g *state.Graph) (*Timeline, error) {
 		}
 	}
 	t := &Timeline{Total: done[end]}
+	for _, r := range g.Resources() {
+		switch {
+		case r.Type == types.Cluster:
+			t.Cluster = done[r.URN]
+		case inRecords(r):
+			t.Records = max(t.Records, done[r.URN])
+		}
+	}
 	for urn := end; urn != ""; urn = last[urn] {
 		r, _ := g.Resource(urn)
 		if took, _ := Creation(r.Type, values.Map(r.Inputs)); r.Custom && took > 0 {
