@@ -4,6 +4,9 @@ STACK  ?= dev prod
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
+PROVIDER ?= gcp random
+ADD ?=
+SOURCE ?=
 
 TOOLS := tools/go.mod tools/go.sum
 
@@ -56,6 +59,21 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 .PHONY: golden
 golden: ## write the plans in tests/golden anew, for a change that is meant: git diff shows what it does
 	go test . -run TestPlansAreGolden -update
+
+# The command compiles the provider, in the version that go.mod has of its SDK. SOURCE is a directory to keep its source in, for the next time.
+.PHONY: facts
+facts: ## the simulated cloud's facts anew, from the providers' source: PROVIDER=gcp, ADD=gcp:redis/instance:Instance, SOURCE=directory
+	@$(if $(and $(ADD)$(SOURCE),$(word 2,$(PROVIDER))),echo "ADD and SOURCE need one provider: make facts PROVIDER=gcp ADD=$(ADD)"; exit 1)
+	@set -e; for provider in $(PROVIDER); do \
+		go -C tools/facts run . -provider=$$provider -add="$(ADD)" -source=$(if $(SOURCE),$(abspath $(SOURCE))); \
+	done
+
+.PHONY: test-facts
+test-facts: bin/staticcheck ## the command behind make facts, on providers made for the test; needs git
+	go -C tools/facts mod tidy -diff
+	go -C tools/facts vet ./...
+	cd tools/facts && ../../bin/staticcheck ./...
+	go -C tools/facts test -p 2 $(TESTFLAGS) ./...
 
 .PHONY: docs
 docs: ## write docs/configuration.md and the README's list of resources anew
