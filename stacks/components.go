@@ -11,11 +11,11 @@ import (
 const (
 	nodeTag          = "openhands-node" // network tag of the nodes
 	appNamespace     = "openhands"
-	appAccount       = "openhands" // Kubernetes service account of the server
+	appAccount       = "openhands-server" // Kubernetes service account; another name than the namespace, so that a plan shows where they are swapped
 	sandboxNamespace = "openhands-sandboxes"
 
 	databaseName = "openhands"
-	databaseUser = "openhands"
+	databaseUser = "openhands_server" // another name than the database, for the same reason
 
 	poolLabel   = "openhands.dev/pool" // node label whose value is the pool's name
 	appPool     = "app"

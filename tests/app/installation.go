@@ -22,7 +22,7 @@ import (
 const (
 	appNamespace     = "openhands"
 	sandboxNamespace = "openhands-sandboxes"
-	application      = "openhands" // Deployment, service account, container of the server
+	application      = "openhands" // Deployment of the server
 )
 
 // stackFile is the stack that is put on the API server: that of prod, for two conversations at a time.

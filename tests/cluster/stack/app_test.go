@@ -41,7 +41,7 @@ func TestTheServerMakesAConversation(t *testing.T) {
 // TestTheServerMayDoNothingElse tries what somebody would who has taken over the server.
 func TestTheServerMayDoNothingElse(t *testing.T) {
 	i := install(t)
-	client, _ := i.as(t, appNamespace, "openhands")
+	client, _ := i.as(t, appNamespace, serverAccount)
 	c := i.converse(t, "else")
 	require.NoError(t, c.start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, c.stop(context.Background(), true)) })
@@ -137,7 +137,7 @@ func podIn(ctx context.Context, c *conversation, client kubernetes.Interface, na
 // TestWhoMayDoWhat asks the API server for all that the accounts may do with the sandboxes.
 func TestWhoMayDoWhat(t *testing.T) {
 	i := install(t)
-	for account, rules := range map[string][]release.Rule{"openhands": release.RuntimeRules, "openhands-cleanup": cleanup.Rules} {
+	for account, rules := range map[string][]release.Rule{serverAccount: release.RuntimeRules, "openhands-cleanup": cleanup.Rules} {
 		t.Run(account, func(t *testing.T) {
 			client, _ := i.as(t, appNamespace, account)
 			assert.Equal(t, asMayDo(rules), mayDo(t, client, sandboxNamespace))

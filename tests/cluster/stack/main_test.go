@@ -22,6 +22,7 @@ import (
 // What the program calls things.
 const (
 	appNamespace     = "openhands"
+	serverAccount    = "openhands-server"
 	sandboxNamespace = "openhands-sandboxes"
 )
 
