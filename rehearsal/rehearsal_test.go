@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,11 +18,12 @@ func TestEveryKnownTypeIsComplete(t *testing.T) {
 	schema, err := facts.Load("gcp")
 	require.NoError(t, err)
 	for _, typ := range schema.Types() {
-		assert.Contains(t, cloud.Rules, typ, "rules")
-		_, ok := timeline.Creation(typ, values.Map{})
-		assert.True(t, ok, "duration of %s", typ)
+		_, ok := cloud.Rules[typ]
+		assert.True(t, ok, "%s has facts, and no rules: add it to rehearsal/cloud/rules.go", typ)
+		_, ok = timeline.Creation(typ, values.Map{})
+		assert.True(t, ok, "%s has no duration: add it to rehearsal/timeline", typ)
 	}
 	for typ := range cloud.Rules {
-		assert.Contains(t, schema.Types(), typ, "facts")
+		assert.True(t, slices.Contains(schema.Types(), typ), "%s has rules, and no facts: make facts PROVIDER=gcp ADD=%s", typ, typ)
 	}
 }
