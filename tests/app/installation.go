@@ -23,6 +23,7 @@ const (
 	appNamespace     = "openhands"
 	sandboxNamespace = "openhands-sandboxes"
 	application      = "openhands" // Deployment of the server
+	databaseUser     = "openhands_server"
 )
 
 // stackFile is the stack that is put on the API server: that of prod, for two conversations at a time.

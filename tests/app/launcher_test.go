@@ -42,7 +42,8 @@ launch.prepare_database(release["migrations"])
 func TestTheLauncherSaysWhatIsWrong(t *testing.T) {
 	i := theInstallation(t)
 	require.NoError(t, i.emptyDatabase(t.Context()))
-	_, err := i.query(t.Context(), "CREATE TABLE alembic_version (version_num varchar(32)); INSERT INTO alembic_version VALUES ('999'); GRANT SELECT ON alembic_version TO openhands")
+	_, err := i.query(t.Context(), "CREATE TABLE alembic_version (version_num varchar(32)); INSERT INTO alembic_version VALUES ('999'); "+
+		"GRANT SELECT ON alembic_version TO "+databaseUser)
 	require.NoError(t, err)
 	output, err := i.runPython(t.Context(), `
 import sys; sys.path.insert(0, "/launcher")

@@ -48,7 +48,7 @@ func TestTheServer(t *testing.T) {
 		}},
 		{"speaks TLS with the database", func(t *testing.T) {
 			s.must(t, 200, http.MethodGet, "/api/conversations", nil)
-			connections, err := i.query(t.Context(), "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'openhands'")
+			connections, err := i.query(t.Context(), "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = "+quoteSQL(databaseUser))
 			require.NoError(t, err)
 			assert.Equal(t, "t", connections)
 		}},
