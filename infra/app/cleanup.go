@@ -25,7 +25,7 @@ const (
 
 // newCleanup removes what a crash or a restart of the server leaves: nothing in OpenHands does. It runs beside the server, which it asks what is in use.
 func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, appNamespace pulumi.StringOutput) error {
-	server := serverURL(name, appNamespace, args.Release.Port)
+	server := fmt.Sprintf("http://%s:%d", serverHost(name, args.Identity.Namespace), args.Release.Port)
 	name += "-cleanup"
 	metadata := &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: appNamespace}
 	own, err := corev1.NewServiceAccount(ctx, name, &corev1.ServiceAccountArgs{Metadata: metadata}, component.Child(c)...)
@@ -67,7 +67,7 @@ func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHands
 }
 
 // cleanupPod runs the script in the server's image, on the nodes that have it.
-func (c *Sandboxes) cleanupPod(args *OpenHandsAppArgs, server pulumi.StringOutput, own *corev1.ServiceAccount, script *corev1.ConfigMap) *corev1.PodSpecArgs {
+func (c *Sandboxes) cleanupPod(args *OpenHandsAppArgs, server string, own *corev1.ServiceAccount, script *corev1.ConfigMap) *corev1.PodSpecArgs {
 	const mount = "/cleanup"
 	variable := func(name string, value pulumi.StringInput) corev1.EnvVarInput {
 		return &corev1.EnvVarArgs{Name: pulumi.String(name), Value: value}
@@ -87,7 +87,7 @@ func (c *Sandboxes) cleanupPod(args *OpenHandsAppArgs, server pulumi.StringOutpu
 			SecurityContext: containerSecurity(),
 			Env: corev1.EnvVarArray{
 				variable("SANDBOX_NAMESPACE", c.Namespace),
-				variable("SERVER_URL", server),
+				variable("SERVER_URL", pulumi.String(server)),
 				variable("KEEP_MINUTES", pulumi.Sprintf("%d", keepMinutes)),
 				variable("KEEP_VOLUME_DAYS", pulumi.Sprintf("%d", args.Sandboxes.KeepUnusedVolumeDays)),
 			},

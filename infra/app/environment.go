@@ -53,7 +53,7 @@ func (c *Server) newEnvironment(ctx *pulumi.Context, name string, args *OpenHand
 	if err != nil {
 		return environment{}, fmt.Errorf("create the Secret: %w", err)
 	}
-	launcher, files, err := c.newLauncher(ctx, name, args.Release, namespace)
+	launcher, files, err := c.newLauncher(ctx, name, args, namespace)
 	if err != nil {
 		return environment{}, fmt.Errorf("launcher: %w", err)
 	}

@@ -18,10 +18,16 @@ import (
 //go:embed launcher.py
 var launcherScript string
 
+// guardScript closes ways through the server that its own code leaves open.
+//
+//go:embed guard.py
+var guardScript string
+
 // Where the launcher is in the server's container. The image's own entrypoint cannot be used: it insists on root.
 const (
 	launcherMount  = "/launcher"
 	launcherName   = "launch.py"
+	guardName      = "guard.py"     // beside it
 	launcherConfig = "release.json" // beside it
 )
 
@@ -29,18 +35,26 @@ const (
 // while the server closes one fails with 502. https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
 const keepAliveSeconds = 620
 
-// newLauncher writes the launcher, and what it has to know of the release, into a ConfigMap. It returns that, and its content.
-func (c *Server) newLauncher(ctx *pulumi.Context, name string, line release.Release, namespace pulumi.StringInput) (
+// newLauncher writes the launcher, and what it has to know of the release and of this installation, into a ConfigMap. It returns that, and its content.
+func (c *Server) newLauncher(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput) (
 	configMapName pulumi.StringInput, files pulumi.StringMap, err error,
 ) {
+	line, hosts := args.Release, []string{"localhost", "127.0.0.1", serverHost(name, args.Identity.Namespace)}
+	if args.Gateway != nil {
+		hosts = append(hosts, args.Gateway.Host)
+	}
 	known, err := json.MarshalIndent(struct {
 		release.Launch
-		KeepAliveSeconds int `json:"keepAliveSeconds"`
-	}{line.Launch, keepAliveSeconds}, "", "  ")
+		KeepAliveSeconds int      `json:"keepAliveSeconds"`
+		Hosts            []string `json:"hosts"`
+		Probes           []string `json:"probes"`
+	}{line.Launch, keepAliveSeconds, hosts, []string{line.StartupPath, line.LivenessPath, line.ReadinessPath}}, "", "  ")
 	if err != nil {
 		return nil, nil, fmt.Errorf("facts of the release: %w", err)
 	}
-	files = pulumi.StringMap{launcherName: pulumi.String(launcherScript), launcherConfig: pulumi.String(known)}
+	files = pulumi.StringMap{
+		launcherName: pulumi.String(launcherScript), guardName: pulumi.String(guardScript), launcherConfig: pulumi.String(known),
+	}
 	configMap, err := corev1.NewConfigMap(ctx, name+"-launcher", &corev1.ConfigMapArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-launcher"), Namespace: namespace},
 		Data:     files,

@@ -1,11 +1,12 @@
 """Starts the server of OpenHands.
 
-The image's own start command leaves four things to luck, and this file does them first, in this order:
+The image's own start command leaves five things to luck, and this file does them first, in this order:
 
 1. every line of the log is JSON with the severity that Cloud Logging reads;
 2. a stop signal ends the process at once where the release would delete a conversation's volume on it;
 3. modules that the release has to know before it reads its configuration are imported;
-4. the database is migrated, by one server at a time, and past the migrations that fail on PostgreSQL.
+4. the ways through the server that guard.py, beside this file, closes are closed;
+5. the database is migrated, by one server at a time, and past the migrations that fail on PostgreSQL.
 
 What differs by release is in release.json beside this file, which the program writes from its table of releases:
 
@@ -13,6 +14,8 @@ What differs by release is in release.json beside this file, which the program w
   migrations        by revision: "before" is SQL that runs before the migration, "instead" is SQL that runs in its place
   stopsAtOnce       whether a stop signal ends the process at once
   keepAliveSeconds  for how long an idle connection stays open
+  hosts             names by which the server is called
+  probes            paths that the kubelet and the load balancer ask, under whatever name
 
 Nothing of the application is copied or changed on disk: the migrations, the settings and the server are the image's.
 """
@@ -29,6 +32,8 @@ import socket
 import sys
 import threading
 import time
+
+import guard
 
 log = logging.getLogger("launcher")
 
@@ -59,11 +64,13 @@ def main():
     try:
         for module in release.get("imports", []):
             importlib.import_module(module)
+        guard.keep_secrets()
+        guard.limit_archives()
         prepare_database(release.get("migrations", {}))
     except Refused as refusal:
         log.critical("%s", refusal)
         sys.exit(1)
-    serve(release["keepAliveSeconds"])
+    serve(release["keepAliveSeconds"], release["hosts"], release["probes"])
 
 
 class Printed:
@@ -203,8 +210,8 @@ def lock(connection):
         time.sleep(PAUSE_SECONDS)
 
 
-def serve(keep_alive_seconds):
-    """Runs the server as "python -m openhands.server" does, with two settings that OpenHands has no variable for."""
+def serve(keep_alive_seconds, hosts, probes):
+    """Runs the server as "python -m openhands.server" does, behind the guard, and with two settings that OpenHands has no variable for."""
     import uvicorn
     from openhands.server.__main__ import main as run_server
 
@@ -215,7 +222,9 @@ def serve(keep_alive_seconds):
         for formatter in log_config["formatters"].values():
             if formatter["()"].endswith("JsonFormatter"):
                 formatter["rename_fields"] = {"levelname": "severity"}
-        run(app, log_config=log_config, timeout_keep_alive=keep_alive_seconds, **options)
+        module, name = app.split(":")
+        guarded = guard.OwnPage(getattr(importlib.import_module(module), name), hosts, probes)
+        run(guarded, log_config=log_config, timeout_keep_alive=keep_alive_seconds, **options)
 
     uvicorn.run = run_with_settings
     run_server()

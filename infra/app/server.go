@@ -26,9 +26,9 @@ type Server struct {
 // serverLabels select the server's pods.
 var serverLabels = map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}
 
-// serverURL is where the cluster's other pods find the server.
-func serverURL(name string, namespace pulumi.StringInput, port int) pulumi.StringOutput {
-	return pulumi.Sprintf("http://%s.%s.svc.cluster.local:%d", name, namespace, port)
+// serverHost is the name by which the cluster's other pods find the server.
+func serverHost(name, namespace string) string {
+	return name + "." + namespace + ".svc.cluster.local"
 }
 
 // newServer creates the server. sandboxes is nil where the runtime is remote; otherwise the server starts once they are ready, because its first

@@ -17,8 +17,9 @@ type model struct {
 	address string // as in the settings: the base URL
 	server  *http.Server
 
-	mu       sync.Mutex
-	requests []string // bodies; mu protects them
+	mu       sync.Mutex // protects what follows
+	requests []string   // bodies
+	keys     []string   // what came as Authorization
 }
 
 // modelCommand is what the model has the agent run, and modelProof what it prints.
@@ -55,7 +56,7 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.mu.Lock()
-	m.requests = append(m.requests, string(body))
+	m.requests, m.keys = append(m.requests, string(body)), append(m.keys, r.Header.Get("Authorization"))
 	m.mu.Unlock()
 	message := map[string]any{"role": "assistant", "content": "A short title"}
 	if last := len(request.Messages) - 1; len(request.Tools) > 0 && last >= 0 {
@@ -89,6 +90,15 @@ func (m *model) seen() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.requests)
+}
+
+// takeKeys returns what came as Authorization since the last call.
+func (m *model) takeKeys() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys := strings.Join(m.keys, "\n")
+	m.keys = nil
+	return keys
 }
 
 func (m *model) close() error { return m.server.Close() }
