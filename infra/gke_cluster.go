@@ -215,6 +215,8 @@ func (args *GkeClusterArgs) connect(cluster *container.ClusterArgs) {
 		MasterIpv4CidrBlock:   pulumi.String(args.ControlPlaneCIDR.String()),
 	}
 	cluster.MasterAuthorizedNetworksConfig = args.authorizedNetworks()
+	// A Service with externalIPs takes the traffic to whatever address it names away from its owner (CVE-2020-8554).
+	cluster.ServiceExternalIpsConfig = &container.ClusterServiceExternalIpsConfigArgs{Enabled: pulumi.Bool(false)}
 }
 
 // operate turns on what GKE brings to run the cluster: addons, logs, metrics and cost allocation.

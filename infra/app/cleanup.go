@@ -72,7 +72,7 @@ func (c *Sandboxes) cleanupPod(args *OpenHandsAppArgs, server string, own *corev
 	variable := func(name string, value pulumi.StringInput) corev1.EnvVarInput {
 		return &corev1.EnvVarArgs{Name: pulumi.String(name), Value: value}
 	}
-	memory := pulumi.String("128Mi")
+	limits := pulumi.StringMap{"memory": pulumi.String("128Mi"), "ephemeral-storage": pulumi.String("64Mi")}
 	return &corev1.PodSpecArgs{
 		ServiceAccountName: own.Metadata.Name(),
 		EnableServiceLinks: pulumi.Bool(false),
@@ -92,7 +92,8 @@ func (c *Sandboxes) cleanupPod(args *OpenHandsAppArgs, server string, own *corev
 				variable("KEEP_VOLUME_DAYS", pulumi.Sprintf("%d", args.Sandboxes.KeepUnusedVolumeDays)),
 			},
 			Resources: &corev1.ResourceRequirementsArgs{
-				Requests: pulumi.StringMap{"cpu": pulumi.String("20m"), "memory": memory}, Limits: pulumi.StringMap{"memory": memory},
+				Requests: pulumi.StringMap{"cpu": pulumi.String("20m"), "memory": limits["memory"], "ephemeral-storage": limits["ephemeral-storage"]},
+				Limits:   limits,
 			},
 			VolumeMounts: corev1.VolumeMountArray{
 				&corev1.VolumeMountArgs{Name: pulumi.String("script"), MountPath: pulumi.String(mount), ReadOnly: pulumi.Bool(true)},

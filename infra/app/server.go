@@ -105,10 +105,11 @@ func (c *Server) newDeployment(
 					SecurityContext:               args.podSecurity(),
 					Containers:                    corev1.ContainerArray{args.container(environment)},
 					Volumes: corev1.VolumeArray{
-						emptyVolume("state"), // the server insists on it, and writes nothing there: what it keeps is in the bucket and the database
-						emptyVolume("tmp"),
-						emptyVolume("home"),
-						emptyVolume("logs"),
+						// The server insists on the state path, and writes nothing there: what it keeps is in the bucket and the database.
+						emptyVolume("state", "64Mi"),
+						emptyVolume("tmp", "1Gi"), // what sandboxes send passes here
+						emptyVolume("home", "512Mi"),
+						emptyVolume("logs", "256Mi"),
 						&corev1.VolumeArgs{Name: pulumi.String("launcher"), ConfigMap: &corev1.ConfigMapVolumeSourceArgs{Name: environment.launcher}},
 					},
 				},
@@ -138,8 +139,8 @@ func (args *OpenHandsAppArgs) container(environment environment) *corev1.Contain
 		LivenessProbe:  probe(args.Release.LivenessPath, 10, 3),
 		ReadinessProbe: probe(args.Release.ReadinessPath, 5, 3),
 		Resources: &corev1.ResourceRequirementsArgs{
-			Requests: pulumi.StringMap{"cpu": milliCPU(args.CPURequest), "memory": memory},
-			Limits:   pulumi.StringMap{"memory": memory},
+			Requests: pulumi.StringMap{"cpu": milliCPU(args.CPURequest), "memory": memory, "ephemeral-storage": pulumi.String("512Mi")},
+			Limits:   pulumi.StringMap{"memory": memory, "ephemeral-storage": pulumi.String("2Gi")}, // the volumes, and the container's log
 		},
 		SecurityContext: containerSecurity(),
 		VolumeMounts: corev1.VolumeMountArray{
@@ -162,8 +163,10 @@ func probe(path string, period, failures int) *corev1.ProbeArgs {
 	}
 }
 
-func emptyVolume(name string) corev1.VolumeInput {
-	return &corev1.VolumeArgs{Name: pulumi.String(name), EmptyDir: &corev1.EmptyDirVolumeSourceArgs{}}
+// emptyVolume is a directory on the node's disk with a limit: a pod that fills more is evicted and comes again, and its neighbours do not notice. Without
+// the limit, what a sandbox sends fills the disk of the node.
+func emptyVolume(name, limit string) corev1.VolumeInput {
+	return &corev1.VolumeArgs{Name: pulumi.String(name), EmptyDir: &corev1.EmptyDirVolumeSourceArgs{SizeLimit: pulumi.String(limit)}}
 }
 
 // podSecurity and containerSecurity are what the level "restricted" of Pod Security asks for, and a read-only root file system.
