@@ -14,21 +14,27 @@ import (
 	"openhands-gcp/release"
 )
 
-// newAdmission creates the policies that every object of the sandboxes' namespace passes. They need no webhook to run (Kubernetes 1.36), and refuse when
-// they fail.
-func (c *Sandboxes) newAdmission(ctx *pulumi.Context, name string, s *SandboxesArgs) error {
+// newAdmission creates the policies that every object of the sandboxes' namespace passes: what the runtime and the clean-up make is let in, and nothing else.
+// They need no webhook to run (Kubernetes 1.36), and refuse when they fail.
+func (c *Sandboxes) newAdmission(ctx *pulumi.Context, name string, s *SandboxesArgs, appNamespace string) error {
 	if err := c.newGVisorPolicy(ctx, name+"-gvisor"); err != nil {
 		return err
 	}
 	for _, v := range []validation{
 		// The notes of the clean-up must not fail on a pod that an earlier configuration let in.
 		{
-			name: name + "-sandboxes", resources: []string{"pods", "pods/ephemeralcontainers"}, conditions: podRules(s, name),
-			when: `request.operation == "CREATE" || object.spec != oldObject.spec`,
+			name: name + "-sandboxes", core: []string{"pods", "pods/ephemeralcontainers"}, conditions: podRules(s, name),
+			when: newOrChanged,
 		},
-		{name: name + "-ingresses", group: "networking.k8s.io", resources: []string{"ingresses"}, conditions: ingressRules(name)},
+		{name: name + "-services", core: []string{"services"}, conditions: serviceRules(), when: newOrChanged},
+		{name: name + "-ingresses", networking: []string{"ingresses"}, conditions: ingressRules(name)},
 		// A claim of an earlier configuration may be larger, and is noted on too.
-		{name: name + "-volumes", resources: []string{"persistentvolumeclaims"}, conditions: volumeRules(s), when: `request.operation == "CREATE"`},
+		{name: name + "-volumes", core: []string{"persistentvolumeclaims"}, conditions: volumeRules(s), operations: []string{"CREATE"}},
+		{
+			name: name + "-cleanup", core: []string{"pods", "services", "persistentvolumeclaims"}, networking: []string{"ingresses"},
+			operations: []string{"UPDATE"}, conditions: noteRules(),
+			when: fmt.Sprintf(`request.userInfo.username == "system:serviceaccount:%s:%s"`, appNamespace, cleanupName(name)),
+		},
 	} {
 		if err := c.newValidation(ctx, v); err != nil {
 			return err
@@ -36,6 +42,9 @@ func (c *Sandboxes) newAdmission(ctx *pulumi.Context, name string, s *SandboxesA
 	}
 	return nil
 }
+
+// newOrChanged leaves out requests that change labels, annotations or the status only.
+const newOrChanged = `request.operation == "CREATE" || object.spec != oldObject.spec`
 
 // gvisorClass is the RuntimeClass that GKE makes with a pool of GKE Sandbox.
 const gvisorClass = "gvisor"
@@ -60,7 +69,7 @@ func (c *Sandboxes) newGVisorPolicy(ctx *pulumi.Context, name string) error {
 		Spec: &admissionv1.MutatingAdmissionPolicySpecArgs{
 			FailurePolicy:      pulumi.String("Fail"),
 			ReinvocationPolicy: pulumi.String("IfNeeded"),
-			MatchConstraints:   matching("", []string{"pods"}, "CREATE"),
+			MatchConstraints:   &admissionv1.MatchResourcesArgs{ResourceRules: admissionv1.NamedRuleWithOperationsArray{matching("", []string{"pods"}, "CREATE")}},
 			Mutations: admissionv1.MutationArray{&admissionv1.MutationArgs{
 				PatchType:          pulumi.String("ApplyConfiguration"),
 				ApplyConfiguration: &admissionv1.ApplyConfigurationArgs{Expression: pulumi.String(gvisorMutation)},
@@ -150,9 +159,59 @@ func ingressRules(name string) []condition {
 	}}
 }
 
-// volumeRules keep the workspaces at their size, on the disks that they are meant for.
+// serviceRules let in the two Services that the runtime makes for a conversation. Others would take the traffic of another sandbox (selector), of another
+// machine (externalIPs), or of a name elsewhere (ExternalName), or be served by a load balancer.
+func serviceRules() []condition {
+	const session = `object.spec.?selector["session"].orValue("")`
+	return []condition{
+		{
+			cel(`object.spec.?selector.orValue({}) == {"app": "openhands-runtime", "session": %[1]s} && `+
+				`object.metadata.name in ["openhands-runtime-" + %[1]s + "-svc", "openhands-runtime-" + %[1]s + "-svc-code"]`, session),
+			"a Service of a sandbox has its name, and selects that sandbox alone",
+		},
+		{
+			cel(`object.spec.type == "ClusterIP" && object.spec.?externalIPs.orValue([]).size() == 0 && object.spec.?externalName.orValue("") == "" && ` +
+				`object.spec.ports.size() == 1`),
+			"a Service of a sandbox is reached inside of the cluster, on one port",
+		},
+		// GKE adds the one that is allowed to every Service of a VPC-native cluster; any other value makes network endpoint groups.
+		// https://cloud.google.com/kubernetes-engine/docs/how-to/container-native-load-balancing
+		{
+			cel(`object.metadata.?annotations.orValue({}).all(k, k == "cloud.google.com/neg" && object.metadata.annotations[k] == '{"ingress":true}' || k in %s)`, notes),
+			"a Service of a sandbox has no annotations",
+		},
+	}
+}
+
+// notes are the annotations of the clean-up, as a list in CEL.
+const notes = `["openhands.dev/unused-since", "openhands.dev/unused-seen"]`
+
+// noteRules let the clean-up write its notes, and nothing else: it may patch objects, and a patch can change everything.
+func noteRules() []condition {
+	same := func(field, empty string) string {
+		return fmt.Sprintf(`object.metadata.?%[1]s.orValue(%[2]s) == oldObject.metadata.?%[1]s.orValue(%[2]s)`, field, empty)
+	}
+	const now, before = `object.metadata.?annotations.orValue({})`, `oldObject.metadata.?annotations.orValue({})`
+	return []condition{{
+		cel(`object.spec == oldObject.spec && %s && %s && %s && %s.all(k, k in %s || (k in %s && %[4]s[k] == %[6]s[k])) && %[6]s.all(k, k in %[5]s || k in %[4]s)`,
+			same("labels", "{}"), same("finalizers", "[]"), same("ownerReferences", "[]"), now, notes, before),
+		"the clean-up writes its notes, and changes nothing else",
+	}}
+}
+
+// volumeRules keep the workspaces at their size, on the disks that they are meant for, and empty at the beginning.
 func volumeRules(s *SandboxesArgs) []condition {
 	return []condition{
+		{
+			cel(`object.metadata.name.startsWith("openhands-runtime-") && object.metadata.name.endsWith("-pvc") && ` +
+				`object.metadata.?annotations.orValue({}).size() == 0 && object.metadata.?labels.orValue({}).size() == 0`),
+			"a volume of a sandbox has the name that the runtime gives it, and neither labels nor annotations",
+		},
+		{
+			cel(`object.spec.accessModes == ["ReadWriteOnce"] && object.spec.?volumeMode.orValue("Filesystem") == "Filesystem" && ` +
+				`!has(object.spec.dataSource) && !has(object.spec.dataSourceRef) && !has(object.spec.selector) && object.spec.?volumeName.orValue("") == ""`),
+			"a sandbox has a new volume of its own: no copy, no volume that exists, no raw device",
+		},
 		{
 			cel(`quantity(object.spec.resources.requests["storage"]).compareTo(quantity("%dGi")) <= 0`, s.VolumeGiB),
 			fmt.Sprintf("a sandbox has a volume of %d GiB at the most", s.VolumeGiB),
@@ -167,11 +226,28 @@ func cel(expression string, values ...any) pulumi.StringInput {
 
 // validation refuses objects of the namespace that do not meet all conditions.
 type validation struct {
-	name       string
-	group      string // of the API
-	resources  []string
-	when       string // looks at those requests only for which this expression holds; at all where empty
-	conditions []condition
+	name             string
+	core, networking []string // resources of the API group of pods, and of that of Ingresses
+	operations       []string // CREATE and UPDATE where empty
+	when             string   // looks at those requests only for which this expression holds; at all where empty
+	conditions       []condition
+}
+
+func (v validation) matching() *admissionv1.MatchResourcesArgs {
+	operations := v.operations
+	if len(operations) == 0 {
+		operations = []string{"CREATE", "UPDATE"}
+	}
+	var rules admissionv1.NamedRuleWithOperationsArray
+	for _, r := range []struct {
+		group     string
+		resources []string
+	}{{"", v.core}, {"networking.k8s.io", v.networking}} {
+		if len(r.resources) > 0 {
+			rules = append(rules, matching(r.group, r.resources, operations...))
+		}
+	}
+	return &admissionv1.MatchResourcesArgs{ResourceRules: rules}
 }
 
 func (c *Sandboxes) newValidation(ctx *pulumi.Context, v validation) error {
@@ -189,7 +265,7 @@ func (c *Sandboxes) newValidation(ctx *pulumi.Context, v validation) error {
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(v.name)},
 		Spec: &admissionv1.ValidatingAdmissionPolicySpecArgs{
 			FailurePolicy:    pulumi.String("Fail"),
-			MatchConstraints: matching(v.group, v.resources, "CREATE", "UPDATE"),
+			MatchConstraints: v.matching(),
 			MatchConditions:  matches,
 			Validations:      validations,
 		},
@@ -210,11 +286,11 @@ func (c *Sandboxes) newValidation(ctx *pulumi.Context, v validation) error {
 	return nil
 }
 
-func matching(group string, resources []string, operations ...string) *admissionv1.MatchResourcesArgs {
-	return &admissionv1.MatchResourcesArgs{ResourceRules: admissionv1.NamedRuleWithOperationsArray{&admissionv1.NamedRuleWithOperationsArgs{
+func matching(group string, resources []string, operations ...string) *admissionv1.NamedRuleWithOperationsArgs {
+	return &admissionv1.NamedRuleWithOperationsArgs{
 		ApiGroups: pulumi.ToStringArray([]string{group}), ApiVersions: pulumi.ToStringArray([]string{"v1"}),
 		Operations: pulumi.ToStringArray(operations), Resources: pulumi.ToStringArray(resources),
-	}}}
+	}
 }
 
 // match limits a policy, which is the cluster's, to the namespace of the sandboxes.

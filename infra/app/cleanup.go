@@ -23,10 +23,13 @@ const (
 	scriptName     = "cleanup.py"
 )
 
+// cleanupName names the clean-up's objects, its service account among them.
+func cleanupName(name string) string { return name + "-cleanup" }
+
 // newCleanup removes what a crash or a restart of the server leaves: nothing in OpenHands does. It runs beside the server, which it asks what is in use.
 func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, appNamespace pulumi.StringOutput) error {
 	server := fmt.Sprintf("http://%s:%d", serverHost(name, args.Identity.Namespace), args.Release.Port)
-	name += "-cleanup"
+	name = cleanupName(name)
 	metadata := &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: appNamespace}
 	own, err := corev1.NewServiceAccount(ctx, name, &corev1.ServiceAccountArgs{Metadata: metadata}, component.Child(c)...)
 	if err != nil {

@@ -86,7 +86,7 @@ func newSandboxes(
 	if err := c.newLimits(ctx, name, args.Sandboxes); err != nil {
 		return nil, err
 	}
-	if err := c.newAdmission(ctx, name, args.Sandboxes); err != nil {
+	if err := c.newAdmission(ctx, name, args.Sandboxes, args.Identity.Namespace); err != nil {
 		return nil, fmt.Errorf("admission: %w", err)
 	}
 	if err := c.newUnservedClass(ctx, name); err != nil {
@@ -154,6 +154,13 @@ func (c *Sandboxes) newRole(ctx *pulumi.Context, name string, allowed []release.
 // go, and a pod counts until it is gone.
 const closingSandboxes = 2
 
+// servicesPerSandbox are those that the runtime makes: one for the server, one for the editor.
+const servicesPerSandbox = 2
+
+// leftBehind is for how many sandboxes there may be Services and Ingresses: those of a crash stay until the clean-up, and as many may come after it. Without
+// a limit, a server that was taken over uses up the addresses of the whole cluster's Services.
+func (s *SandboxesArgs) leftBehind() int { return 2 * (s.Max + closingSandboxes) }
+
 // scratchGiB is the disk of the node that a sandbox may fill beside its volume. One that fills more is evicted; without a limit, its neighbours might be.
 const scratchGiB = 10
 
@@ -164,8 +171,11 @@ func (c *Sandboxes) newLimits(ctx *pulumi.Context, name string, s *SandboxesArgs
 		Spec: &corev1.ResourceQuotaSpecArgs{Hard: pulumi.StringMap{
 			"pods":                   pulumi.Sprintf("%d", s.Max+closingSandboxes+s.Warm),
 			"persistentvolumeclaims": pulumi.Sprintf("%d", s.MaxVolumes),
+			"services":               pulumi.Sprintf("%d", servicesPerSandbox*s.leftBehind()),
 			"services.loadbalancers": pulumi.String("0"),
 			"services.nodeports":     pulumi.String("0"),
+
+			"count/ingresses.networking.k8s.io": pulumi.Sprintf("%d", s.leftBehind()),
 		}},
 	}, c.inside()...)
 	if err != nil {

@@ -31,7 +31,7 @@ func (t *conversation) checkAdmission(namespace string) {
 		gvisor = gvisor || (strings.Contains(text, `runtimeClassName: "gvisor"`) && strings.Contains(text, "automountServiceAccountToken: false") &&
 			strings.Contains(text, `restartPolicy: "Always"`))
 	}
-	for _, resource := range []string{"pods", "ingresses"} {
+	for _, resource := range []string{"pods", "services", "ingresses", "persistentvolumeclaims"} {
 		if !t.validated(namespace, resource) {
 			t.report("no policy refuses wrong %s in %s", resource, namespace)
 		}
@@ -41,7 +41,7 @@ func (t *conversation) checkAdmission(namespace string) {
 	}
 }
 
-// validated reports whether a policy that denies is bound to a kind of object in a namespace.
+// validated reports whether a policy that denies looks at new objects of a kind in a namespace.
 func (t *conversation) validated(namespace, resource string) bool {
 	for _, o := range t.All(types.ValidatingPolicyBinding) {
 		binding := kubernetes.DecodeAs[*admissionv1.ValidatingAdmissionPolicyBinding](o)
@@ -55,7 +55,7 @@ func (t *conversation) validated(namespace, resource string) bool {
 			continue
 		}
 		for _, rule := range spec.MatchConstraints.ResourceRules {
-			if slices.Contains(rule.Resources, resource) {
+			if slices.Contains(rule.Resources, resource) && slices.Contains(rule.Operations, admissionv1.Create) {
 				return true
 			}
 		}

@@ -42,8 +42,11 @@ func (p *Plan) Text(stackFile string) (string, error) {
 	if err := encoder.Encode(document); err != nil {
 		return "", fmt.Errorf("plan of %s: %w", stackFile, err)
 	}
-	return resourceLine.ReplaceAllString(b.String(), "\n\n$1"), encoder.Close()
+	return resourceLine.ReplaceAllString(longKey.ReplaceAllString(b.String(), "$1:\n  "), "\n\n$1"), encoder.Close()
 }
+
+// longKey is how YAML writes a key of more than 128 characters, which a place in the tree can have.
+var longKey = regexp.MustCompile(`(?m)^\? (.+)\n: `)
 
 // resourceLine begins a resource. An empty line goes before it.
 var resourceLine = regexp.MustCompile(`\n([^\s#])`)

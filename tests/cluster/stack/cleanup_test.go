@@ -187,21 +187,12 @@ func TestCleanUpTakesOnlyWhatNoAgentUses(t *testing.T) {
 	paused := i.converse(t, "paused")
 	require.NoError(t, paused.start(t.Context()))
 	require.NoError(t, paused.stop(t.Context(), false))
-	// Somebody else's objects.
-	_, err := i.admin.CoreV1().Services(sandboxNamespace).Create(t.Context(), &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: "openhands-runtime-"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}},
-	}, metav1.CreateOptions{})
-	require.Error(t, err, "not a name")
-	_, err = i.admin.CoreV1().Services(sandboxNamespace).Create(t.Context(), &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: "other-svc"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
 
 	var alive []string
 	for _, sid := range []string{"live", "starting", "failing", "watched", "odd", "mute", "forgotten"} {
 		alive = append(alive, whole(sid)...)
 	}
-	alive = append(alive, "service other-svc", "volume paused-pvc", "volume half-pvc", "volume stranded-pvc")
+	alive = append(alive, "volume paused-pvc", "volume half-pvc", "volume stranded-pvc")
 	slices.Sort(alive)
 
 	before := j.left(t)

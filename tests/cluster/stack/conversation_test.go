@@ -44,7 +44,7 @@ func (i *installation) conversation(ctx context.Context, client kubernetes.Inter
 	return &conversation{client, environment.Data, sid}, nil
 }
 
-// awaitAdmission returns when all four admission policies are in effect, which is some time after they exist.
+// awaitAdmission returns when the admission policies for new objects are in effect, which is some time after they exist.
 func (i *installation) awaitAdmission(ctx context.Context) error {
 	c, err := i.conversation(ctx, i.admin, "probe")
 	if err != nil {
@@ -88,6 +88,10 @@ func (i *installation) withoutEffect(ctx context.Context, c *conversation) (miss
 	large.Spec.Resources.Requests["storage"] = resource.MustParse("64Ti")
 	_, err = i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).Create(ctx, large, dryRun)
 	refusedBy("openhands-volumes", err)
+	elsewhere := c.service("-svc", "http", "execution-server", 8080)
+	elsewhere.Spec.ExternalIPs = []string{"10.64.0.3"}
+	_, err = i.admin.CoreV1().Services(sandboxNamespace).Create(ctx, elsewhere, dryRun)
+	refusedBy("openhands-services", err)
 	served.Spec.IngressClassName = &class
 	_, err = i.admin.NetworkingV1().Ingresses(sandboxNamespace).Create(ctx, served, dryRun)
 	refusedBy("openhands-ingresses", err)

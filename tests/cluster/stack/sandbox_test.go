@@ -212,7 +212,7 @@ func TestASandboxIsNotServed(t *testing.T) {
 			service := c.service("-svc", "http", "execution-server", 8080)
 			service.Spec.Type = kind
 			_, err := c.client.CoreV1().Services(sandboxNamespace).Create(t.Context(), service, dryRun)
-			require.ErrorContains(t, err, "exceeded quota")
+			require.ErrorContains(t, err, "a Service of a sandbox is reached inside of the cluster")
 		})
 	}
 }
