@@ -99,8 +99,11 @@ type condition struct {
 // zonalStorageClass is the class of the sandboxes' volumes: persistent disks in one zone, which GKE brings.
 const zonalStorageClass = "standard-rwo"
 
-// podRules are what Pod Security's level baseline lets pass and a sandbox must not have. They hold after the mutation.
+// podRules let in the pod that the runtime makes, after the mutation. A server that was taken over may create pods, and could otherwise give them the volume
+// of another conversation, a name that the clean-up never sees, a finalizer with which they never go, or the room of sixty sandboxes.
 func podRules(s *SandboxesArgs, name string) []condition {
+	placeholder := s.placeholderMaker()
+	const session = `object.metadata.?labels["session"].orValue("")`
 	return []condition{
 		{
 			cel(`has(object.spec.runtimeClassName) && object.spec.runtimeClassName == "%s"`, gvisorClass),
@@ -114,15 +117,50 @@ func podRules(s *SandboxesArgs, name string) []condition {
 			cel(`has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken`),
 			"a sandbox has no token: automountServiceAccountToken must be false",
 		},
-		// Of the kinds that baseline allows, projected is another way to a token, and the others are ways to other machines.
+		// Any other is another conversation's, another way to a token, or a way to another machine.
 		{
-			cel(`!has(object.spec.volumes) || object.spec.volumes.all(v, has(v.persistentVolumeClaim) || has(v.emptyDir))`),
-			"a sandbox has volumes of the kinds persistentVolumeClaim and emptyDir only",
+			cel(`%s ? object.spec.?volumes.orValue([]).size() == 0 : object.spec.?volumes.orValue([]).size() == 1 && `+
+				`object.spec.volumes[0].?persistentVolumeClaim.?claimName.orValue("") == object.metadata.name + "-pvc"`, placeholder),
+			"a sandbox has the volume of its conversation, and no other",
 		},
 		{s.prefixes().ApplyT(imageExpression).(pulumi.StringOutput), "a sandbox runs images from the registry of this installation only"},
 		{cel(`request.operation != "CREATE" || !has(object.spec.nodeName)`), "the scheduler chooses the node of a sandbox"},
-		{cel(`!has(object.spec.priorityClassName) || object.spec.priorityClassName == "%s"`, placeholderClass(name)), "a sandbox has no priority over others"},
+		{cel(`!has(object.spec.priorityClassName) || %s && object.spec.priorityClassName == "%s"`, placeholder, placeholderClass(name)), "a sandbox has no priority over others"},
+		{
+			cel(`%[1]s || object.metadata.?labels.orValue({}) == {"app": "openhands-runtime", "session": %[2]s} && object.metadata.name == "openhands-runtime-" + %[2]s && `+
+				`object.metadata.?finalizers.orValue([]).size() == 0 && object.metadata.?ownerReferences.orValue([]).size() == 0`, placeholder, session),
+			"a sandbox has the name and the labels of its conversation, and nothing that keeps it from going",
+		},
+		{
+			cel(`object.spec.containers.size() == 1 && object.spec.?initContainers.orValue([]).size() == 0 && object.spec.?ephemeralContainers.orValue([]).size() == 0`),
+			"a sandbox is one container",
+		},
+		{
+			cel(`object.spec.containers.all(c, c.?envFrom.orValue([]).size() == 0 && c.?env.orValue([]).all(e, !has(e.valueFrom)) && !has(c.lifecycle))`),
+			"a sandbox has variables with values, and runs nothing beside its command",
+		},
+		{
+			cel(`object.spec.containers.all(c, quantity(c.resources.?requests["cpu"].orValue("0")).compareTo(quantity("%dm")) == 0 && `+
+				`quantity(c.resources.?requests["memory"].orValue("0")).compareTo(quantity("%dMi")) == 0)`, int(s.CPURequest*1000), int(s.MemoryGiB*1024)),
+			"a sandbox asks for the CPU and the memory that the configuration gives it",
+		},
+		{
+			cel(`object.spec.?nodeSelector["%s"].orValue("") == "%s" && object.spec.?terminationGracePeriodSeconds.orValue(30) <= 60 && `+
+				`!has(object.spec.hostAliases) && !has(object.spec.dnsConfig) && object.spec.?dnsPolicy.orValue("ClusterFirst") == "ClusterFirst" && `+
+				`!has(object.spec.schedulingGates) && !has(object.spec.activeDeadlineSeconds)`, s.Nodes.Label, s.Nodes.Value),
+			"a sandbox runs on its own nodes, asks the cluster's DNS, and ends within a minute",
+		},
 	}
+}
+
+// placeholderMaker is an expression that holds for requests of the controller that makes the pods of newWarmNodes. Nobody else may make such a pod, and
+// without warm nodes not even that controller.
+func (s *SandboxesArgs) placeholderMaker() string {
+	if s.Warm == 0 {
+		return "false"
+	}
+	// The first where controllers have accounts of their own, as on GKE; the second where they have not.
+	return `(request.userInfo.username in ["system:serviceaccount:kube-system:replicaset-controller", "system:kube-controller-manager"])`
 }
 
 // prefixes begin the references of all images that a sandbox may run: those of the arguments, and the repository of the sandboxes' own image, with whatever

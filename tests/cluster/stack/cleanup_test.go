@@ -317,7 +317,7 @@ func TestCleanUpNotesWhatAnEarlierConfigurationLetIn(t *testing.T) {
 	require.NoError(t, err)
 	newer := i.converse(t, "newer")
 	refused := func() bool {
-		_, err := i.tryPod(context.Background(), newer, func(*corev1.PodSpec) {})
+		_, err := i.tryPod(context.Background(), newer, func(*corev1.Pod) {})
 		return err != nil
 	}
 	set := func(validations []admissionv1.Validation) {

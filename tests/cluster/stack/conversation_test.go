@@ -67,7 +67,7 @@ func (i *installation) awaitAdmission(ctx context.Context) error {
 
 // withoutEffect tries what each admission policy should change or refuse, in dry runs, and names those that do not.
 func (i *installation) withoutEffect(ctx context.Context, c *conversation) (missing []string, err error) {
-	pod, err := i.tryPod(ctx, c, func(*corev1.PodSpec) {})
+	pod, err := i.tryPod(ctx, c, func(*corev1.Pod) {})
 	if err != nil && !apierrors.IsForbidden(err) { // without the mutation, the validation may refuse it
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (i *installation) withoutEffect(ctx context.Context, c *conversation) (miss
 			missing = append(missing, policy)
 		}
 	}
-	for _, bad := range []string{"foreign image", "node of its choice", "priority", "volume"} {
+	for _, bad := range []string{"foreign image", "node of its choice", "priority", "another's volume", "a finalizer", "two containers"} {
 		_, err := i.tryPod(ctx, c, unmutated[bad])
 		refusedBy("openhands-sandboxes", err)
 	}

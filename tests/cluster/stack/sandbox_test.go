@@ -81,15 +81,15 @@ var badPods = []struct {
 	{"foreign image before the start", func(p *corev1.PodSpec) {
 		p.InitContainers = []corev1.Container{{Name: "init", Image: "docker.io/library/alpine:3"}}
 	}, "images from the registry of this installation only"},
-	{"token", func(p *corev1.PodSpec) { yes := true; p.AutomountServiceAccountToken = &yes }, "volumes of the kinds persistentVolumeClaim and emptyDir only"},
+	{"token", func(p *corev1.PodSpec) { yes := true; p.AutomountServiceAccountToken = &yes }, "the volume of its conversation, and no other"},
 	{"projected token", func(p *corev1.PodSpec) {
 		p.Volumes = append(p.Volumes, corev1.Volume{Name: "token", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 			Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}},
 		}}})
-	}, "volumes of the kinds persistentVolumeClaim and emptyDir only"},
+	}, "the volume of its conversation, and no other"},
 	{"volume of another kind", func(p *corev1.PodSpec) {
 		p.Volumes = append(p.Volumes, corev1.Volume{Name: "nfs", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "x"}}})
-	}, "volumes of the kinds persistentVolumeClaim and emptyDir only"},
+	}, "the volume of its conversation, and no other"},
 	{"node of its choice", func(p *corev1.PodSpec) { p.NodeName = "openhands-app-0" }, "the scheduler chooses the node"},
 	{"priority over others", func(p *corev1.PodSpec) { p.PriorityClassName = "system-cluster-critical" }, "no priority over others"},
 
@@ -101,13 +101,18 @@ var badPods = []struct {
 	{"more memory", func(p *corev1.PodSpec) { p.Containers[0].Resources.Limits["memory"] = resource.MustParse("30Gi") }, "maximum memory usage per Container is 3Gi"},
 }
 
+// inSpec is a change of a pod's specification.
+func inSpec(spoil func(*corev1.PodSpec)) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { spoil(&p.Spec) }
+}
+
 // tryPod lets the server's account create a spoilt pod, in a dry run.
-func (i *installation) tryPod(ctx context.Context, c *conversation, spoil func(*corev1.PodSpec)) (*corev1.Pod, error) {
+func (i *installation) tryPod(ctx context.Context, c *conversation, spoil func(*corev1.Pod)) (*corev1.Pod, error) {
 	pod, err := c.pod()
 	if err != nil {
 		return nil, err
 	}
-	spoil(&pod.Spec)
+	spoil(pod)
 	return c.client.CoreV1().Pods(sandboxNamespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
@@ -119,11 +124,11 @@ func TestBadPodsAreRefused(t *testing.T) {
 		require.NoError(t, i.admin.CoreV1().ServiceAccounts(sandboxNamespace).Delete(context.Background(), "other", metav1.DeleteOptions{}))
 	})
 	c := i.converse(t, "bad")
-	_, err = i.tryPod(t.Context(), c, func(*corev1.PodSpec) {})
+	_, err = i.tryPod(t.Context(), c, func(*corev1.Pod) {})
 	require.NoError(t, err, "the runtime's own pod")
 	for _, bad := range badPods {
 		t.Run(bad.what, func(t *testing.T) {
-			_, err := i.tryPod(t.Context(), c, bad.spoil)
+			_, err := i.tryPod(t.Context(), c, inSpec(bad.spoil))
 			require.Error(t, err)
 			assert.True(t, apierrors.IsForbidden(err), "%v", err)
 			assert.Contains(t, err.Error(), bad.says)
@@ -158,7 +163,6 @@ func TestTheNumberOfSandboxesIsCapped(t *testing.T) {
 		c := i.converse(t, fmt.Sprintf("n%d", n))
 		pod, err := c.pod()
 		require.NoError(t, err)
-		pod.Spec.Volumes[0].VolumeSource = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
 		_, err = c.client.CoreV1().Pods(sandboxNamespace).Create(t.Context(), pod, metav1.CreateOptions{})
 		if n < most {
 			require.NoError(t, err)
@@ -265,21 +269,42 @@ func TestEveryValidationIsNeeded(t *testing.T) {
 }
 
 // unmutated are pods with one thing wrong each, where nothing sets it right.
-var unmutated = map[string]func(*corev1.PodSpec){
-	"no gVisor":               func(p *corev1.PodSpec) { mutated(p); p.RuntimeClassName = nil },
-	"token":                   func(p *corev1.PodSpec) { mutated(p); p.AutomountServiceAccountToken = nil },
-	"another service account": func(p *corev1.PodSpec) { mutated(p); p.ServiceAccountName = "other" },
-	"foreign image":           func(p *corev1.PodSpec) { mutated(p); p.Containers[0].Image = "docker.io/library/alpine:3" },
-	"node of its choice":      func(p *corev1.PodSpec) { mutated(p); p.NodeName = "openhands-app-0" },
-	"priority":                func(p *corev1.PodSpec) { mutated(p); p.PriorityClassName = "system-cluster-critical" },
-	"volume": func(p *corev1.PodSpec) {
+var unmutated = map[string]func(*corev1.Pod){
+	"no gVisor":               func(p *corev1.Pod) { mutated(p); p.Spec.RuntimeClassName = nil },
+	"token":                   func(p *corev1.Pod) { mutated(p); p.Spec.AutomountServiceAccountToken = nil },
+	"another service account": func(p *corev1.Pod) { mutated(p); p.Spec.ServiceAccountName = "other" },
+	"foreign image":           func(p *corev1.Pod) { mutated(p); p.Spec.Containers[0].Image = "docker.io/library/alpine:3" },
+	"node of its choice":      func(p *corev1.Pod) { mutated(p); p.Spec.NodeName = "openhands-app-0" },
+	"priority":                func(p *corev1.Pod) { mutated(p); p.Spec.PriorityClassName = "system-cluster-critical" },
+	"another's volume": func(p *corev1.Pod) {
 		mutated(p)
-		p.Volumes = append(p.Volumes, corev1.Volume{Name: "x", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "x"}}})
+		p.Spec.Volumes[0].PersistentVolumeClaim.ClaimName = "openhands-runtime-other-pvc"
+	},
+	"a name that nobody looks for": func(p *corev1.Pod) { mutated(p); p.Labels["session"] = "other" },
+	"a finalizer":                  func(p *corev1.Pod) { mutated(p); p.Finalizers = []string{"example.org/never"} },
+	"two containers": func(p *corev1.Pod) {
+		mutated(p)
+		second := *p.Spec.Containers[0].DeepCopy()
+		second.Name, second.Ports = "second", nil
+		p.Spec.Containers = append(p.Spec.Containers, second)
+	},
+	"variables of a Secret": func(p *corev1.Pod) {
+		mutated(p)
+		p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "x"}}}}
+	},
+	"next to no request": func(p *corev1.Pod) {
+		mutated(p)
+		p.Spec.Containers[0].Resources.Requests["cpu"] = resource.MustParse("1m")
+	},
+	"a grace of years": func(p *corev1.Pod) {
+		mutated(p)
+		years := int64(1 << 31)
+		p.Spec.TerminationGracePeriodSeconds = &years
 	},
 }
 
 // mutated does by hand what the mutation does.
-func mutated(p *corev1.PodSpec) {
+func mutated(p *corev1.Pod) {
 	class, no := "gvisor", false
-	p.RuntimeClassName, p.AutomountServiceAccountToken = &class, &no
+	p.Spec.RuntimeClassName, p.Spec.AutomountServiceAccountToken = &class, &no
 }
