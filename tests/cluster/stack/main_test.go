@@ -45,6 +45,7 @@ var built = sync.OnceValues(func() (engine.Options, error) {
 // installation is the prod stack on a real API server.
 type installation struct {
 	cluster *cluster.Cluster
+	engine  *engine.Engine
 	server  *stack.APIServer
 	admin   kubernetes.Interface
 }
@@ -74,7 +75,7 @@ var installed = sync.OnceValues(func() (*installation, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &installation{cluster: c, server: server, admin: admin}
+	i := &installation{cluster: c, engine: engine, server: server, admin: admin}
 	return i, i.awaitAdmission(ctx)
 })
 
