@@ -17,11 +17,9 @@ import (
 
 // TestPlansAreGolden compares the plan of every stack file in tests/golden with the one that is written down. `make golden` writes them anew.
 func TestPlansAreGolden(t *testing.T) {
-	files, err := filepath.Glob("tests/golden/*.yaml")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
+	for _, stack := range goldenStacks(t) {
+		file := "tests/golden/" + stack + ".yaml"
+		t.Run(stack, func(t *testing.T) {
 			t.Parallel()
 			plan := planOf(t, file)
 			now, err := plan.Text(filepath.Base(file))

@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +21,17 @@ import (
 )
 
 // goldenStacks are the stack files in tests/golden, by which every test of the program goes: the files in the root are a person's own.
-var goldenStacks = []string{"dev", "prod", "everything", "remote"}
+func goldenStacks(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("tests/golden/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	var stacks []string
+	for _, file := range files {
+		stacks = append(stacks, strings.TrimSuffix(filepath.Base(file), ".yaml"))
+	}
+	return stacks
+}
 
 // stackFile reads the configuration of a golden stack, as the engine hands it to the program.
 func stackFile(t *testing.T, stack string) map[string]string {
@@ -72,7 +83,7 @@ func find(t *testing.T, mocks *providers.Mocks, typ, name string) providers.Regi
 
 // everyStack runs a test on the golden stacks, as a preview and as an update.
 func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
-	for _, stack := range goldenStacks {
+	for _, stack := range goldenStacks(t) {
 		for _, dryRun := range []bool{true, false} {
 			name := stack + "/up"
 			if dryRun {
@@ -84,6 +95,25 @@ func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *provi
 				test(t, stack, mocks)
 			})
 		}
+	}
+}
+
+// TestEachProtectionIsItsOwn: where all are on, or all off, a plan does not show that two are swapped.
+func TestEachProtectionIsItsOwn(t *testing.T) {
+	for part, protected := range map[string]string{
+		"cluster": "openhands-cluster", "database": "openhands-postgres", "bucket": "openhands-files", "registry": "openhands-images",
+	} {
+		t.Run(part, func(t *testing.T) {
+			mocks, err := deployed(t, "dev", nested(t, stackFile(t, "dev"), map[string]any{"openhands:" + part + ".deletionProtection": true}), nil)
+			require.NoError(t, err)
+			var names []string
+			for _, r := range mocks.Resources() {
+				if r.Protect {
+					names = append(names, r.Name())
+				}
+			}
+			assert.Equal(t, []string{protected}, names)
+		})
 	}
 }
 

@@ -28,7 +28,7 @@ type EntranceArgs struct {
 // may log in. It needs no cluster, so that it is created beside one; the other half is a Gateway in the cluster, which uses these objects by name.
 type Entrance struct {
 	pulumi.ResourceState
-	component.Readiness // every object that a load balancer uses is there
+	component.Readiness // every object that a load balancer uses is there, and the members may log in
 
 	Address        pulumi.StringOutput `pulumi:"address"`        // name of the global address
 	CertificateMap pulumi.StringOutput `pulumi:"certificateMap"` // name

@@ -98,8 +98,11 @@ func (args *GkeClusterArgs) validate(check *component.Check) {
 		}
 	}
 	check.Require(len(args.Maintenance.Days) > 0 && args.Maintenance.Hours >= 4, "maintenance needs at least one day and 4 hours")
+	names := map[string]bool{}
 	for _, p := range args.Pools {
 		p.validate(check)
+		check.Require(!names[p.Name], "pool %q is there twice", p.Name)
+		names[p.Name] = true
 	}
 	check.Require(slices.ContainsFunc(args.Pools, NodePool.carriesSystemPods), "no pool carries GKE's own pods: one needs minNodes of 1 or more, no "+
 		"taint and no gVisor")

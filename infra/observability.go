@@ -16,7 +16,10 @@ const observabilityType = "openhands:gcp:Observability"
 type ObservabilityArgs struct {
 	Title  string   // begins the names of alerts and dashboard, e.g. OpenHands prod
 	Emails []string // get the alerts; where there are none, alerts show in the console only
-	Labels pulumi.StringMapInput
+
+	// DatabaseSettings says where the database's tier and its disk's limit are set, for the advice in alerts: e.g. `openhands:database` in the stack file.
+	DatabaseSettings string
+	Labels           pulumi.StringMapInput
 
 	Cluster, Namespace, Deployment pulumi.StringInput // of the application
 
@@ -56,17 +59,19 @@ func (args *ObservabilityArgs) signals() []signal {
 		},
 		{
 			role: "database-cpu", title: "database CPU", query: database("database_cpu_utilization"), alert: "> 0.9", lasting: "900s",
-			advice: pulumi.String("The database's CPU has been above 90 % for 15 minutes. Look at Query Insights in the console. A larger tier restarts the database."),
+			advice: pulumi.String("The database's CPU has been above 90 % for 15 minutes. Look at Query Insights in the console. A larger tier (" +
+				args.DatabaseSettings + ") restarts the database."),
 		},
 		{
 			role: "database-disk", title: "database disk", query: database("database_disk_utilization"), alert: "> 0.85", lasting: "900s",
-			advice: pulumi.String("The database's disk is over 85 % full. It grows by itself up to its limit: if it has reached that, raise it."),
+			advice: pulumi.String("The database's disk is over 85 % full. It grows by itself up to its limit: if it has reached that, raise it (" +
+				args.DatabaseSettings + ")."),
 		},
 	}
 }
 
 func (args *ObservabilityArgs) validate(check *component.Check) {
-	check.Strings(map[string]string{"title": args.Title})
+	check.Strings(map[string]string{"title": args.Title, "databaseSettings": args.DatabaseSettings})
 	check.Inputs(map[string]pulumi.StringInput{
 		"cluster": args.Cluster, "namespace": args.Namespace, "deployment": args.Deployment, "database": args.Database,
 	})

@@ -25,7 +25,7 @@ const (
 // sandboxTaint keeps everything off the sandbox nodes that does not tolerate it.
 var sandboxTaint = infra.Taint{Key: "openhands.dev/sandbox", Value: "true", Effect: "NoSchedule"}
 
-// What a stack asks of each component. Every function returns the arguments of the constructor of the same name.
+// What a stack asks of each component: XArgs returns the arguments of NewX.
 
 // ProjectServicesArgs enables the APIs that the stack's other components need.
 func (c *Config) ProjectServicesArgs() *infra.ProjectServicesArgs {
@@ -169,5 +169,7 @@ func (c *Config) ObservabilityArgs(cluster *infra.GkeCluster, application *app.O
 		Namespace:  application.Namespace,
 		Deployment: application.Deployment,
 		Database:   database.MonitoringID,
+
+		DatabaseSettings: "`openhands:database` in the stack file",
 	}
 }

@@ -267,7 +267,7 @@ type validation struct {
 	name             string
 	core, networking []string // resources of the API group of pods, and of that of Ingresses
 	operations       []string // CREATE and UPDATE where empty
-	when             string   // looks at those requests only for which this expression holds; at all where empty
+	when             string   // looks at those requests only for which this expression holds; all of them where empty
 	conditions       []condition
 }
 

@@ -3,6 +3,8 @@ package app
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
@@ -66,6 +68,13 @@ type Nodes struct {
 // Taint is a node taint as Kubernetes writes it, with effect NoSchedule, PreferNoSchedule or NoExecute.
 type Taint struct{ Key, Value, Effect string }
 
+// taintEffects are those of Kubernetes.
+var taintEffects = []string{"NoSchedule", "PreferNoSchedule", "NoExecute"}
+
+func (n Nodes) validate(check *component.Check, field string) {
+	check.Require(n.Taint == nil || slices.Contains(taintEffects, n.Taint.Effect), "%s.taint.effect is one of %s", field, strings.Join(taintEffects, ", "))
+}
+
 func (n Nodes) selector() pulumi.StringMap {
 	return pulumi.StringMap{n.Label: pulumi.String(n.Value)}
 }
@@ -81,8 +90,9 @@ func (n Nodes) tolerations() corev1.TolerationArray {
 
 // OpenHandsApp is OpenHands on a Kubernetes cluster.
 //
-// A cluster has room for one with Sandboxes: the sandboxes' Ingresses have no class, so that the cluster's default IngressClass must be one that nothing
-// serves, and there can be one default only. Two in one program have the same URN for it, which Pulumi refuses.
+// A cluster, and a program, has room for one with Sandboxes: the sandboxes' Ingresses have no class, so that the cluster's default IngressClass must be one
+// that nothing serves, and there can be one default only. Two in one program have the same URN for it, which Pulumi refuses; two of different programs on one
+// cluster are found by the rehearsal's checks only.
 type OpenHandsApp struct {
 	pulumi.ResourceState
 
@@ -96,8 +106,9 @@ type OpenHandsApp struct {
 func (args *OpenHandsAppArgs) validate(check *component.Check) {
 	check.Strings(map[string]string{
 		"release": args.Release.Version, "identity.namespace": args.Identity.Namespace, "identity.serviceAccountName": args.Identity.ServiceAccountName,
-		"nodes.label": args.Nodes.Label,
+		"nodes.label": args.Nodes.Label, "nodes.value": args.Nodes.Value,
 	})
+	args.Nodes.validate(check, "nodes")
 	check.Inputs(map[string]pulumi.StringInput{
 		"image": args.Image, "bucket": args.Bucket, "identity.googleServiceAccount": args.Identity.GoogleServiceAccount,
 		"database.host": args.Database.Host, "database.name": args.Database.Name, "database.user": args.Database.User,

@@ -1,14 +1,18 @@
 package app_test
 
 import (
+	"net/netip"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"openhands-gcp/infra/app"
 	"openhands-gcp/rehearsal/providers"
+	"openhands-gcp/release"
+	"openhands-gcp/tests/golden"
 )
 
 func TestArgumentsAreChecked(t *testing.T) {
@@ -49,4 +53,45 @@ func TestArgumentsAreChecked(t *testing.T) {
 			assert.Empty(t, mocks.Resources())
 		})
 	}
+}
+
+// TestTaintsAreTolerated: no stack of this program gives the server's nodes a taint, or takes that of the sandboxes' away.
+func TestTaintsAreTolerated(t *testing.T) {
+	line, err := release.Lookup(release.DefaultRelease, release.Kubernetes)
+	require.NoError(t, err)
+	text := pulumi.String("x")
+	plan, err := golden.Record(t.Context(), pulumi.RunInfo{Project: "test", Stack: "test"}, func(ctx *pulumi.Context) error {
+		_, err := app.NewOpenHandsApp(ctx, "x", &app.OpenHandsAppArgs{
+			Release: line, Image: text, Bucket: text, CPURequest: 1, MemoryGiB: 1, PublicControlPlane: pulumi.String(""),
+			Identity:  app.Identity{Namespace: "x", ServiceAccountName: "x", GoogleServiceAccount: text},
+			Database:  app.Database{Host: text, Name: text, User: text, Password: text, Range: netip.MustParsePrefix("10.64.0.0/20")},
+			NotPublic: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, ControlPlaneCIDR: netip.MustParsePrefix("172.16.0.0/28"),
+			Nodes: app.Nodes{Label: "pool", Value: "server", Taint: &app.Taint{Key: "only", Value: "server", Effect: "NoExecute"}},
+			Sandboxes: &app.SandboxesArgs{
+				Namespace: "y", Image: text, Max: 1, CPURequest: 1, CPULimit: 1, MemoryGiB: 1, VolumeGiB: 1, MaxVolumes: 1,
+				Nodes: app.Nodes{Label: "pool", Value: "sandbox"},
+			},
+		})
+		return err
+	})
+	require.NoError(t, err)
+	tolerated := resource.NewProperty([]resource.PropertyValue{resource.NewProperty(resource.NewPropertyMapFromMap(map[string]any{
+		"key": "only", "operator": "Equal", "value": "server", "effect": "NoExecute",
+	}))})
+	seen := 0
+	for _, r := range plan.Resources {
+		spec := r.Inputs["spec"]
+		switch golden.Label(r.URN) {
+		case "batch/v1.CronJob x-cleanup":
+			spec = spec.ObjectValue()["jobTemplate"].ObjectValue()["spec"]
+			fallthrough
+		case "apps/v1.Deployment x":
+			assert.Equal(t, tolerated, spec.ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["tolerations"], golden.Label(r.URN))
+			seen++
+		case "core/v1.ConfigMap x-environment":
+			assert.Equal(t, "[]", r.Inputs["data"].ObjectValue()["KUBERNETES_TOLERATIONS_YAML"].StringValue())
+			seen++
+		}
+	}
+	assert.Equal(t, 3, seen)
 }

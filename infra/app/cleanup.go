@@ -62,7 +62,7 @@ func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHands
 				},
 			}},
 		},
-	}, component.Child(c, pulumi.DependsOn([]pulumi.Resource{binding}))...)
+	}, component.Child(c, pulumi.DependsOn([]pulumi.Resource{binding}), c.Ready())...) // by then its own NetworkPolicy holds it
 	if err != nil {
 		return fmt.Errorf("create the CronJob: %w", err)
 	}

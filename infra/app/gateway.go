@@ -30,7 +30,8 @@ type Global struct {
 	Address, CertificateMap, ArmorPolicy, TLSPolicy pulumi.StringInput
 }
 
-// Login is Identity-Aware Proxy: Google asks who it is, and lets those in who have the role roles/iap.httpsResourceAccessor.
+// Login is Identity-Aware Proxy: Google asks who it is, and lets those in who have the role roles/iap.httpsResourceAccessor. Who has it is not decided here
+// (infra.EntranceArgs.Members); where nobody has, nobody gets in.
 type Login struct {
 	// OAuth client of one's own, for members outside of the project's organization. Google's own client where ClientID is empty.
 	ClientID     string

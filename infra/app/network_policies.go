@@ -25,8 +25,8 @@ var metadataServer = netip.MustParsePrefix("169.254.169.254/32")
 // internet is every IPv4 address.
 var internet = netip.MustParsePrefix("0.0.0.0/0")
 
-// newNetworkPolicies creates policies. Everything is denied in both namespaces, and then allowed by name. Policies only add up: one that allows more anywhere
-// defeats the rest.
+// newNetworkPolicies creates policies. Policies only add up: one that allows more anywhere defeats the rest. So each namespace gets one that denies
+// everything, and others that allow by name.
 func newNetworkPolicies(ctx *pulumi.Context, parent pulumi.Resource, name string, policies ...policy) ([]pulumi.Resource, error) {
 	var created []pulumi.Resource
 	for _, p := range policies {

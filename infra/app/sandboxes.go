@@ -46,7 +46,8 @@ func (s *SandboxesArgs) validate(check *component.Check, appNamespace string) {
 	check.Require(s.MaxVolumes >= s.Max, "sandboxes.maxVolumes is %d: at least sandboxes.max (%d)", s.MaxVolumes, s.Max)
 	check.Require(s.CPURequest > 0 && s.CPULimit >= s.CPURequest, "sandboxes: cpuRequest is required, and cpuLimit must not be below it")
 	check.Require(s.MemoryGiB > 0 && s.VolumeGiB > 0, "sandboxes: memoryGiB and volumeGiB are required")
-	check.Require(s.Nodes.Label != "", "sandboxes.nodes.label is required")
+	check.Require(s.Nodes.Label != "" && s.Nodes.Value != "", "sandboxes.nodes.label and sandboxes.nodes.value are required")
+	s.Nodes.validate(check, "sandboxes.nodes")
 }
 
 // Sandboxes is the namespace of the conversations' pods with all that holds them. The runtime that creates the pods can set neither a runtime class, nor a

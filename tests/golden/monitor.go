@@ -30,7 +30,7 @@ func Record(ctx context.Context, info pulumi.RunInfo, program pulumi.RunFunc) (_
 	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(largestMessage))
 	pulumirpc.RegisterResourceMonitorServer(server, m)
-	pulumirpc.RegisterEngineServer(server, &engine{})
+	pulumirpc.RegisterEngineServer(server, &engine{monitor: m})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	defer func() {
@@ -53,12 +53,16 @@ func Record(ctx context.Context, info pulumi.RunInfo, program pulumi.RunFunc) (_
 
 const largestMessage = 400 << 20 // bytes, as Pulumi's own servers
 
-// engine takes what the program logs, and shows it to nobody.
+// engine takes what the program logs into the plan.
 type engine struct {
 	pulumirpc.UnimplementedEngineServer
+	*monitor
 }
 
-func (*engine) Log(context.Context, *pulumirpc.LogRequest) (*emptypb.Empty, error) {
+func (e *engine) Log(_ context.Context, req *pulumirpc.LogRequest) (*emptypb.Empty, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.plan.Logs = append(e.plan.Logs, fmt.Sprintf("%s: %s", strings.ToLower(req.GetSeverity().String()), req.GetMessage()))
 	return &emptypb.Empty{}, nil
 }
 
@@ -138,8 +142,20 @@ func (m *monitor) Invoke(_ context.Context, req *pulumirpc.ResourceInvokeRequest
 	if !known {
 		return nil, fmt.Errorf("the golden plans do not know function %s: add what it returns to answers, in tests/golden", req.GetTok())
 	}
+	if req.GetProvider() == "" {
+		return nil, fmt.Errorf("function %s is called without a provider, and the default ones are disabled: pass pulumi.Parent", req.GetTok())
+	}
+	args, err := unmarshal(req.GetArgs())
+	if err != nil {
+		return nil, err
+	}
+	var given []string
+	for _, key := range args.StableKeys() {
+		given = append(given, fmt.Sprintf("%s=%v", key, args[key].V))
+	}
 	_, function, _ := strings.Cut(req.GetTok(), "/")
 	_, function, _ = strings.Cut(function, ":")
+	function = fmt.Sprintf("%s(%s)", function, strings.Join(given, ", "))
 	answer := resource.PropertyMap{}
 	for _, property := range properties {
 		answer[property] = resource.NewProperty(fmt.Sprintf("${%s: %s}", function, property))

@@ -13,6 +13,7 @@ import (
 
 // Plan is what a program registered.
 type Plan struct {
+	Logs      []string // what the program told the engine, e.g. warning: ...
 	Resources []*Resource
 	Outputs   map[resource.URN]resource.PropertyMap // of components and of the stack
 }
@@ -108,16 +109,13 @@ func (p *Plan) Components() []Component {
 	return found
 }
 
-// waitsFor lists what the program makes a resource wait for beside the origins of its inputs. A component whose resources are all among them stands for
-// them.
+// waitsFor lists what the program makes a resource wait for, beside what its inputs name. A component whose resources are all among them stands for them.
 func (p *Plan) waitsFor(r *Resource) []string {
+	named := fmt.Sprint(r.Inputs)
 	waits := map[resource.URN]bool{}
 	for _, dependency := range r.request.GetDependencies() {
-		waits[resource.URN(dependency)] = true
-	}
-	for _, property := range r.request.GetPropertyDependencies() {
-		for _, dependency := range property.GetUrns() {
-			delete(waits, resource.URN(dependency))
+		if on := resource.URN(dependency); !strings.Contains(named, "${"+Label(on)+": ") {
+			waits[on] = true
 		}
 	}
 	var labels []string

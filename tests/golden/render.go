@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,9 @@ import (
 func (p *Plan) Text(stackFile string) (string, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# The plan of the stack file %s: written by `make golden`, compared by `make test`.\n#\n", stackFile)
+	for _, line := range slices.Sorted(slices.Values(p.Logs)) {
+		fmt.Fprintf(&b, "# %s\n#\n", line)
+	}
 	children := p.children()
 	root := children[""][0]
 	document := &yaml.Node{Kind: yaml.MappingNode}
@@ -60,10 +64,16 @@ func (p *Plan) describe(r *Resource) *yaml.Node {
 		provider := reference[:strings.LastIndex(reference, "::")] // what follows is its id
 		put(n, "provider", text(resource.URN(provider).Name()))
 	}
-	flags := map[string]bool{"protect": req.GetProtect(), "deleteBeforeReplace": req.GetDeleteBeforeReplace(), "retainOnDelete": req.GetRetainOnDelete()}
-	for _, flag := range []string{"protect", "deleteBeforeReplace", "retainOnDelete"} {
-		if flags[flag] {
-			put(n, flag, &yaml.Node{Kind: yaml.ScalarNode, Value: "true"})
+	for _, flag := range []struct {
+		name    string
+		set, on bool // set to false is another thing than not set: it overrides what is inherited
+	}{
+		{"protect", req.Protect != nil, req.GetProtect()},
+		{"deleteBeforeReplace", req.GetDeleteBeforeReplaceDefined(), req.GetDeleteBeforeReplace()},
+		{"retainOnDelete", req.RetainOnDelete != nil, req.GetRetainOnDelete()},
+	} {
+		if flag.set || flag.on {
+			put(n, flag.name, &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatBool(flag.on)})
 		}
 	}
 	if with := req.GetDeletedWith(); with != "" {
@@ -82,7 +92,7 @@ func (p *Plan) describe(r *Resource) *yaml.Node {
 		{"ignoreChanges", req.GetIgnoreChanges()},
 		{"replaceOnChanges", req.GetReplaceOnChanges()},
 		{"secretOutputs", req.GetAdditionalSecretOutputs()},
-		{"aliases", aliases(req.GetAliases())},
+		{"aliases", aliases(req)},
 		{"waitsFor", p.waitsFor(r)},
 	} {
 		if len(option.items) > 0 {
@@ -98,12 +108,12 @@ func (p *Plan) describe(r *Resource) *yaml.Node {
 	return n
 }
 
-// aliases are the program's own. Those that name only another type are the SDK's, for resources of older providers.
-func aliases(given []*pulumirpc.Alias) []string {
+// aliases are the program's own. Those of a provider's resource that name only another type are the SDK's, for resources of older providers.
+func aliases(req *pulumirpc.RegisterResourceRequest) []string {
 	var out []string
-	for _, alias := range given {
+	for _, alias := range req.GetAliases() {
 		spec := alias.GetSpec()
-		if spec != nil && spec.GetName() == "" && spec.GetProject() == "" && spec.GetStack() == "" && spec.GetParentUrn() == "" && !spec.GetNoParent() {
+		if req.GetCustom() && spec != nil && spec.GetName() == "" && spec.GetProject() == "" && spec.GetStack() == "" && spec.GetParentUrn() == "" && !spec.GetNoParent() {
 			continue
 		}
 		if spec == nil {
@@ -135,7 +145,8 @@ func object(properties resource.PropertyMap, secret bool) *yaml.Node {
 	return n
 }
 
-// value writes a value. Of a secret it writes where it comes from; one that comes from nowhere is a literal, of which nothing is written.
+// value writes a value. Of a secret it writes where it comes from. One that comes from nowhere, such as a checksum, is told by the beginning of its own
+// checksum, so that a change of it shows: the secrets of the golden stacks are references, so there is nothing to guess.
 func value(v resource.PropertyValue, secret bool) *yaml.Node {
 	switch {
 	case v.IsSecret():
@@ -153,7 +164,8 @@ func value(v resource.PropertyValue, secret bool) *yaml.Node {
 	case v.IsString() && secret && strings.Contains(v.StringValue(), "${"):
 		return text("(secret) " + v.StringValue())
 	case secret:
-		return text("(secret)")
+		sum := sha256.Sum256([]byte(fmt.Sprint(v.V)))
+		return text("(secret) sha256 " + hex.EncodeToString(sum[:4]))
 	case v.IsString():
 		return text(v.StringValue())
 	case v.IsNumber():
