@@ -45,14 +45,15 @@ var built = sync.OnceValues(func() (engine.Options, error) {
 // installation is the prod stack on a real API server.
 type installation struct {
 	cluster *cluster.Cluster
-	engine  *engine.Engine
 	server  *stack.APIServer
 	admin   kubernetes.Interface
 }
 
-// installed puts the prod stack on a cluster, once for all tests here.
-var installed = sync.OnceValues(func() (*installation, error) {
-	ctx := context.Background()
+// installed is the prod stack on a cluster, once for all tests here that leave it as it was.
+var installed = sync.OnceValues(func() (*installation, error) { return newInstallation(context.Background(), nil) })
+
+// newInstallation puts the prod stack, with other values for some keys, on a cluster of its own.
+func newInstallation(ctx context.Context, config map[string]string) (*installation, error) {
 	c, server, err := stack.Start(ctx, cluster.Options{Root: root, Output: os.Stderr})
 	if err != nil {
 		return nil, err
@@ -68,6 +69,11 @@ var installed = sync.OnceValues(func() (*installation, error) {
 		return nil, err
 	}
 	closing = append(closing, closer(engine.Close))
+	for key, value := range config {
+		if err := engine.SetConfig(ctx, key, value); err != nil {
+			return nil, err
+		}
+	}
 	if output, err := engine.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, output)
 	}
@@ -75,9 +81,9 @@ var installed = sync.OnceValues(func() (*installation, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &installation{cluster: c, engine: engine, server: server, admin: admin}
+	i := &installation{cluster: c, server: server, admin: admin}
 	return i, i.awaitAdmission(ctx)
-})
+}
 
 type closer func() error
 

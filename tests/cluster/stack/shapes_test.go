@@ -151,17 +151,8 @@ func TestTheCleanUpWritesItsNotesOnly(t *testing.T) {
 
 // TestPlaceholdersAreLetIn keeps a node warm: the controller of their ReplicaSet may make placeholders, and the server's account may not.
 func TestPlaceholdersAreLetIn(t *testing.T) {
-	i := install(t)
-	warm := func(ctx context.Context, number string) {
-		require.NoError(t, i.engine.SetConfig(ctx, "openhands:sandboxes.warm", number))
-		output, err := i.engine.Run(ctx, "up", "--yes", "--skip-preview")
-		require.NoError(t, err, output)
-	}
-	t.Cleanup(func() {
-		warm(context.Background(), "0")
-		require.NoError(t, i.awaitAdmission(context.Background()))
-	})
-	warm(t.Context(), "1")
+	i, err := newInstallation(t.Context(), map[string]string{"openhands:sandboxes.warm": "1"})
+	require.NoError(t, err)
 	var placeholder corev1.Pod
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		pods, err := i.admin.CoreV1().Pods(sandboxNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app=openhands-warm"})
@@ -173,6 +164,6 @@ func TestPlaceholdersAreLetIn(t *testing.T) {
 	client, _ := i.as(t, appNamespace, serverAccount)
 	copied := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "copied", Labels: placeholder.Labels}, Spec: placeholder.Spec}
 	copied.Spec.NodeName, copied.Spec.Priority = "", nil
-	_, err := client.CoreV1().Pods(sandboxNamespace).Create(t.Context(), copied, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	_, err = client.CoreV1().Pods(sandboxNamespace).Create(t.Context(), copied, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	require.ErrorContains(t, err, "ValidatingAdmissionPolicy 'openhands-sandboxes'")
 }
