@@ -108,15 +108,22 @@ var notAlone = map[string]struct {
 	with  map[string]any // before and after
 	also  map[string]any // after
 }{
-	"openhands:cluster.access.connectGateway.enabled": {stack: "prod", with: map[string]any{"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"203.0.113.7/32"}}},
-	"openhands:database.backups.pointInTimeDays":      {stack: "prod", with: map[string]any{"openhands:database.highAvailability": false}},
+	"openhands:cluster.access.connectGateway.enabled": {
+		stack: "prod", with: map[string]any{"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"203.0.113.7/32"}},
+	},
+	"openhands:database.backups.pointInTimeDays": {stack: "prod", with: map[string]any{"openhands:database.highAvailability": false}},
 	"gcp:zone":          {stack: "dev"},
 	"openhands:profile": {stack: "dev", also: map[string]any{"openhands:exposure.mode": "none"}},
 	// The way in is a whole.
-	"openhands:exposure.mode":                                  {stack: "prod", also: map[string]any{"openhands:exposure": map[string]any{}}},
-	"openhands:exposure.login.clientId":                        {stack: "prod", also: map[string]any{"openhands:iapClientSecret": "secret"}},
-	"openhands:iapClientSecret":                                {stack: "prod", with: map[string]any{"openhands:exposure.login.clientId": "123456789012-abc.apps.googleusercontent.com", "openhands:iapClientSecret": "before"}},
-	"openhands:exposure.armor.wafEnforce":                      {stack: "prod", with: map[string]any{"openhands:exposure.armor.wafRules": []any{"sqli-v33-stable"}}},
+	"openhands:exposure.mode":           {stack: "prod", also: map[string]any{"openhands:exposure": map[string]any{}}},
+	"openhands:exposure.login.clientId": {stack: "prod", also: map[string]any{"openhands:iapClientSecret": "secret"}},
+	"openhands:iapClientSecret": {
+		stack: "prod",
+		with:  map[string]any{"openhands:exposure.login.clientId": "123456789012-abc.apps.googleusercontent.com", "openhands:iapClientSecret": "before"},
+	},
+	"openhands:exposure.armor.wafEnforce": {
+		stack: "prod", with: map[string]any{"openhands:exposure.armor.wafRules": []any{"sqli-v33-stable"}},
+	},
 	"openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin": {stack: "prod", also: map[string]any{"openhands:exposure.login": map[string]any{}}},
 	"openhands:sandboxes.egress.allowedDomains":                {stack: "prod", with: map[string]any{"openhands:cluster.fqdnNetworkPolicy": true}},
 	// A release has one runtime, and a runtime its settings.
@@ -133,7 +140,8 @@ var notAlone = map[string]struct {
 
 // remoteRuntime are the settings of the other runtime.
 var remoteRuntime = map[string]any{
-	"openhands:app.runtime": "remote", "openhands:app.release": "1.11.0", "openhands:app.remoteRuntimeUrl": "https://other.example.com", "openhands:sandboxApiKey": "other",
+	"openhands:app.runtime": "remote", "openhands:app.release": "1.11.0",
+	"openhands:app.remoteRuntimeUrl": "https://other.example.com", "openhands:sandboxApiKey": "other",
 }
 
 // TestEveryKeyChangesSomething walks all keys of the configuration. A key that changes no resource is a lie to whoever sets it.

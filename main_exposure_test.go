@@ -54,7 +54,8 @@ func TestTheGatewayComesLastAndGoesFirst(t *testing.T) {
 	require.NoError(t, err)
 	graph, gateway := graphOf(t, mocks), find(t, mocks, "Gateway", "openhands")
 	for _, before := range []providers.Registered{
-		find(t, mocks, "GlobalAddress", "openhands-address"), find(t, mocks, "CertificateMap", "openhands-certificates"), find(t, mocks, "CertificateMapEntry", "openhands-certificate"),
+		find(t, mocks, "GlobalAddress", "openhands-address"), find(t, mocks, "CertificateMap", "openhands-certificates"),
+		find(t, mocks, "CertificateMapEntry", "openhands-certificate"),
 		find(t, mocks, "SecurityPolicy", "openhands-armor"), find(t, mocks, "SSLPolicy", "openhands-tls"), find(t, mocks, "GCPBackendPolicy", "openhands-backend"),
 		find(t, mocks, "HealthCheckPolicy", "openhands-health"), find(t, mocks, "GCPGatewayPolicy", "openhands-tls"), find(t, mocks, "HTTPRoute", "openhands"),
 		find(t, mocks, "WebIamMember", "openhands-login-group:openhands-users@example.com"),
@@ -74,11 +75,12 @@ func TestWhatTheLoadBalancerUsesGoesAfterIt(t *testing.T) {
 	used := []providers.Registered{
 		find(t, mocks, "GlobalAddress", "openhands-address"), find(t, mocks, "SecurityPolicy", "openhands-armor"), find(t, mocks, "SSLPolicy", "openhands-tls"),
 	}
-	entry, certificate, authorization := find(t, mocks, "CertificateMapEntry", "openhands-certificate"), find(t, mocks, "Certificate", "openhands-certificate"), find(t, mocks, "DnsAuthorization", "openhands-domain")
-	for _, r := range append(used, find(t, mocks, "CertificateMap", "openhands-certificates"), certificate, authorization) {
+	entry, certificate := find(t, mocks, "CertificateMapEntry", "openhands-certificate"), find(t, mocks, "Certificate", "openhands-certificate")
+	certificates, authorization := find(t, mocks, "CertificateMap", "openhands-certificates"), find(t, mocks, "DnsAuthorization", "openhands-domain")
+	for _, r := range append(used, certificates, certificate, authorization) {
 		require.Errorf(t, mocks.Cloud.Delete(r.Type, r.URN, r.ID), "%s went", r.Type)
 	}
-	for _, r := range append(append([]providers.Registered{gateway}, used...), entry, certificate, authorization, find(t, mocks, "CertificateMap", "openhands-certificates")) {
+	for _, r := range append(append([]providers.Registered{gateway}, used...), entry, certificate, authorization, certificates) {
 		require.NoError(t, mocks.Cloud.Delete(r.Type, r.URN, r.ID))
 	}
 }
@@ -88,7 +90,8 @@ func TestArmorRules(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{
 		"openhands:exposure.armor.deniedRanges": []any{"198.51.100.0/24"}, "openhands:exposure.armor.wafRules": []any{"sqli-v33-stable"},
 		"openhands:exposure.armor.allowedRanges": []any{
-			"192.0.2.0/32", "192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32", "192.0.2.6/32", "192.0.2.7/32", "192.0.2.8/32", "192.0.2.9/32", "192.0.2.10/32",
+			"192.0.2.0/32", "192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32",
+			"192.0.2.6/32", "192.0.2.7/32", "192.0.2.8/32", "192.0.2.9/32", "192.0.2.10/32",
 		},
 	}), nil)
 	require.NoError(t, err)
@@ -110,7 +113,11 @@ func TestArmorRules(t *testing.T) {
 	assert.Equal(t, []rule{
 		{1000, "deny(403)", false, []any{"198.51.100.0/24"}},
 		{2000, "deny(403)", true, map[string]any{"expression": "evaluatePreconfiguredWaf('sqli-v33-stable', {'sensitivity': 1})"}}, // a rule set logs only
-		{10000, "throttle", false, []any{"192.0.2.0/32", "192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32", "192.0.2.6/32", "192.0.2.7/32", "192.0.2.8/32", "192.0.2.9/32"}},
+		{
+			10000, "throttle", false,
+			[]any{"192.0.2.0/32", "192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32",
+				"192.0.2.6/32", "192.0.2.7/32", "192.0.2.8/32", "192.0.2.9/32"},
+		},
 		{10001, "throttle", false, []any{"192.0.2.10/32"}}, // a rule takes ten ranges
 		{2147483647, "deny(403)", false, []any{"*"}},
 	}, rules)
@@ -133,14 +140,26 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		{"missing Cloud Armor policy", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.securityPolicy", "other"), "does not exist"},
 		{"no Cloud Armor policy", "GCPBackendPolicy", "openhands-backend", removeInput("spec.default.securityPolicy"), "no Cloud Armor policy"},
 		{"no request logs", "GCPBackendPolicy", "openhands-backend", removeInput("spec.default.logging"), "no request logs"},
-		{"access to all applications", "WebIamMember", "openhands-login-group:openhands-users@example.com", removeInput("condition"), "every application of the project"},
-		{"another role", "WebIamMember", "openhands-login-group:openhands-users@example.com", setInput("role", "roles/iap.tunnelResourceAccessor"), "nobody may log in"},
-		{"everyone may log in", "WebIamMember", "openhands-login-group:openhands-users@example.com", setInput("member", "allAuthenticatedUsers"), "is not an IAM member"},
+		{
+			"access to all applications", "WebIamMember", "openhands-login-group:openhands-users@example.com", removeInput("condition"),
+			"every application of the project",
+		},
+		{
+			"another role", "WebIamMember", "openhands-login-group:openhands-users@example.com", setInput("role", "roles/iap.tunnelResourceAccessor"),
+			"nobody may log in",
+		},
+		{
+			"everyone may log in", "WebIamMember", "openhands-login-group:openhands-users@example.com", setInput("member", "allAuthenticatedUsers"),
+			"is not an IAM member",
+		},
 		{"unlimited clients", "SecurityPolicy", "openhands-armor", setInput("rules[0].rateLimitOptions.enforceOnKey", "ALL"), "does not limit"},
 		{"no default rule", "SecurityPolicy", "openhands-armor", setInput("rules[1].priority", 20000.0), "none has priority 2147483647"},
 		{"old TLS", "SSLPolicy", "openhands-tls", setInput("minTlsVersion", "TLS_1_0"), "older than 1.2"},
 		{"TLS policy of another Gateway", "GCPGatewayPolicy", "openhands-tls", setInput("spec.targetRef.name", "other"), "older than 1.2"},
-		{"health check of the web page", "HealthCheckPolicy", "openhands-health", setInput("spec.default.config.httpHealthCheck.requestPath", "/ready"), "the server answers /alive"},
+		{
+			"health check of the web page", "HealthCheckPolicy", "openhands-health", setInput("spec.default.config.httpHealthCheck.requestPath", "/ready"),
+			"the server answers /alive",
+		},
 		{"route to the listener without TLS", "HTTPRoute", "openhands", setInput("spec.parentRefs[0].sectionName", "http"), "without TLS"},
 		{"route to all listeners", "HTTPRoute", "openhands", removeInput("spec.parentRefs[0].sectionName"), "names no listener"},
 		{"route of another host", "HTTPRoute", "openhands", setInput("spec.hostnames[0]", "other.example.com"), "does not serve openhands.example.com"},
@@ -148,7 +167,10 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		{"redirect that GKE ignores", "HTTPRoute", "openhands-redirect", setInput("spec.rules[0].filters[0].requestRedirect.statusCode", 308.0), "not by 308"},
 		{"redirect to http", "HTTPRoute", "openhands-redirect", setInput("spec.rules[0].filters[0].requestRedirect.scheme", "http"), "nothing redirects"},
 		{"certificate of another host", "Certificate", "openhands-certificate", setInput("managed.domains[0]", "other.example.com"), "none is for other.example.com"},
-		{"entry of another host", "CertificateMapEntry", "openhands-certificate", setInput("hostname", "other.example.com"), "no certificate for openhands.example.com"},
+		{
+			"entry of another host", "CertificateMapEntry", "openhands-certificate", setInput("hostname", "other.example.com"),
+			"no certificate for openhands.example.com",
+		},
 		{"no certificate", "Gateway", "openhands", removeInput("metadata.annotations[\"networking.gke.io/certmap\"]"), "certmap or a tls block"},
 		{"missing certificates", "Gateway", "openhands", setInput("metadata.annotations[\"networking.gke.io/certmap\"]", "other"), "does not exist"},
 		{"Gateway that nothing waits for", "Gateway", "openhands", removeInput("metadata.annotations[\"pulumi.com/waitFor\"]"), "nothing waits"},
@@ -158,13 +180,25 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		{"no reserved address", "Gateway", "openhands", removeInput("spec.addresses"), "no reserved address"},
 		{"record of another host", "RecordSet", "openhands-address", setInput("name", "other.example.com."), "does not lead openhands.example.com"},
 		{"record without its dot", "RecordSet", "openhands-address", setInput("name", "openhands.example.com"), "does not end with a dot"},
-		{"server that answers strangers", "NetworkPolicy", "openhands-server", setInput("spec.ingress[0].from[0].ipBlock.cidr", "0.0.0.0/0"), "let [0.0.0.0/0 130.211.0.0/22] in"},
-		{"server that closes idle connections", "Deployment", "openhands", setInput("spec.template.spec.containers[0].command", []any{"python", "-m", "openhands.server"}), "closes idle connections after 5 s"},
-		{"server behind a closed firewall", "Firewall", "openhands-allow-load-balancer", setInput("allows[0].ports[0]", "8080"), "lets the load balancer not through"},
+		{
+			"server that answers strangers", "NetworkPolicy", "openhands-server", setInput("spec.ingress[0].from[0].ipBlock.cidr", "0.0.0.0/0"),
+			"let [0.0.0.0/0 130.211.0.0/22] in",
+		},
+		{
+			"server that closes idle connections", "Deployment", "openhands",
+			setInput("spec.template.spec.containers[0].command", []any{"python", "-m", "openhands.server"}), "closes idle connections after 5 s",
+		},
+		{
+			"server behind a closed firewall", "Firewall", "openhands-allow-load-balancer", setInput("allows[0].ports[0]", "8080"),
+			"lets the load balancer not through",
+		},
 		{"another origin", "ConfigMap", "openhands-environment", setInput("data.PERMITTED_CORS_ORIGINS", "http://localhost:3000"), "PERMITTED_CORS_ORIGINS is"},
 		{"cluster without the Gateway API", "Cluster", "openhands-cluster", setInput("gatewayApiConfig.channel", "CHANNEL_DISABLED"), "has no Gateway API"},
 		{"API of the login left out", "Service", "openhands-iap.googleapis.com", setInput("service", "other.googleapis.com"), "iap.googleapis.com is not enabled"},
-		{"API of the certificate left out", "Service", "openhands-certificatemanager.googleapis.com", setInput("service", "other.googleapis.com"), "certificatemanager.googleapis.com is not enabled"},
+		{
+			"API of the certificate left out", "Service", "openhands-certificatemanager.googleapis.com", setInput("service", "other.googleapis.com"),
+			"certificatemanager.googleapis.com is not enabled",
+		},
 		{"API of the records left out", "Service", "openhands-dns.googleapis.com", setInput("service", "other.googleapis.com"), "dns.googleapis.com is not enabled"},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {

@@ -76,7 +76,10 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 	}{
 		// What the provider's schema says.
 		{"unknown field", "Network", "openhands-vpc", setInput("routingmode", "REGIONAL"), "the provider has no such field"},
-		{"unknown field in a block", "Cluster", "openhands-cluster", setInput("releaseChannel.chanel", "REGULAR"), "releaseChannel.chanel: the provider has no such field"},
+		{
+			"unknown field in a block", "Cluster", "openhands-cluster", setInput("releaseChannel.chanel", "REGULAR"),
+			"releaseChannel.chanel: the provider has no such field",
+		},
 		{"required field missing", "Service", "openhands-compute.googleapis.com", removeInput("service"), "service: is required"},
 		{"required field of a block missing", "Cluster", "openhands-cluster", removeInput("releaseChannel.channel"), "releaseChannel.channel: is required"},
 		{"cleanup policy without an id", "Repository", "openhands-images", removeInput("cleanupPolicies[0].id"), "cleanupPolicies[0].id: is required"},
@@ -104,14 +107,32 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		{"firewall priority out of range", "Firewall", "openhands-deny-ingress", setInput("priority", 70000.0), "not within 0 to 65535"},
 
 		// The cluster.
-		{"private nodes without a range for the control plane", "Cluster", "openhands-cluster", removeInput("privateClusterConfig.masterIpv4CidrBlock"), "must be set with enablePrivateNodes"},
+		{
+			"private nodes without a range for the control plane", "Cluster", "openhands-cluster", removeInput("privateClusterConfig.masterIpv4CidrBlock"),
+			"must be set with enablePrivateNodes",
+		},
 		{"control plane in the subnet", "Cluster", "openhands-cluster", setInput("privateClusterConfig.masterIpv4CidrBlock", "10.0.0.0/28"), "overlaps"},
-		{"control plane range of the wrong size", "Cluster", "openhands-cluster", setInput("privateClusterConfig.masterIpv4CidrBlock", "172.16.0.0/27"), "is not a /28"},
-		{"private endpoint without authorized networks", "Cluster", "openhands-cluster", removeInput("masterAuthorizedNetworksConfig"), "must be set with enablePrivateEndpoint"},
-		{"Dataplane V2 with the old network policy", "Cluster", "openhands-cluster", setInput("networkPolicy", map[string]any{"enabled": true}), "must not be enabled"},
-		{"secondary range that the subnet lacks", "Cluster", "openhands-cluster", setInput("ipAllocationPolicy.clusterSecondaryRangeName", "other"), "has no secondary range"},
+		{
+			"control plane range of the wrong size", "Cluster", "openhands-cluster", setInput("privateClusterConfig.masterIpv4CidrBlock", "172.16.0.0/27"),
+			"is not a /28",
+		},
+		{
+			"private endpoint without authorized networks", "Cluster", "openhands-cluster", removeInput("masterAuthorizedNetworksConfig"),
+			"must be set with enablePrivateEndpoint",
+		},
+		{
+			"Dataplane V2 with the old network policy", "Cluster", "openhands-cluster", setInput("networkPolicy", map[string]any{"enabled": true}),
+			"must not be enabled",
+		},
+		{
+			"secondary range that the subnet lacks", "Cluster", "openhands-cluster", setInput("ipAllocationPolicy.clusterSecondaryRangeName", "other"),
+			"has no secondary range",
+		},
 		{"no initial node", "Cluster", "openhands-cluster", setInput("initialNodeCount", 0.0), "must be at least 1"},
-		{"another project's workload pool", "Cluster", "openhands-cluster", setInput("workloadIdentityConfig.workloadPool", "other.svc.id.goog"), "is not the project's"},
+		{
+			"another project's workload pool", "Cluster", "openhands-cluster", setInput("workloadIdentityConfig.workloadPool", "other.svc.id.goog"),
+			"is not the project's",
+		},
 		{"cluster name too long", "Cluster", "openhands-cluster", setInput("name", strings.Repeat("a", 41)), "the limit is 40"},
 		{"cluster in another region", "Cluster", "openhands-cluster", setInput("location", "europe-west4"), "not in the subnet's region"},
 		{"version that is none", "Cluster", "openhands-cluster", setInput("minMasterVersion", "latest"), "is not a version"},
@@ -120,9 +141,18 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		{"minimum above maximum", "NodePool", "openhands-app", setInput("autoscaling.totalMinNodeCount", 9.0), "is above"},
 		{"gVisor on another image", "NodePool", "openhands-sandbox", setInput("nodeConfig.imageType", "UBUNTU_CONTAINERD"), "needs COS_CONTAINERD"},
 		{"GKE's own taint", "NodePool", "openhands-sandbox", setInput("nodeConfig.taints[0].key", "sandbox.gke.io/runtime"), "is GKE's own"},
-		{"kubelet block without its required field", "NodePool", "openhands-app", setInput("nodeConfig.kubeletConfig", map[string]any{"podPidsLimit": 1024.0}), "cpuManagerPolicy: is required"},
-		{"missing service account of the nodes", "NodePool", "openhands-app", setInput("nodeConfig.serviceAccount", "nobody@my-openhands-dev.iam.gserviceaccount.com"), "does not exist"},
-		{"fleet membership of a missing cluster", "Membership", "openhands-membership", setInput("endpoint.gkeCluster.resourceLink", "//container.googleapis.com/projects/p/locations/l/clusters/c"), "does not exist"},
+		{
+			"kubelet block without its required field", "NodePool", "openhands-app",
+			setInput("nodeConfig.kubeletConfig", map[string]any{"podPidsLimit": 1024.0}), "cpuManagerPolicy: is required",
+		},
+		{
+			"missing service account of the nodes", "NodePool", "openhands-app",
+			setInput("nodeConfig.serviceAccount", "nobody@my-openhands-dev.iam.gserviceaccount.com"), "does not exist",
+		},
+		{
+			"fleet membership of a missing cluster", "Membership", "openhands-membership",
+			setInput("endpoint.gkeCluster.resourceLink", "//container.googleapis.com/projects/p/locations/l/clusters/c"), "does not exist",
+		},
 
 		// The database.
 		{"no address at all", "DatabaseInstance", "openhands-postgres", removeInput("settings.ipConfiguration.privateNetwork"), "at least one of public and private"},
@@ -156,12 +186,31 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		{"keep-newest that deletes", "Repository", "openhands-images", setInput("cleanupPolicies[0].action", "DELETE"), "only be used with action KEEP"},
 		{"API that is none", "Service", "openhands-compute.googleapis.com", setInput("service", "compute"), "is not an API"},
 		{"API left out", "Service", "openhands-sqladmin.googleapis.com", setInput("service", "other.googleapis.com"), "sqladmin.googleapis.com is not enabled"},
-		{"gateway's API left out", "Service", "openhands-connectgateway.googleapis.com", setInput("service", "other.googleapis.com"), "connectgateway.googleapis.com is not enabled"},
-		{"image streaming's API left out", "Service", "openhands-containerfilesystem.googleapis.com", setInput("service", "other.googleapis.com"), "containerfilesystem.googleapis.com is not enabled"},
-		{"logging's API left out", "Service", "openhands-logging.googleapis.com", setInput("service", "other.googleapis.com"), "logging.googleapis.com is not enabled"},
-		{"high availability without point-in-time recovery", "DatabaseInstance", "openhands-postgres", setInput("settings.availabilityType", "REGIONAL"), "REGIONAL needs point-in-time recovery"},
-		{"alert on a metric that does not exist", "AlertPolicy", "openhands-availability", setInput("conditions[0].conditionPrometheusQueryLanguage.query", "openhands_conversations_total{} > 1"), "there is no metric openhands_conversations_total"},
-		{"alert to a channel that does not exist", "AlertPolicy", "openhands-availability", setInput("notificationChannels", []any{"projects/p/notificationChannels/1"}), "does not exist"},
+		{
+			"gateway's API left out", "Service", "openhands-connectgateway.googleapis.com", setInput("service", "other.googleapis.com"),
+			"connectgateway.googleapis.com is not enabled",
+		},
+		{
+			"image streaming's API left out", "Service", "openhands-containerfilesystem.googleapis.com", setInput("service", "other.googleapis.com"),
+			"containerfilesystem.googleapis.com is not enabled",
+		},
+		{
+			"logging's API left out", "Service", "openhands-logging.googleapis.com", setInput("service", "other.googleapis.com"),
+			"logging.googleapis.com is not enabled",
+		},
+		{
+			"high availability without point-in-time recovery", "DatabaseInstance", "openhands-postgres", setInput("settings.availabilityType", "REGIONAL"),
+			"REGIONAL needs point-in-time recovery",
+		},
+		{
+			"alert on a metric that does not exist", "AlertPolicy", "openhands-availability",
+			setInput("conditions[0].conditionPrometheusQueryLanguage.query", "openhands_conversations_total{} > 1"),
+			"there is no metric openhands_conversations_total",
+		},
+		{
+			"alert to a channel that does not exist", "AlertPolicy", "openhands-availability",
+			setInput("notificationChannels", []any{"projects/p/notificationChannels/1"}), "does not exist",
+		},
 		{"dashboard that is no JSON", "Dashboard", "openhands-dashboard", setInput("dashboardJson", "{"), "dashboardJson"},
 		{"provider without a project", "gcp", "gcp", removeInput("project"), "project: is \"\""},
 		{"provider of another region", "gcp", "gcp", setInput("region", "europe-west4"), "the stack's is \"us-central1\""},

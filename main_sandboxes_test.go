@@ -69,7 +69,8 @@ func TestNoSandboxOutlivesItsPolicies(t *testing.T) {
 	require.NoError(t, err)
 	namespace := find(t, mocks, "Namespace", "openhands-openhands-sandboxes")
 	for typ, name := range map[string]string{
-		"NetworkPolicy": "openhands-sandboxes", "FQDNNetworkPolicy": "openhands-sandbox-to-github.com", "ResourceQuota": "openhands-sandboxes", "LimitRange": "openhands-sandboxes",
+		"NetworkPolicy": "openhands-sandboxes", "FQDNNetworkPolicy": "openhands-sandbox-to-github.com",
+		"ResourceQuota": "openhands-sandboxes", "LimitRange": "openhands-sandboxes",
 	} {
 		assert.Equal(t, namespace.URN, find(t, mocks, typ, name).DeletedWith, typ)
 	}

@@ -169,7 +169,8 @@ func createAll(ctx *pulumi.Context, name string, number int, services *infra.Pro
 		return err
 	}
 	_, err = infra.NewObservability(ctx, name, &infra.ObservabilityArgs{
-		Title: name, DatabaseSettings: "the settings", Cluster: cluster.Name, Namespace: pulumi.String("web"), Deployment: pulumi.String("web"), Database: database.MonitoringID,
+		Title: name, DatabaseSettings: "the settings",
+		Cluster: cluster.Name, Namespace: pulumi.String("web"), Deployment: pulumi.String("web"), Database: database.MonitoringID,
 	}, ready)
 	return err
 }

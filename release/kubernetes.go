@@ -16,8 +16,11 @@ var RuntimeRules = []Rule{
 	{"networking.k8s.io", "ingresses", []string{"create", "delete"}},
 }
 
-// SandboxLabels are what the runtime puts on the pods of conversations.
-var SandboxLabels = map[string]string{"app": "openhands-runtime"}
+// SandboxName is the label "app" of every sandbox, and begins the names of all its objects: <SandboxName>-<session>.
+const SandboxName = "openhands-runtime"
+
+// SandboxLabels select the pods of all conversations.
+var SandboxLabels = map[string]string{"app": SandboxName}
 
 // ActionServerPort is the TCP port on which the server reaches a sandbox. The action server there has no authentication.
 const ActionServerPort = 8080

@@ -24,7 +24,10 @@ func TestBadInput(t *testing.T) {
 		// Keys and types.
 		{mistake: "unknown key", set: values{"openhands:netwrok": "{}"}, path: "openhands:netwrok", says: "did you mean openhands:network?"},
 		{mistake: "key in the wrong case", set: values{"openhands:Network": "{}"}, path: "openhands:Network", says: "did you mean openhands:network?"},
-		{mistake: "nested key in the wrong case", set: values{"openhands:network": `{"podsCIDR":"10.16.0.0/16"}`}, path: "openhands:network.podsCIDR", says: "did you mean podsCidr?"},
+		{
+			mistake: "nested key in the wrong case", set: values{"openhands:network": `{"podsCIDR":"10.16.0.0/16"}`}, path: "openhands:network.podsCIDR",
+			says: "did you mean podsCidr?",
+		},
 		{mistake: "nested unknown key", set: values{"openhands:database": `{"backups":{"kept":3}}`}, path: "openhands:database.backups.kept", says: "unknown key"},
 		{mistake: "key of the provider", set: values{"gcp:credentials": "key.json"}, path: "gcp:credentials", says: "unknown key"},
 		{mistake: "key of another provider", set: values{"kubernetes:context": "kind"}, path: "kubernetes:context", says: "unknown key"},
@@ -32,18 +35,33 @@ func TestBadInput(t *testing.T) {
 		{mistake: "project missing", set: values{"gcp:project": ""}, path: "gcp:project", says: "pulumi config set gcp:project"},
 		{mistake: "region missing", set: values{"gcp:region": ""}, path: "gcp:region", says: "pulumi config set gcp:region"},
 		{mistake: "unknown profile", set: values{"openhands:profile": "staging"}, path: "openhands:profile", says: "write one of dev, prod"},
-		{mistake: "text for a number", set: values{"openhands:sandboxes": `{"max":"3"}`}, path: "openhands:sandboxes.max", says: "is a string, expected integer: in YAML, write it without quotes"},
+		{
+			mistake: "text for a number", set: values{"openhands:sandboxes": `{"max":"3"}`}, path: "openhands:sandboxes.max",
+			says: "is a string, expected integer: in YAML, write it without quotes",
+		},
 		{mistake: "fraction for a whole number", set: values{"openhands:sandboxes": `{"max":2.5}`}, path: "openhands:sandboxes.max", says: "expected integer"},
 		{mistake: "text for an object", set: values{"openhands:network": "10.0.0.0/8"}, path: "openhands:network", says: "expected an object"},
 		{mistake: "list for an object", set: values{"openhands:network": "[]"}, path: "openhands:network", says: "is a array, expected object"},
 		{mistake: "neither true nor false", set: values{"openhands:teardown": "yes"}, path: "openhands:teardown", says: "is a string, expected boolean"},
 		{mistake: "number for a label", set: values{"openhands:labels": `{"cost":7}`}, path: "openhands:labels.cost", says: "is a number, expected string"},
-		{mistake: "number over its limit", set: values{"openhands:network": `{"flowLogSampling":50}`}, path: "openhands:network.flowLogSampling", says: "is 50: write 1 or less"},
-		{mistake: "number below its limit", set: values{"openhands:database": `{"backups":{"retained":0}}`}, path: "openhands:database.backups.retained", says: "is 0: write 1 or more"},
+		{
+			mistake: "number over its limit", set: values{"openhands:network": `{"flowLogSampling":50}`}, path: "openhands:network.flowLogSampling",
+			says: "is 50: write 1 or less",
+		},
+		{
+			mistake: "number below its limit", set: values{"openhands:database": `{"backups":{"retained":0}}`}, path: "openhands:database.backups.retained",
+			says: "is 0: write 1 or more",
+		},
 
-		{mistake: "unquoted version", set: values{"openhands:cluster": `{"minVersion":1.36}`}, path: "openhands:cluster.minVersion", says: "is a number, expected string: in YAML, write it in quotes"},
+		{
+			mistake: "unquoted version", set: values{"openhands:cluster": `{"minVersion":1.36}`}, path: "openhands:cluster.minVersion",
+			says: "is a number, expected string: in YAML, write it in quotes",
+		},
 		{mistake: "key without a value", set: values{"openhands:network": "null"}, path: "openhands:network", says: "give it a value, or remove the key"},
-		{mistake: "nested key without a value", set: values{"openhands:cluster": `{"access":{"publicEndpoint":null}}`}, path: "openhands:cluster.access.publicEndpoint", says: "give it a value, or remove the key"},
+		{
+			mistake: "nested key without a value", set: values{"openhands:cluster": `{"access":{"publicEndpoint":null}}`},
+			path: "openhands:cluster.access.publicEndpoint", says: "give it a value, or remove the key",
+		},
 
 		// Place and names.
 		{mistake: "zone of a regional cluster", profile: "prod", set: values{"gcp:zone": "us-central1-a"}, path: "gcp:zone", says: "has no effect"},
@@ -60,142 +78,467 @@ func TestBadInput(t *testing.T) {
 		{mistake: "the program's own label", set: values{"openhands:labels": `{"stack":"a"}`}, path: "openhands:labels.stack", says: "set by the program"},
 
 		// Ranges.
-		{mistake: "range that is none", set: values{"openhands:network": `{"podsCidr":"10.16.0.0"}`}, path: "openhands:network.podsCidr", says: "is not an IPv4 range"},
-		{mistake: "range with bits beyond its length", set: values{"openhands:network": `{"podsCidr":"10.16.0.1/16"}`}, path: "openhands:network.podsCidr", says: "write 10.16.0.0/16"},
+		{
+			mistake: "range that is none", set: values{"openhands:network": `{"podsCidr":"10.16.0.0"}`}, path: "openhands:network.podsCidr",
+			says: "is not an IPv4 range",
+		},
+		{
+			mistake: "range with bits beyond its length", set: values{"openhands:network": `{"podsCidr":"10.16.0.1/16"}`}, path: "openhands:network.podsCidr",
+			says: "write 10.16.0.0/16",
+		},
 		{mistake: "public range", set: values{"openhands:network": `{"podsCidr":"8.8.0.0/16"}`}, path: "openhands:network.podsCidr", says: "is not private"},
-		{mistake: "range that is private at its beginning only", set: values{"openhands:network": `{"nodesCidr":"192.168.0.0/15"}`}, path: "openhands:network.nodesCidr", says: "is not private"},
-		{mistake: "range of Services too large", set: values{"openhands:network": `{"servicesCidr":"10.128.0.0/12"}`}, path: "openhands:network.servicesCidr", says: "/16 to /27"},
-		{mistake: "overlapping ranges", set: values{"openhands:network": `{"podsCidr":"10.0.0.0/16"}`}, path: "openhands:network.podsCidr", says: "overlaps openhands:network.nodesCidr (10.0.0.0/22)"},
-		{mistake: "control plane of the wrong size", set: values{"openhands:network": `{"controlPlaneCidr":"172.16.0.0/27"}`}, path: "openhands:network.controlPlaneCidr", says: "allowed is a /28"},
-		{mistake: "peering range too small", set: values{"openhands:network": `{"peeringCidr":"10.64.0.0/25"}`}, path: "openhands:network.peeringCidr", says: "/8 to /24"},
-		{mistake: "range that Cloud SQL cannot answer in", set: values{"openhands:network": `{"nodesCidr":"172.17.0.0/22"}`}, path: "openhands:network.nodesCidr", says: "overlaps 172.17.0.0/16"},
-		{mistake: "pods' range too small for the pools", set: values{"openhands:network": `{"podsCidr":"10.16.0.0/22"}`}, path: "openhands:network.podsCidr", says: "a /24 of pods for 4 nodes, but the pools may need 6"},
-		{mistake: "nodes' range too small for the pools", set: values{"openhands:network": `{"nodesCidr":"10.0.0.0/29"}`}, path: "openhands:network.nodesCidr", says: "addresses for 4 nodes, but the pools may need 6"},
+		{
+			mistake: "range that is private at its beginning only", set: values{"openhands:network": `{"nodesCidr":"192.168.0.0/15"}`},
+			path: "openhands:network.nodesCidr", says: "is not private",
+		},
+		{
+			mistake: "range of Services too large", set: values{"openhands:network": `{"servicesCidr":"10.128.0.0/12"}`},
+			path: "openhands:network.servicesCidr", says: "/16 to /27",
+		},
+		{
+			mistake: "overlapping ranges", set: values{"openhands:network": `{"podsCidr":"10.0.0.0/16"}`}, path: "openhands:network.podsCidr",
+			says: "overlaps openhands:network.nodesCidr (10.0.0.0/22)",
+		},
+		{
+			mistake: "control plane of the wrong size", set: values{"openhands:network": `{"controlPlaneCidr":"172.16.0.0/27"}`},
+			path: "openhands:network.controlPlaneCidr", says: "allowed is a /28",
+		},
+		{
+			mistake: "peering range too small", set: values{"openhands:network": `{"peeringCidr":"10.64.0.0/25"}`}, path: "openhands:network.peeringCidr",
+			says: "/8 to /24",
+		},
+		{
+			mistake: "range that Cloud SQL cannot answer in", set: values{"openhands:network": `{"nodesCidr":"172.17.0.0/22"}`},
+			path: "openhands:network.nodesCidr", says: "overlaps 172.17.0.0/16",
+		},
+		{
+			mistake: "pods' range too small for the pools", set: values{"openhands:network": `{"podsCidr":"10.16.0.0/22"}`},
+			path: "openhands:network.podsCidr", says: "a /24 of pods for 4 nodes, but the pools may need 6",
+		},
+		{
+			mistake: "nodes' range too small for the pools", set: values{"openhands:network": `{"nodesCidr":"10.0.0.0/29"}`},
+			path: "openhands:network.nodesCidr", says: "addresses for 4 nodes, but the pools may need 6",
+		},
 
 		// The cluster.
-		{mistake: "no access", set: values{"openhands:cluster": `{"access":{"connectGateway":{"enabled":false}}}`}, path: "openhands:cluster.access", says: "nobody could reach the control plane"},
-		{mistake: "empty list of ranges", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":[]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "is empty"},
-		{mistake: "public endpoint without ranges", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "is empty"},
-		{mistake: "open control plane", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/0"]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "the whole internet"},
-		{mistake: "open control plane in prod", profile: "prod", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/0"]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "Find your own address with `curl"},
-		{mistake: "half the internet", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/1","128.0.0.0/1"]}}}`}, path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "a good part of the internet"},
-		{mistake: "everyone as a member", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["allUsers"]}}}`}, path: "openhands:cluster.access.connectGateway.members", says: "is not an IAM member"},
-		{mistake: "members without the gateway", set: values{"openhands:cluster": `{"access":{"connectGateway":{"enabled":false,"members":["user:a@example.com"]},"publicEndpoint":{"authorizedRanges":["203.0.113.7/32"]}}}`}, path: "openhands:cluster.access.connectGateway.members", says: "has no effect"},
-		{mistake: "member named twice", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["user:a@example.com","user:A@example.com"]}}}`}, path: "openhands:cluster.access.connectGateway.members", says: "names a member twice"},
+		{
+			mistake: "no access", set: values{"openhands:cluster": `{"access":{"connectGateway":{"enabled":false}}}`}, path: "openhands:cluster.access",
+			says: "nobody could reach the control plane",
+		},
+		{
+			mistake: "empty list of ranges", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":[]}}}`},
+			path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "is empty",
+		},
+		{
+			mistake: "public endpoint without ranges", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{}}}`},
+			path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "is empty",
+		},
+		{
+			mistake: "open control plane", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/0"]}}}`},
+			path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "the whole internet",
+		},
+		{
+			mistake: "open control plane in prod", profile: "prod",
+			set:  values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/0"]}}}`},
+			path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "Find your own address with `curl",
+		},
+		{
+			mistake: "half the internet", set: values{"openhands:cluster": `{"access":{"publicEndpoint":{"authorizedRanges":["0.0.0.0/1","128.0.0.0/1"]}}}`},
+			path: "openhands:cluster.access.publicEndpoint.authorizedRanges", says: "a good part of the internet",
+		},
+		{
+			mistake: "everyone as a member", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["allUsers"]}}}`},
+			path: "openhands:cluster.access.connectGateway.members", says: "is not an IAM member",
+		},
+		{
+			mistake: "members without the gateway",
+			set:     values{"openhands:cluster": `{"access":{"connectGateway":{"enabled":false,"members":["user:a@example.com"]},"publicEndpoint":{"authorizedRanges":["203.0.113.7/32"]}}}`},
+			path:    "openhands:cluster.access.connectGateway.members", says: "has no effect",
+		},
+		{
+			mistake: "member named twice",
+			set:     values{"openhands:cluster": `{"access":{"connectGateway":{"members":["user:a@example.com","user:A@example.com"]}}}`},
+			path:    "openhands:cluster.access.connectGateway.members", says: "names a member twice",
+		},
 		{mistake: "version too old", set: values{"openhands:cluster": `{"minVersion":"1.35"}`}, path: "openhands:cluster.minVersion", says: "is below 1.36"},
-		{mistake: "version that is none", set: values{"openhands:cluster": `{"minVersion":"latest"}`}, path: "openhands:cluster.minVersion", says: "is not a version"},
-		{mistake: "day that is none", set: values{"openhands:cluster": `{"maintenance":{"days":["SA","SUN"]}}`}, path: "openhands:cluster.maintenance.days", says: "is not a day"},
-		{mistake: "too little maintenance", set: values{"openhands:cluster": `{"maintenance":{"days":["SU"],"hours":4}}`}, path: "openhands:cluster.maintenance", says: "1 days of 4 hours give 16 hours in 32 days"},
-		{mistake: "machine type that is none", set: values{"openhands:cluster": `{"appPool":{"machineType":"m1.large"}}`}, path: "openhands:cluster.appPool.machineType", says: "is not a machine type"},
-		{mistake: "machine type with an odd size", set: values{"openhands:cluster": `{"appPool":{"machineType":"e2-standard-3"}}`}, path: "openhands:cluster.appPool.machineType", says: "is not on offer"},
-		{mistake: "app pool upside down", set: values{"openhands:cluster": `{"appPool":{"minNodes":3}}`}, path: "openhands:cluster.appPool.maxNodes", says: "below minNodes (3)"},
-		{mistake: "app pool smaller than the region", profile: "prod", set: values{"openhands:cluster": `{"appPool":{"maxNodes":2}}`}, path: "openhands:cluster.appPool.maxNodes", says: "each of its 3 zones"},
+		{
+			mistake: "version that is none", set: values{"openhands:cluster": `{"minVersion":"latest"}`}, path: "openhands:cluster.minVersion",
+			says: "is not a version",
+		},
+		{
+			mistake: "day that is none", set: values{"openhands:cluster": `{"maintenance":{"days":["SA","SUN"]}}`},
+			path: "openhands:cluster.maintenance.days", says: "is not a day",
+		},
+		{
+			mistake: "too little maintenance", set: values{"openhands:cluster": `{"maintenance":{"days":["SU"],"hours":4}}`},
+			path: "openhands:cluster.maintenance", says: "1 days of 4 hours give 16 hours in 32 days",
+		},
+		{
+			mistake: "machine type that is none", set: values{"openhands:cluster": `{"appPool":{"machineType":"m1.large"}}`},
+			path: "openhands:cluster.appPool.machineType", says: "is not a machine type",
+		},
+		{
+			mistake: "machine type with an odd size", set: values{"openhands:cluster": `{"appPool":{"machineType":"e2-standard-3"}}`},
+			path: "openhands:cluster.appPool.machineType", says: "is not on offer",
+		},
+		{
+			mistake: "app pool upside down", set: values{"openhands:cluster": `{"appPool":{"minNodes":3}}`}, path: "openhands:cluster.appPool.maxNodes",
+			says: "below minNodes (3)",
+		},
+		{
+			mistake: "app pool smaller than the region", profile: "prod", set: values{"openhands:cluster": `{"appPool":{"maxNodes":2}}`},
+			path: "openhands:cluster.appPool.maxNodes", says: "each of its 3 zones",
+		},
 
 		// The sandboxes.
-		{mistake: "shape without the size", set: values{"openhands:sandboxes": `{"pool":{"machineType":"e2-highmem-32"}}`}, path: "openhands:sandboxes.pool.machineType", says: "e2-highmem has [2 4 8 16] vCPUs"},
-		{mistake: "sandbox larger than a node", set: values{"openhands:sandboxes": `{"memoryRequestGiB":64}`}, path: "openhands:sandboxes.pool.machineType", says: "not one sandbox fits"},
-		{mistake: "pool too small for the sandboxes", profile: "prod", set: values{"openhands:sandboxes": `{"pool":{"maxNodes":2}}`}, path: "openhands:sandboxes.pool.maxNodes", says: "needs 3 nodes: write at least 3, lower max to 14"},
+		{
+			mistake: "shape without the size", set: values{"openhands:sandboxes": `{"pool":{"machineType":"e2-highmem-32"}}`},
+			path: "openhands:sandboxes.pool.machineType", says: "e2-highmem has [2 4 8 16] vCPUs",
+		},
+		{
+			mistake: "sandbox larger than a node", set: values{"openhands:sandboxes": `{"memoryRequestGiB":64}`},
+			path: "openhands:sandboxes.pool.machineType", says: "not one sandbox fits",
+		},
+		{
+			mistake: "pool too small for the sandboxes", profile: "prod", set: values{"openhands:sandboxes": `{"pool":{"maxNodes":2}}`},
+			path: "openhands:sandboxes.pool.maxNodes", says: "needs 3 nodes: write at least 3, lower max to 14",
+		},
 
-		{mistake: "CPU limit below the request", set: values{"openhands:sandboxes": `{"cpuLimit":0.5}`}, path: "openhands:sandboxes.cpuLimit", says: "below cpuRequest (1)"},
+		{
+			mistake: "CPU limit below the request", set: values{"openhands:sandboxes": `{"cpuLimit":0.5}`}, path: "openhands:sandboxes.cpuLimit",
+			says: "below cpuRequest (1)",
+		},
 
 		// The application.
-		{mistake: "release that is not supported", set: values{"openhands:app": `{"release":"1.2.0"}`}, path: "openhands:app.release", says: "write 0.62.0 with kubernetes, or 1.11.0 with remote"},
-		{mistake: "runtime that the line lacks", set: values{"openhands:app": `{"runtime":"remote"}`}, path: "openhands:app.release", says: "release 0.62.0 with runtime remote is not supported"},
-		{mistake: "runtime that does not exist", set: values{"openhands:app": `{"runtime":"docker"}`}, path: "openhands:app.runtime", says: "write one of kubernetes, remote"},
-		{mistake: "latest image", set: values{"openhands:app": `{"image":"ghcr.io/openhands/openhands:latest"}`}, path: "openhands:app.image", says: "without the Kubernetes runtime"},
-		{mistake: "image without a tag", set: values{"openhands:app": `{"image":"registry.example.com:5000/openhands"}`}, path: "openhands:app.image", says: "has no tag"},
-		{mistake: "image of another line", set: values{"openhands:app": `{"image":"ghcr.io/openhands/openhands:1.11.0"}`}, path: "openhands:app.image", says: "is not of the line of release 0.62.0"},
-		{mistake: "digest that is none", set: values{"openhands:app": `{"image":"ghcr.io/openhands/openhands@latest"}`}, path: "openhands:app.image", says: "is not a digest"},
-		{mistake: "application larger than its nodes", set: values{"openhands:app": `{"memoryGiB":32}`}, path: "openhands:app.memoryGiB", says: "choose a larger openhands:cluster.appPool.machineType"},
-		{mistake: "runtime API out of reach", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote","remoteRuntimeUrl":"https://10.1.2.3"}`}, path: "openhands:app.remoteRuntimeUrl", says: "is out of reach"},
-		{mistake: "other credentials", set: values{"openhands:app": `{"extraEnv":{"GOOGLE_APPLICATION_CREDENTIALS":"/x"}}`}, path: "openhands:app.extraEnv.GOOGLE_APPLICATION_CREDENTIALS", says: "known to Google"},
-		{mistake: "the server's own configuration", set: values{"openhands:app": `{"extraEnv":{"OH_DB_SESSION_HOST":"x"}}`}, path: "openhands:app.extraEnv.OH_DB_SESSION_HOST", says: "begin with OH_"},
+		{
+			mistake: "release that is not supported", set: values{"openhands:app": `{"release":"1.2.0"}`}, path: "openhands:app.release",
+			says: "write 0.62.0 with kubernetes, or 1.11.0 with remote",
+		},
+		{
+			mistake: "runtime that the line lacks", set: values{"openhands:app": `{"runtime":"remote"}`}, path: "openhands:app.release",
+			says: "release 0.62.0 with runtime remote is not supported",
+		},
+		{
+			mistake: "runtime that does not exist", set: values{"openhands:app": `{"runtime":"docker"}`}, path: "openhands:app.runtime",
+			says: "write one of kubernetes, remote",
+		},
+		{
+			mistake: "latest image", set: values{"openhands:app": `{"image":"ghcr.io/openhands/openhands:latest"}`}, path: "openhands:app.image",
+			says: "without the Kubernetes runtime",
+		},
+		{
+			mistake: "image without a tag", set: values{"openhands:app": `{"image":"registry.example.com:5000/openhands"}`}, path: "openhands:app.image",
+			says: "has no tag",
+		},
+		{
+			mistake: "image of another line", set: values{"openhands:app": `{"image":"ghcr.io/openhands/openhands:1.11.0"}`}, path: "openhands:app.image",
+			says: "is not of the line of release 0.62.0",
+		},
+		{
+			mistake: "digest that is none", set: values{"openhands:app": `{"image":"ghcr.io/openhands/openhands@latest"}`}, path: "openhands:app.image",
+			says: "is not a digest",
+		},
+		{
+			mistake: "application larger than its nodes", set: values{"openhands:app": `{"memoryGiB":32}`}, path: "openhands:app.memoryGiB",
+			says: "choose a larger openhands:cluster.appPool.machineType",
+		},
+		{
+			mistake: "runtime API out of reach",
+			set:     values{"openhands:app": `{"release":"1.11.0","runtime":"remote","remoteRuntimeUrl":"https://10.1.2.3"}`},
+			path:    "openhands:app.remoteRuntimeUrl", says: "is out of reach",
+		},
+		{
+			mistake: "other credentials", set: values{"openhands:app": `{"extraEnv":{"GOOGLE_APPLICATION_CREDENTIALS":"/x"}}`},
+			path: "openhands:app.extraEnv.GOOGLE_APPLICATION_CREDENTIALS", says: "known to Google",
+		},
+		{
+			mistake: "the server's own configuration", set: values{"openhands:app": `{"extraEnv":{"OH_DB_SESSION_HOST":"x"}}`},
+			path: "openhands:app.extraEnv.OH_DB_SESSION_HOST", says: "begin with OH_",
+		},
 		{mistake: "another port", set: values{"openhands:app": `{"extraEnv":{"port":"80"}}`}, path: "openhands:app.extraEnv.port", says: "the release's port"},
-		{mistake: "sandbox image of another line", set: values{"openhands:app": `{"sandboxImage":"ghcr.io/openhands/runtime:0.59-nikolaik"}`}, path: "openhands:app.sandboxImage", says: "is not of the line of release 0.62.0"},
-		{mistake: "sandbox image for a remote runtime", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote","sandboxImage":"a:1"}`}, path: "openhands:app.sandboxImage", says: "starts no sandboxes of its own"},
-		{mistake: "more replicas", set: values{"openhands:app": `{"replicas":3}`}, path: "openhands:app.replicas", says: "conversations live in the memory of one process"},
+		{
+			mistake: "sandbox image of another line", set: values{"openhands:app": `{"sandboxImage":"ghcr.io/openhands/runtime:0.59-nikolaik"}`},
+			path: "openhands:app.sandboxImage", says: "is not of the line of release 0.62.0",
+		},
+		{
+			mistake: "sandbox image for a remote runtime", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote","sandboxImage":"a:1"}`},
+			path: "openhands:app.sandboxImage", says: "starts no sandboxes of its own",
+		},
+		{
+			mistake: "more replicas", set: values{"openhands:app": `{"replicas":3}`}, path: "openhands:app.replicas",
+			says: "conversations live in the memory of one process",
+		},
 		{mistake: "autoscaling", set: values{"openhands:app": `{"autoscaling":{"max":3}}`}, path: "openhands:app.autoscaling", says: "raise openhands:sandboxes.max"},
 		{mistake: "another file store", set: values{"openhands:app": `{"fileStore":"gcs"}`}, path: "openhands:app.fileStore", says: "silently becomes memory"},
-		{mistake: "file store by the environment", set: values{"openhands:app": `{"extraEnv":{"FILE_STORE":"gcs"}}`}, path: "openhands:app.extraEnv.FILE_STORE", says: "every session is lost"},
-		{mistake: "bucket by the environment", set: values{"openhands:app": `{"extraEnv":{"FILE_STORE_PATH":"/x"}}`}, path: "openhands:app.extraEnv.FILE_STORE_PATH", says: "the name of the bucket"},
-		{mistake: "the newer interface on", set: values{"openhands:app": `{"extraEnv":{"ENABLE_V1":"1"}}`}, path: "openhands:app.extraEnv.ENABLE_V1", says: "an agent in the server's own pod"},
+		{
+			mistake: "file store by the environment", set: values{"openhands:app": `{"extraEnv":{"FILE_STORE":"gcs"}}`},
+			path: "openhands:app.extraEnv.FILE_STORE", says: "every session is lost",
+		},
+		{
+			mistake: "bucket by the environment", set: values{"openhands:app": `{"extraEnv":{"FILE_STORE_PATH":"/x"}}`},
+			path: "openhands:app.extraEnv.FILE_STORE_PATH", says: "the name of the bucket",
+		},
+		{
+			mistake: "the newer interface on", set: values{"openhands:app": `{"extraEnv":{"ENABLE_V1":"1"}}`}, path: "openhands:app.extraEnv.ENABLE_V1",
+			says: "an agent in the server's own pod",
+		},
 		{mistake: "a disk for the server", set: values{"openhands:app": `{"stateSizeGb":20}`}, path: "openhands:app.stateSizeGb", says: "keeps nothing on a disk"},
-		{mistake: "bucket under the wrong name", set: values{"openhands:app": `{"extraEnv":{"GOOGLE_CLOUD_BUCKET_NAME":"x"}}`}, path: "openhands:app.extraEnv.GOOGLE_CLOUD_BUCKET_NAME", says: "never read"},
-		{mistake: "connector that crashes", set: values{"openhands:app": `{"extraEnv":{"GCP_DB_INSTANCE":"x"}}`}, path: "openhands:app.extraEnv.GCP_DB_INSTANCE", says: "the server crashes"},
+		{
+			mistake: "bucket under the wrong name", set: values{"openhands:app": `{"extraEnv":{"GOOGLE_CLOUD_BUCKET_NAME":"x"}}`},
+			path: "openhands:app.extraEnv.GOOGLE_CLOUD_BUCKET_NAME", says: "never read",
+		},
+		{
+			mistake: "connector that crashes", set: values{"openhands:app": `{"extraEnv":{"GCP_DB_INSTANCE":"x"}}`},
+			path: "openhands:app.extraEnv.GCP_DB_INSTANCE", says: "the server crashes",
+		},
 		{mistake: "debugging that hangs", set: values{"openhands:app": `{"extraEnv":{"DEBUG_LLM":"1"}}`}, path: "openhands:app.extraEnv.DEBUG_LLM", says: "hangs"},
-		{mistake: "configuration class", set: values{"openhands:app": `{"extraEnv":{"OPENHANDS_CONFIG_CLS":"x"}}`}, path: "openhands:app.extraEnv.OPENHANDS_CONFIG_CLS", says: "raises an error"},
-		{mistake: "setting of the runtime", set: values{"openhands:app": `{"extraEnv":{"KUBERNETES_NAMESPACE":"x"}}`}, path: "openhands:app.extraEnv.KUBERNETES_NAMESPACE", says: "set by the program"},
-		{mistake: "privileged sandboxes", set: values{"openhands:app": `{"extraEnv":{"KUBERNETES_PRIVILEGED":"true"}}`}, path: "openhands:app.extraEnv.KUBERNETES_PRIVILEGED", says: "is none"},
-		{mistake: "name that is none", set: values{"openhands:app": `{"extraEnv":{"MY-VAR":"x"}}`}, path: "openhands:app.extraEnv.MY-VAR", says: "not the name of an environment variable"},
-		{mistake: "remote runtime without an address", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote"}`}, path: "openhands:app.remoteRuntimeUrl", says: "is missing"},
-		{mistake: "remote runtime without a key", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote"}`}, path: "openhands:sandboxApiKey", says: "is missing"},
-		{mistake: "address without a remote runtime", set: values{"openhands:app": `{"remoteRuntimeUrl":"https://x.example.com"}`}, path: "openhands:app.remoteRuntimeUrl", says: "has no effect"},
-		{mistake: "address in clear text", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote","remoteRuntimeUrl":"http://x.example.com"}`}, path: "openhands:app.remoteRuntimeUrl", says: "is not an https address"},
-		{mistake: "secret in clear", set: values{"openhands:sandboxApiKey": "key"}, path: "openhands:sandboxApiKey", says: "pulumi config set --secret openhands:sandboxApiKey"},
-		{mistake: "connection budget over the database's limit", set: values{"openhands:database": `{"maxConnections":50}`}, path: "openhands:database.maxConnections", says: "up to 70 connections, and 10 are kept for administration: write at least 80"},
+		{
+			mistake: "configuration class", set: values{"openhands:app": `{"extraEnv":{"OPENHANDS_CONFIG_CLS":"x"}}`},
+			path: "openhands:app.extraEnv.OPENHANDS_CONFIG_CLS", says: "raises an error",
+		},
+		{
+			mistake: "setting of the runtime", set: values{"openhands:app": `{"extraEnv":{"KUBERNETES_NAMESPACE":"x"}}`},
+			path: "openhands:app.extraEnv.KUBERNETES_NAMESPACE", says: "set by the program",
+		},
+		{
+			mistake: "privileged sandboxes", set: values{"openhands:app": `{"extraEnv":{"KUBERNETES_PRIVILEGED":"true"}}`},
+			path: "openhands:app.extraEnv.KUBERNETES_PRIVILEGED", says: "is none",
+		},
+		{
+			mistake: "name that is none", set: values{"openhands:app": `{"extraEnv":{"MY-VAR":"x"}}`}, path: "openhands:app.extraEnv.MY-VAR",
+			says: "not the name of an environment variable",
+		},
+		{
+			mistake: "remote runtime without an address", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote"}`},
+			path: "openhands:app.remoteRuntimeUrl", says: "is missing",
+		},
+		{
+			mistake: "remote runtime without a key", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote"}`}, path: "openhands:sandboxApiKey",
+			says: "is missing",
+		},
+		{
+			mistake: "address without a remote runtime", set: values{"openhands:app": `{"remoteRuntimeUrl":"https://x.example.com"}`},
+			path: "openhands:app.remoteRuntimeUrl", says: "has no effect",
+		},
+		{
+			mistake: "address in clear text",
+			set:     values{"openhands:app": `{"release":"1.11.0","runtime":"remote","remoteRuntimeUrl":"http://x.example.com"}`},
+			path:    "openhands:app.remoteRuntimeUrl", says: "is not an https address",
+		},
+		{
+			mistake: "secret in clear", set: values{"openhands:sandboxApiKey": "key"}, path: "openhands:sandboxApiKey",
+			says: "pulumi config set --secret openhands:sandboxApiKey",
+		},
+		{
+			mistake: "connection budget over the database's limit", set: values{"openhands:database": `{"maxConnections":50}`},
+			path: "openhands:database.maxConnections", says: "up to 70 connections, and 10 are kept for administration: write at least 80",
+		},
 
 		// The database and the bucket.
-		{mistake: "version of another database", set: values{"openhands:database": `{"version":"MYSQL_8_0"}`}, path: "openhands:database.version", says: "is not a PostgreSQL version"},
+		{
+			mistake: "version of another database", set: values{"openhands:database": `{"version":"MYSQL_8_0"}`}, path: "openhands:database.version",
+			says: "is not a PostgreSQL version",
+		},
 		{mistake: "tier that is none", set: values{"openhands:database": `{"tier":"db-n1-standard-1"}`}, path: "openhands:database.tier", says: "is not a tier"},
 		{mistake: "tier with odd vCPUs", set: values{"openhands:database": `{"tier":"db-custom-3-7680"}`}, path: "openhands:database.tier", says: "has 3 vCPUs"},
-		{mistake: "tier with an odd memory", set: values{"openhands:database": `{"tier":"db-custom-2-7700"}`}, path: "openhands:database.tier", says: "a multiple of 256, e.g. 7680"},
-		{mistake: "tier with too much memory", set: values{"openhands:database": `{"tier":"db-custom-2-15360"}`}, path: "openhands:database.tier", says: "between 0.9 and 6.5 GiB"},
-		{mistake: "standby without point-in-time recovery", profile: "prod", set: values{"openhands:database": `{"backups":{"pointInTimeDays":0}}`}, path: "openhands:database.backups.pointInTimeDays", says: "needs the logs"},
-		{mistake: "fewer backups than days", profile: "prod", set: values{"openhands:database": `{"backups":{"retained":3}}`}, path: "openhands:database.backups.retained", says: "keep at least as many"},
-		{mistake: "disk limit below the disk", set: values{"openhands:database": `{"diskSizeGiB":100}`}, path: "openhands:database.diskLimitGiB", says: "below diskSizeGiB (100)"},
-		{mistake: "time that is none", set: values{"openhands:database": `{"backups":{"startTime":"1am"}}`}, path: "openhands:database.backups.startTime", says: "is not a time of day"},
-		{mistake: "soft delete for two days", set: values{"openhands:bucket": `{"softDeleteDays":2}`}, path: "openhands:bucket.softDeleteDays", says: "0 (off) or 7 to 90"},
+		{
+			mistake: "tier with an odd memory", set: values{"openhands:database": `{"tier":"db-custom-2-7700"}`}, path: "openhands:database.tier",
+			says: "a multiple of 256, e.g. 7680",
+		},
+		{
+			mistake: "tier with too much memory", set: values{"openhands:database": `{"tier":"db-custom-2-15360"}`}, path: "openhands:database.tier",
+			says: "between 0.9 and 6.5 GiB",
+		},
+		{
+			mistake: "standby without point-in-time recovery", profile: "prod", set: values{"openhands:database": `{"backups":{"pointInTimeDays":0}}`},
+			path: "openhands:database.backups.pointInTimeDays", says: "needs the logs",
+		},
+		{
+			mistake: "fewer backups than days", profile: "prod", set: values{"openhands:database": `{"backups":{"retained":3}}`},
+			path: "openhands:database.backups.retained", says: "keep at least as many",
+		},
+		{
+			mistake: "disk limit below the disk", set: values{"openhands:database": `{"diskSizeGiB":100}`}, path: "openhands:database.diskLimitGiB",
+			says: "below diskSizeGiB (100)",
+		},
+		{
+			mistake: "time that is none", set: values{"openhands:database": `{"backups":{"startTime":"1am"}}`}, path: "openhands:database.backups.startTime",
+			says: "is not a time of day",
+		},
+		{
+			mistake: "soft delete for two days", set: values{"openhands:bucket": `{"softDeleteDays":2}`}, path: "openhands:bucket.softDeleteDays",
+			says: "0 (off) or 7 to 90",
+		},
 		{mistake: "location that is none", set: values{"openhands:bucket": `{"location":"Frankfurt"}`}, path: "openhands:bucket.location", says: "is not a location"},
 
-		{mistake: "address that is none", set: values{"openhands:observability": `{"notificationEmails":["ops"]}`}, path: "openhands:observability.notificationEmails", says: "is not an e-mail address"},
-		{mistake: "address named twice", set: values{"openhands:observability": `{"notificationEmails":["a@example.com","A@example.com"]}`}, path: "openhands:observability.notificationEmails", says: "twice"},
+		{
+			mistake: "address that is none", set: values{"openhands:observability": `{"notificationEmails":["ops"]}`},
+			path: "openhands:observability.notificationEmails", says: "is not an e-mail address",
+		},
+		{
+			mistake: "address named twice", set: values{"openhands:observability": `{"notificationEmails":["a@example.com","A@example.com"]}`},
+			path: "openhands:observability.notificationEmails", says: "twice",
+		},
 
 		// Protection.
 		// The way in.
 		{mistake: "no host", profile: "prod", set: exposed(`{"host":""}`), path: "openhands:exposure.host", says: "is missing: mode gateway needs the host name"},
-		{mistake: "address for a host", profile: "prod", set: exposed(`{"host":"https://openhands.example.com/"}`), path: "openhands:exposure.host", says: "without https:// and without a path"},
-		{mistake: "no login", profile: "prod", set: exposed(`{"login":{"members":[]}}`), path: "openhands:exposure.login.members", says: "whoever reaches it owns it"},
-		{mistake: "no login in dev", set: values{"openhands:exposure": `{"mode":"gateway","host":"openhands.example.com"}`}, path: "openhands:exposure.login.members", says: "whoever reaches it owns it"},
-		{mistake: "everyone for a member", profile: "prod", set: exposed(`{"login":{"members":["allUsers"]}}`), path: "openhands:exposure.login.members", says: "allUsers is everyone on the internet"},
-		{mistake: "everyone with an account", profile: "prod", set: exposed(`{"login":{"members":["allAuthenticatedUsers"]}}`), path: "openhands:exposure.login.members", says: "allAuthenticatedUsers is everyone on the internet"},
-		{mistake: "member without a kind", profile: "prod", set: exposed(`{"login":{"members":["jane@example.com"]}}`), path: "openhands:exposure.login.members", says: "is not an IAM member"},
-		{mistake: "member twice", profile: "prod", set: exposed(`{"login":{"members":["user:a@example.com","user:A@example.com"]}}`), path: "openhands:exposure.login.members", says: "twice"},
+		{
+			mistake: "address for a host", profile: "prod", set: exposed(`{"host":"https://openhands.example.com/"}`), path: "openhands:exposure.host",
+			says: "without https:// and without a path",
+		},
+		{
+			mistake: "no login", profile: "prod", set: exposed(`{"login":{"members":[]}}`), path: "openhands:exposure.login.members",
+			says: "whoever reaches it owns it",
+		},
+		{
+			mistake: "no login in dev", set: values{"openhands:exposure": `{"mode":"gateway","host":"openhands.example.com"}`},
+			path: "openhands:exposure.login.members", says: "whoever reaches it owns it",
+		},
+		{
+			mistake: "everyone for a member", profile: "prod", set: exposed(`{"login":{"members":["allUsers"]}}`), path: "openhands:exposure.login.members",
+			says: "allUsers is everyone on the internet",
+		},
+		{
+			mistake: "everyone with an account", profile: "prod", set: exposed(`{"login":{"members":["allAuthenticatedUsers"]}}`),
+			path: "openhands:exposure.login.members", says: "allAuthenticatedUsers is everyone on the internet",
+		},
+		{
+			mistake: "member without a kind", profile: "prod", set: exposed(`{"login":{"members":["jane@example.com"]}}`),
+			path: "openhands:exposure.login.members", says: "is not an IAM member",
+		},
+		{
+			mistake: "member twice", profile: "prod", set: exposed(`{"login":{"members":["user:a@example.com","user:A@example.com"]}}`),
+			path: "openhands:exposure.login.members", says: "twice",
+		},
 		{mistake: "login turned off", profile: "prod", set: exposed(`{"login":{"enabled":false}}`), path: "openhands:exposure.login.enabled", says: "always on"},
-		{mistake: "IAP by its name", profile: "prod", set: exposed(`{"iap":{"enabled":false}}`), path: "openhands:exposure.iap", says: "openhands:exposure.login.members"},
-		{mistake: "open to everyone, and a login", profile: "prod", set: exposed(`{"dangerouslyOpenToEveryoneWithoutLogin":true}`), path: "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin", says: "contradicts login"},
-		{mistake: "client without its secret", profile: "prod", set: exposed(`{"login":{"clientId":"123-abc.apps.googleusercontent.com"}}`), path: "openhands:iapClientSecret", says: "config set --secret openhands:iapClientSecret"},
-		{mistake: "client that is none", profile: "prod", set: exposed(`{"login":{"clientId":"my-client"}}`), path: "openhands:exposure.login.clientId", says: "is not the id of an OAuth client"},
-		{mistake: "secret without its client", profile: "prod", set: values{"openhands:iapClientSecret": "s"}, path: "openhands:exposure.login.clientId", says: "Write its id"},
-		{mistake: "secret of the client in clear", profile: "prod", set: values{"openhands:iapClientSecret": "s"}, path: "openhands:iapClientSecret", says: "is a secret in clear"},
-		{mistake: "DNS name for a zone", profile: "prod", set: exposed(`{"dnsZone":"example.com."}`), path: "openhands:exposure.dnsZone", says: "gcloud dns managed-zones list"},
-		{mistake: "host without a gateway", set: values{"openhands:exposure": `{"host":"openhands.example.com"}`}, path: "openhands:exposure.host", says: "has no effect with mode none"},
+		{
+			mistake: "IAP by its name", profile: "prod", set: exposed(`{"iap":{"enabled":false}}`), path: "openhands:exposure.iap",
+			says: "openhands:exposure.login.members",
+		},
+		{
+			mistake: "open to everyone, and a login", profile: "prod", set: exposed(`{"dangerouslyOpenToEveryoneWithoutLogin":true}`),
+			path: "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin", says: "contradicts login",
+		},
+		{
+			mistake: "client without its secret", profile: "prod", set: exposed(`{"login":{"clientId":"123-abc.apps.googleusercontent.com"}}`),
+			path: "openhands:iapClientSecret", says: "config set --secret openhands:iapClientSecret",
+		},
+		{
+			mistake: "client that is none", profile: "prod", set: exposed(`{"login":{"clientId":"my-client"}}`), path: "openhands:exposure.login.clientId",
+			says: "is not the id of an OAuth client",
+		},
+		{
+			mistake: "secret without its client", profile: "prod", set: values{"openhands:iapClientSecret": "s"}, path: "openhands:exposure.login.clientId",
+			says: "Write its id",
+		},
+		{
+			mistake: "secret of the client in clear", profile: "prod", set: values{"openhands:iapClientSecret": "s"}, path: "openhands:iapClientSecret",
+			says: "is a secret in clear",
+		},
+		{
+			mistake: "DNS name for a zone", profile: "prod", set: exposed(`{"dnsZone":"example.com."}`), path: "openhands:exposure.dnsZone",
+			says: "gcloud dns managed-zones list",
+		},
+		{
+			mistake: "host without a gateway", set: values{"openhands:exposure": `{"host":"openhands.example.com"}`}, path: "openhands:exposure.host",
+			says: "has no effect with mode none",
+		},
 		{mistake: "another mode", set: values{"openhands:exposure": `{"mode":"ingress"}`}, path: "openhands:exposure.mode", says: "write one of none, gateway"},
-		{mistake: "everyone in the allow-list", profile: "prod", set: exposed(`{"armor":{"allowedRanges":["0.0.0.0/0"]}}`), path: "openhands:exposure.armor.allowedRanges", says: "is everyone"},
-		{mistake: "everyone by another name", profile: "prod", set: exposed(`{"login":{"members":["principalSet://goog/public:all"]}}`), path: "openhands:exposure.login.members", says: "is not an IAM member"},
-		{mistake: "everyone's domain", profile: "prod", set: exposed(`{"login":{"members":["domain:gmail.com"]}}`), path: "openhands:exposure.login.members", says: "everyone with an account there"},
-		{mistake: "limits without a gateway", set: values{"openhands:exposure": `{"armor":{"requestsPerMinute":600}}`}, path: "openhands:exposure.armor", says: "has no effect with mode none"},
-		{mistake: "range twice", profile: "prod", set: exposed(`{"armor":{"deniedRanges":["192.0.2.0/24","192.0.2.0/24"]}}`), path: "openhands:exposure.armor.deniedRanges", says: "twice"},
-		{mistake: "rule set of another kind", profile: "prod", set: exposed(`{"armor":{"wafRules":["foo-v33-stable"]}}`), path: "openhands:exposure.armor.wafRules", says: "is not a preconfigured rule set"},
-		{mistake: "range that begins elsewhere", profile: "prod", set: exposed(`{"armor":{"deniedRanges":["192.0.2.1/24"]}}`), path: "openhands:exposure.armor.deniedRanges", says: "write 192.0.2.0/24"},
-		{mistake: "rule set that is none", profile: "prod", set: exposed(`{"armor":{"wafRules":["sql-injection"]}}`), path: "openhands:exposure.armor.wafRules", says: "sqli-v33-stable"},
-		{mistake: "nothing to enforce", profile: "prod", set: exposed(`{"armor":{"wafEnforce":true}}`), path: "openhands:exposure.armor.wafEnforce", says: "has no effect without wafRules"},
+		{
+			mistake: "everyone in the allow-list", profile: "prod", set: exposed(`{"armor":{"allowedRanges":["0.0.0.0/0"]}}`),
+			path: "openhands:exposure.armor.allowedRanges", says: "is everyone",
+		},
+		{
+			mistake: "everyone by another name", profile: "prod", set: exposed(`{"login":{"members":["principalSet://goog/public:all"]}}`),
+			path: "openhands:exposure.login.members", says: "is not an IAM member",
+		},
+		{
+			mistake: "everyone's domain", profile: "prod", set: exposed(`{"login":{"members":["domain:gmail.com"]}}`),
+			path: "openhands:exposure.login.members", says: "everyone with an account there",
+		},
+		{
+			mistake: "limits without a gateway", set: values{"openhands:exposure": `{"armor":{"requestsPerMinute":600}}`}, path: "openhands:exposure.armor",
+			says: "has no effect with mode none",
+		},
+		{
+			mistake: "range twice", profile: "prod", set: exposed(`{"armor":{"deniedRanges":["192.0.2.0/24","192.0.2.0/24"]}}`),
+			path: "openhands:exposure.armor.deniedRanges", says: "twice",
+		},
+		{
+			mistake: "rule set of another kind", profile: "prod", set: exposed(`{"armor":{"wafRules":["foo-v33-stable"]}}`),
+			path: "openhands:exposure.armor.wafRules", says: "is not a preconfigured rule set",
+		},
+		{
+			mistake: "range that begins elsewhere", profile: "prod", set: exposed(`{"armor":{"deniedRanges":["192.0.2.1/24"]}}`),
+			path: "openhands:exposure.armor.deniedRanges", says: "write 192.0.2.0/24",
+		},
+		{
+			mistake: "rule set that is none", profile: "prod", set: exposed(`{"armor":{"wafRules":["sql-injection"]}}`),
+			path: "openhands:exposure.armor.wafRules", says: "sqli-v33-stable",
+		},
+		{
+			mistake: "nothing to enforce", profile: "prod", set: exposed(`{"armor":{"wafEnforce":true}}`), path: "openhands:exposure.armor.wafEnforce",
+			says: "has no effect without wafRules",
+		},
 
 		// What sandboxes may reach.
-		{mistake: "address for a domain", set: values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:sandboxes": `{"egress":{"allowedDomains":["https://github.com"]}}`}, path: "openhands:sandboxes.egress.allowedDomains", says: "is not a domain name"},
-		{mistake: "domains that the cluster does not enforce", set: values{"openhands:sandboxes": `{"egress":{"allowedDomains":["github.com"]}}`}, path: "openhands:sandboxes.egress.allowedDomains", says: "openhands:cluster.fqdnNetworkPolicy"},
-		{mistake: "private range for sandboxes", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["10.0.0.0/24"]}}`}, path: "openhands:sandboxes.egress.allowedRanges", says: "which is not public"},
-		{mistake: "range that holds private ones", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["8.0.0.0/5"]}}`}, path: "openhands:sandboxes.egress.allowedRanges", says: "overlaps 10.0.0.0/8"},
-		{mistake: "benchmarking range for sandboxes", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["198.18.7.0/24"]}}`}, path: "openhands:sandboxes.egress.allowedRanges", says: "overlaps 198.18.0.0/15"},
-		{mistake: "domain twice", set: values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:sandboxes": `{"egress":{"allowedDomains":["github.com","github.com"]}}`}, path: "openhands:sandboxes.egress.allowedDomains", says: "twice"},
+		{
+			mistake: "address for a domain",
+			set:     values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:sandboxes": `{"egress":{"allowedDomains":["https://github.com"]}}`},
+			path:    "openhands:sandboxes.egress.allowedDomains", says: "is not a domain name",
+		},
+		{
+			mistake: "domains that the cluster does not enforce", set: values{"openhands:sandboxes": `{"egress":{"allowedDomains":["github.com"]}}`},
+			path: "openhands:sandboxes.egress.allowedDomains", says: "openhands:cluster.fqdnNetworkPolicy",
+		},
+		{
+			mistake: "private range for sandboxes", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["10.0.0.0/24"]}}`},
+			path: "openhands:sandboxes.egress.allowedRanges", says: "which is not public",
+		},
+		{
+			mistake: "range that holds private ones", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["8.0.0.0/5"]}}`},
+			path: "openhands:sandboxes.egress.allowedRanges", says: "overlaps 10.0.0.0/8",
+		},
+		{
+			mistake: "benchmarking range for sandboxes", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["198.18.7.0/24"]}}`},
+			path: "openhands:sandboxes.egress.allowedRanges", says: "overlaps 198.18.0.0/15",
+		},
+		{
+			mistake: "domain twice",
+			set:     values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:sandboxes": `{"egress":{"allowedDomains":["github.com","github.com"]}}`},
+			path:    "openhands:sandboxes.egress.allowedDomains", says: "twice",
+		},
 		{mistake: "more warm sandboxes than there may be", set: values{"openhands:sandboxes": `{"warm":4}`}, path: "openhands:sandboxes.warm", says: "above max (3)"},
-		{mistake: "fewer volumes than sandboxes", set: values{"openhands:sandboxes": `{"maxVolumes":2}`}, path: "openhands:sandboxes.maxVolumes", says: "below max (3)"},
-		{mistake: "names of pods from the page", set: values{"openhands:app": `{"extraEnv":{"ALLOW_SET_CONVERSATION_ID":"1"}}`}, path: "openhands:app.extraEnv.ALLOW_SET_CONVERSATION_ID", says: "must not be set"},
-		{mistake: "metadata server for sandboxes", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["169.254.169.254/32"]}}`}, path: "openhands:sandboxes.egress.allowedRanges", says: "metadata server"},
+		{
+			mistake: "fewer volumes than sandboxes", set: values{"openhands:sandboxes": `{"maxVolumes":2}`}, path: "openhands:sandboxes.maxVolumes",
+			says: "below max (3)",
+		},
+		{
+			mistake: "names of pods from the page", set: values{"openhands:app": `{"extraEnv":{"ALLOW_SET_CONVERSATION_ID":"1"}}`},
+			path: "openhands:app.extraEnv.ALLOW_SET_CONVERSATION_ID", says: "must not be set",
+		},
+		{
+			mistake: "metadata server for sandboxes", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["169.254.169.254/32"]}}`},
+			path: "openhands:sandboxes.egress.allowedRanges", says: "metadata server",
+		},
 
-		{mistake: "prod without a protected cluster", profile: "prod", set: values{"openhands:cluster": `{"deletionProtection":false}`}, path: "openhands:cluster.deletionProtection", says: "does not run unprotected"},
-		{mistake: "prod without a protected database", profile: "prod", set: values{"openhands:database": `{"deletionProtection":false}`}, path: "openhands:database.deletionProtection", says: "openhands:teardown"},
-		{mistake: "prod without protected images", profile: "prod", set: values{"openhands:registry": `{"deletionProtection":false}`}, path: "openhands:registry.deletionProtection", says: "does not run unprotected"},
-		{mistake: "prod without a protected bucket", profile: "prod", set: values{"openhands:bucket": `{"deletionProtection":false}`}, path: "openhands:bucket.deletionProtection", says: "does not run unprotected"},
+		{
+			mistake: "prod without a protected cluster", profile: "prod", set: values{"openhands:cluster": `{"deletionProtection":false}`},
+			path: "openhands:cluster.deletionProtection", says: "does not run unprotected",
+		},
+		{
+			mistake: "prod without a protected database", profile: "prod", set: values{"openhands:database": `{"deletionProtection":false}`},
+			path: "openhands:database.deletionProtection", says: "openhands:teardown",
+		},
+		{
+			mistake: "prod without protected images", profile: "prod", set: values{"openhands:registry": `{"deletionProtection":false}`},
+			path: "openhands:registry.deletionProtection", says: "does not run unprotected",
+		},
+		{
+			mistake: "prod without a protected bucket", profile: "prod", set: values{"openhands:bucket": `{"deletionProtection":false}`},
+			path: "openhands:bucket.deletionProtection", says: "does not run unprotected",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.mistake, func(t *testing.T) {

@@ -50,7 +50,8 @@ func (c *Config) validate() []Problem {
 func (c *Config) validatePlace(report reporter) {
 	if !projectID.MatchString(c.Project) {
 		report("gcp:project",
-			"%q is not a project id (6 to 30 lower case letters, digits and dashes, not the project's number or display name): `gcloud projects list` shows yours", c.Project)
+			"%q is not a project id (6 to 30 lower case letters, digits and dashes, not the project's number or display name): "+
+				"`gcloud projects list` shows yours", c.Project)
 	}
 	if !regionName.MatchString(c.Region) {
 		report("gcp:region", "%q is not a region: write one like us-central1", c.Region)

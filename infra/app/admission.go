@@ -10,6 +10,7 @@ import (
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"openhands-gcp/infra/app/cleanup"
 	"openhands-gcp/infra/internal/component"
 	"openhands-gcp/release"
 )
@@ -125,10 +126,14 @@ func podRules(s *SandboxesArgs, name string) []condition {
 		},
 		{s.prefixes().ApplyT(imageExpression).(pulumi.StringOutput), "a sandbox runs images from the registry of this installation only"},
 		{cel(`request.operation != "CREATE" || !has(object.spec.nodeName)`), "the scheduler chooses the node of a sandbox"},
-		{cel(`!has(object.spec.priorityClassName) || %s && object.spec.priorityClassName == "%s"`, placeholder, placeholderClass(name)), "a sandbox has no priority over others"},
 		{
-			cel(`%[1]s || object.metadata.?labels.orValue({}) == {"app": "openhands-runtime", "session": %[2]s} && object.metadata.name == "openhands-runtime-" + %[2]s && `+
-				`object.metadata.?finalizers.orValue([]).size() == 0 && object.metadata.?ownerReferences.orValue([]).size() == 0`, placeholder, session),
+			cel(`!has(object.spec.priorityClassName) || %s && object.spec.priorityClassName == "%s"`, placeholder, placeholderClass(name)),
+			"a sandbox has no priority over others",
+		},
+		{
+			cel(`%[1]s || object.metadata.?labels.orValue({}) == {"app": "%[3]s", "session": %[2]s} && object.metadata.name == "%[3]s-" + %[2]s && `+
+				`object.metadata.?finalizers.orValue([]).size() == 0 && object.metadata.?ownerReferences.orValue([]).size() == 0`,
+				placeholder, session, release.SandboxName),
 			"a sandbox has the name and the labels of its conversation, and nothing that keeps it from going",
 		},
 		{
@@ -203,8 +208,8 @@ func serviceRules() []condition {
 	const session = `object.spec.?selector["session"].orValue("")`
 	return []condition{
 		{
-			cel(`object.spec.?selector.orValue({}) == {"app": "openhands-runtime", "session": %[1]s} && `+
-				`object.metadata.name in ["openhands-runtime-" + %[1]s + "-svc", "openhands-runtime-" + %[1]s + "-svc-code"]`, session),
+			cel(`object.spec.?selector.orValue({}) == {"app": "%[2]s", "session": %[1]s} && `+
+				`object.metadata.name in ["%[2]s-" + %[1]s + "-svc", "%[2]s-" + %[1]s + "-svc-code"]`, session, release.SandboxName),
 			"a Service of a sandbox has its name, and selects that sandbox alone",
 		},
 		{
@@ -215,14 +220,15 @@ func serviceRules() []condition {
 		// GKE adds the one that is allowed to every Service of a VPC-native cluster; any other value makes network endpoint groups.
 		// https://cloud.google.com/kubernetes-engine/docs/how-to/container-native-load-balancing
 		{
-			cel(`object.metadata.?annotations.orValue({}).all(k, k == "cloud.google.com/neg" && object.metadata.annotations[k] == '{"ingress":true}' || k in %s)`, notes),
+			cel(`object.metadata.?annotations.orValue({}).all(k, `+
+				`k == "cloud.google.com/neg" && object.metadata.annotations[k] == '{"ingress":true}' || k in %s)`, notes),
 			"a Service of a sandbox has no annotations",
 		},
 	}
 }
 
 // notes are the annotations of the clean-up, as a list in CEL.
-const notes = `["openhands.dev/unused-since", "openhands.dev/unused-seen"]`
+var notes = `["` + strings.Join(cleanup.Notes, `", "`) + `"]`
 
 // noteRules let the clean-up write its notes, and nothing else: it may patch objects, and a patch can change everything.
 func noteRules() []condition {
@@ -241,8 +247,8 @@ func noteRules() []condition {
 func volumeRules(s *SandboxesArgs) []condition {
 	return []condition{
 		{
-			cel(`object.metadata.name.startsWith("openhands-runtime-") && object.metadata.name.endsWith("-pvc") && ` +
-				`object.metadata.?annotations.orValue({}).size() == 0 && object.metadata.?labels.orValue({}).size() == 0`),
+			cel(`object.metadata.name.startsWith("%s-") && object.metadata.name.endsWith("-pvc") && `+
+				`object.metadata.?annotations.orValue({}).size() == 0 && object.metadata.?labels.orValue({}).size() == 0`, release.SandboxName),
 			"a volume of a sandbox has the name that the runtime gives it, and neither labels nor annotations",
 		},
 		{

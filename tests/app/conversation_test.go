@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"openhands-gcp/tests/cluster/stack"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -198,16 +200,7 @@ func (i *installation) isHardened(t *testing.T, conversation string) {
 // sweep removes what conversations have left, and what the bucket has.
 func (i *installation) sweep(t *testing.T) {
 	t.Helper()
-	ctx, now, all := context.Background(), int64(0), metav1.ListOptions{}
-	options := metav1.DeleteOptions{GracePeriodSeconds: &now}
-	require.NoError(t, i.admin.CoreV1().Pods(sandboxNamespace).DeleteCollection(ctx, options, all))
-	require.NoError(t, i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).DeleteCollection(ctx, options, all))
-	services, err := i.admin.CoreV1().Services(sandboxNamespace).List(ctx, all)
-	require.NoError(t, err)
-	for _, service := range services.Items {
-		require.NoError(t, i.admin.CoreV1().Services(sandboxNamespace).Delete(ctx, service.Name, options))
-	}
-	require.NoError(t, i.admin.NetworkingV1().Ingresses(sandboxNamespace).DeleteCollection(ctx, options, all))
+	require.NoError(t, stack.Sweep(context.Background(), i.admin, sandboxNamespace))
 	require.NoError(t, i.storage.empty())
 }
 

@@ -36,7 +36,9 @@ func metadataServer(t *testing.T) (address string, asked *atomic.Int32) {
 	asked = &atomic.Int32{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Metadata-Flavor", "Google")
-		answer := any(map[string]any{"email": "app@example.com", "scopes": []string{"https://www.googleapis.com/auth/cloud-platform"}, "aliases": []string{"default"}})
+		answer := any(map[string]any{
+			"email": "app@example.com", "scopes": []string{"https://www.googleapis.com/auth/cloud-platform"}, "aliases": []string{"default"},
+		})
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/token"):
 			asked.Add(1)
@@ -53,36 +55,46 @@ func metadataServer(t *testing.T) (address string, asked *atomic.Int32) {
 	return strings.TrimPrefix(server.URL, "http://"), asked
 }
 
+// askModel lets the server of the deployed release ask the model. It returns what came as Authorization, and how many tokens of its identity were asked for.
+func (i *installation) askModel(t *testing.T, guard string) (keys string, tokens int32) {
+	t.Helper()
+	metadata, asked := metadataServer(t)
+	i.model.takeKeys()
+	output, err := i.runPython(t.Context(), askModel, with(map[string]string{
+		"GUARD": guard, "MODEL": i.model.address, "GCE_METADATA_HOST": metadata, "GCE_METADATA_IP": metadata,
+	}))
+	require.NoError(t, err, output)
+	return i.model.takeKeys(), asked.Load()
+}
+
+// password is that of the database.
+func (i *installation) password(t *testing.T) string {
+	t.Helper()
+	b, err := i.serverBox(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, b.env["DB_PASS"])
+	return b.env["DB_PASS"]
+}
+
+// tellsNothing asks the model behind the guard.
+func (i *installation) tellsNothing(t *testing.T) {
+	t.Helper()
+	keys, tokens := i.askModel(t, "on")
+	assert.NotContains(t, keys, i.password(t))
+	assert.NotContains(t, keys, "token-of-the-server")
+	assert.Zero(t, tokens)
+}
+
 // TestSettingsTellNothingOfTheServer walks two ways by which everybody who may log in got at the server's own secrets: through the key, and through the
 // model, that they enter as settings.
 func TestSettingsTellNothingOfTheServer(t *testing.T) {
 	i := theInstallation(t)
-	b, err := i.serverBox(t.Context())
-	require.NoError(t, err)
-	password := b.env["DB_PASS"]
-	require.NotEmpty(t, password)
-	ask := func(t *testing.T, guard string) (keys string, tokens int32) {
-		t.Helper()
-		metadata, asked := metadataServer(t)
-		i.model.takeKeys()
-		output, err := i.runPython(t.Context(), askModel, with(map[string]string{
-			"GUARD": guard, "MODEL": i.model.address, "GCE_METADATA_HOST": metadata, "GCE_METADATA_IP": metadata,
-		}))
-		require.NoError(t, err, output)
-		t.Log(output)
-		return i.model.takeKeys(), asked.Load()
-	}
 	t.Run("without the guard", func(t *testing.T) {
-		keys, tokens := ask(t, "off")
-		assert.Contains(t, keys, password, "the password of the database arrives at an address of a stranger")
+		keys, tokens := i.askModel(t, "off")
+		assert.Contains(t, keys, i.password(t), "the password of the database arrives at an address of a stranger")
 		assert.NotZero(t, tokens, "the server fetches a token of its own identity")
 	})
-	t.Run("with it", func(t *testing.T) {
-		keys, tokens := ask(t, "on")
-		assert.NotContains(t, keys, password)
-		assert.NotContains(t, keys, "token-of-the-server")
-		assert.Zero(t, tokens)
-	})
+	t.Run("with it", func(t *testing.T) { i.tellsNothing(t) })
 	t.Run("in a conversation", func(t *testing.T) {
 		require.NoError(t, i.emptyDatabase(t.Context()))
 		t.Cleanup(func() { i.sweep(t) })
@@ -103,7 +115,7 @@ func TestSettingsTellNothingOfTheServer(t *testing.T) {
 			state, _ := s.lastState(t, started.ID)
 			return state == "error"
 		}, time.Minute, 200*time.Millisecond, "the person sees that the key is refused")
-		assert.NotContains(t, i.model.takeKeys(), password)
+		assert.NotContains(t, i.model.takeKeys(), i.password(t))
 	})
 }
 

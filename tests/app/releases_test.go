@@ -22,6 +22,7 @@ func TestTheNewerRelease(t *testing.T) {
 		require.NoError(t, i.change(context.Background(), stackFile))
 		require.NoError(t, i.storage.empty())
 	})
+	t.Run("its settings tell nothing of the server", func(t *testing.T) { i.tellsNothing(t) })
 	for _, part := range []struct {
 		database string
 		prepare  func(context.Context) error

@@ -74,7 +74,8 @@ func (i *installation) serverBox(ctx context.Context) (*box, error) {
 			return nil, err
 		}
 	}
-	files = append(files, mount{filepath.Join(dir, "index.html"), "/app/frontend/build/index.html", true}, mount{filepath.Join(dir, "resolv.conf"), "/etc/resolv.conf", true})
+	files = append(files, mount{filepath.Join(dir, "index.html"), "/app/frontend/build/index.html", true},
+		mount{filepath.Join(dir, "resolv.conf"), "/etc/resolv.conf", true})
 	volumes, err := i.volumes(ctx, dir, pod, container)
 	if err != nil {
 		return nil, err

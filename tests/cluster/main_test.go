@@ -2,11 +2,13 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -67,16 +69,15 @@ func closeShared() error {
 	if err != nil {
 		return nil // the tests have reported it
 	}
-	processes := c.Processes()
-	if err := c.Close(); err != nil {
+	server, err := url.Parse(c.Admin().Host)
+	if err != nil {
 		return err
 	}
-	for _, process := range processes {
-		// Found anew: the one that the cluster has waited for is known to be done.
-		found, err := os.FindProcess(process.Pid)
-		if err == nil && found.Signal(syscall.Signal(0)) == nil {
-			return fmt.Errorf("process %d is left", process.Pid)
-		}
+	if err := c.Close(); err != nil { // which waits for each process
+		return err
+	}
+	if connection, err := net.DialTimeout("tcp", server.Host, time.Second); err == nil {
+		return errors.Join(fmt.Errorf("the API server still answers at %s", server.Host), connection.Close())
 	}
 	return nil
 }

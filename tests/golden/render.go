@@ -113,7 +113,7 @@ func aliases(req *pulumirpc.RegisterResourceRequest) []string {
 	var out []string
 	for _, alias := range req.GetAliases() {
 		spec := alias.GetSpec()
-		if req.GetCustom() && spec != nil && spec.GetName() == "" && spec.GetProject() == "" && spec.GetStack() == "" && spec.GetParentUrn() == "" && !spec.GetNoParent() {
+		if req.GetCustom() && spec != nil && spec.GetName()+spec.GetProject()+spec.GetStack()+spec.GetParentUrn() == "" && !spec.GetNoParent() {
 			continue
 		}
 		if spec == nil {

@@ -12,6 +12,9 @@ import (
 //go:embed cleanup.py
 var Script string
 
+// Notes are the annotations that the script writes.
+var Notes = []string{"openhands.dev/unused-since", "openhands.dev/unused-seen"}
+
 // Rules are the calls that the script makes in the namespace of the sandboxes.
 var Rules = []release.Rule{
 	{Group: "", Resource: "pods", Verbs: []string{"get", "list", "patch", "delete"}},

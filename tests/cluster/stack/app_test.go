@@ -21,6 +21,7 @@ import (
 
 	"openhands-gcp/infra/app/cleanup"
 	"openhands-gcp/release"
+	"openhands-gcp/tests/cluster/stack"
 )
 
 func TestTheServerMakesAConversation(t *testing.T) {
@@ -95,7 +96,9 @@ func TestTheServerMayDoNothingElse(t *testing.T) {
 			return err
 		},
 		"give itself more": func(ctx context.Context) error {
-			_, err := client.RbacV1().RoleBindings(sandboxNamespace).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "x"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "admin", APIGroup: rbacv1.GroupName}}, create)
+			_, err := client.RbacV1().RoleBindings(sandboxNamespace).Create(ctx, &rbacv1.RoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Name: "x"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "admin", APIGroup: rbacv1.GroupName},
+			}, create)
 			return err
 		},
 		"change its own role": func(ctx context.Context) error {
@@ -231,16 +234,8 @@ func awaitForbidden(t *testing.T, client kubernetes.Interface, verb string, rule
 // sweep removes what a test has left among the sandboxes.
 func (i *installation) sweep(t *testing.T) {
 	t.Helper()
-	ctx, now, all := context.Background(), int64(0), metav1.ListOptions{}
-	options := metav1.DeleteOptions{GracePeriodSeconds: &now}
-	require.NoError(t, i.admin.CoreV1().Pods(sandboxNamespace).DeleteCollection(ctx, options, all))
-	require.NoError(t, i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).DeleteCollection(ctx, options, all))
-	services, err := i.admin.CoreV1().Services(sandboxNamespace).List(ctx, all)
-	require.NoError(t, err)
-	for _, s := range services.Items {
-		require.NoError(t, i.admin.CoreV1().Services(sandboxNamespace).Delete(ctx, s.Name, options))
-	}
-	require.NoError(t, i.admin.NetworkingV1().Ingresses(sandboxNamespace).DeleteCollection(ctx, options, all))
+	ctx, all := context.Background(), metav1.ListOptions{}
+	require.NoError(t, stack.Sweep(ctx, i.admin, sandboxNamespace))
 	require.EventuallyWithT(t, func(t *assert.CollectT) {
 		pods, err := i.admin.CoreV1().Pods(sandboxNamespace).List(ctx, all)
 		assert.NoError(t, err)

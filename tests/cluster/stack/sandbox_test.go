@@ -98,7 +98,10 @@ var badPods = []struct {
 	{"more disk of the node", func(p *corev1.PodSpec) {
 		p.Containers[0].Resources.Limits["ephemeral-storage"] = resource.MustParse("50Gi")
 	}, "maximum ephemeral-storage usage per Container is 10Gi"},
-	{"more memory", func(p *corev1.PodSpec) { p.Containers[0].Resources.Limits["memory"] = resource.MustParse("30Gi") }, "maximum memory usage per Container is 3Gi"},
+	{
+		"more memory", func(p *corev1.PodSpec) { p.Containers[0].Resources.Limits["memory"] = resource.MustParse("30Gi") },
+		"maximum memory usage per Container is 3Gi",
+	},
 }
 
 // inSpec is a change of a pod's specification.
@@ -145,7 +148,9 @@ func TestNobodyAddsAContainerToASandbox(t *testing.T) {
 	pods := i.admin.CoreV1().Pods(sandboxNamespace)
 	pod, err := pods.Get(t.Context(), c.name(), metav1.GetOptions{})
 	require.NoError(t, err)
-	pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: "docker.io/library/alpine:3", TerminationMessagePolicy: corev1.TerminationMessageReadFile}}}
+	pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+		Name: "debug", Image: "docker.io/library/alpine:3", TerminationMessagePolicy: corev1.TerminationMessageReadFile,
+	}}}
 	_, err = pods.UpdateEphemeralContainers(t.Context(), pod.Name, pod, metav1.UpdateOptions{})
 	require.ErrorContains(t, err, "images from the registry of this installation only")
 	pod, err = pods.Get(t.Context(), c.name(), metav1.GetOptions{})
