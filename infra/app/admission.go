@@ -217,11 +217,11 @@ func serviceRules() []condition {
 				`object.spec.ports.size() == 1`),
 			"a Service of a sandbox is reached inside of the cluster, on one port",
 		},
-		// GKE adds the one that is allowed to every Service of a VPC-native cluster; any other value makes network endpoint groups.
+		// GKE adds the one that is allowed to Services of a VPC-native cluster by itself, with or without a blank; another value makes network endpoint groups.
 		// https://cloud.google.com/kubernetes-engine/docs/how-to/container-native-load-balancing
 		{
 			cel(`object.metadata.?annotations.orValue({}).all(k, `+
-				`k == "cloud.google.com/neg" && object.metadata.annotations[k] == '{"ingress":true}' || k in %s)`, notes),
+				`k == "cloud.google.com/neg" && object.metadata.annotations[k].replace(" ", "") == '{"ingress":true}' || k in %s)`, notes),
 			"a Service of a sandbox has no annotations",
 		},
 	}

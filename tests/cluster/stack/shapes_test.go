@@ -25,7 +25,9 @@ func TestServicesAreTheRuntimesOnly(t *testing.T) {
 		return err
 	}
 	require.NoError(t, create(func(*corev1.Service) {}), "the runtime's own")
-	require.NoError(t, create(func(s *corev1.Service) { s.Annotations = map[string]string{"cloud.google.com/neg": `{"ingress":true}`} }), "as GKE makes of it")
+	for _, added := range []string{`{"ingress":true}`, `{"ingress": true}`} {
+		require.NoError(t, create(func(s *corev1.Service) { s.Annotations = map[string]string{"cloud.google.com/neg": added} }), "as GKE makes of it")
+	}
 	for what, spoil := range map[string]func(*corev1.Service){
 		"a name elsewhere": func(s *corev1.Service) {
 			s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.org"}
