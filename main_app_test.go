@@ -124,6 +124,14 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 			setInput("member", "serviceAccount:my-openhands-dev.svc.id.goog[openhands/openhands-deploy]"), "no binding names it",
 		},
 		{"another bucket", "ConfigMap", "openhands-environment", data("FILE_STORE_PATH", "/.openhands"), "may not use the bucket"},
+		{"bucket that viewers of the project read", "BucketIAMPolicy", "openhands-files", func(inputs resource.PropertyMap) {
+			policy := strings.Replace(inputs["policyData"].StringValue(), "projectOwner:", "projectViewer:", 1)
+			inputs["policyData"] = resource.NewProperty(policy)
+		}, "projectViewer:my-openhands-dev may use the bucket"},
+		{"bucket that the server may not use", "BucketIAMPolicy", "openhands-files", func(inputs resource.PropertyMap) {
+			policy := strings.Replace(inputs["policyData"].StringValue(), "objectUser", "objectViewer", 1)
+			inputs["policyData"] = resource.NewProperty(policy)
+		}, "may not use the bucket"},
 		{"file store that is memory", "ConfigMap", "openhands-environment", data("FILE_STORE", "gcs"), "every session is lost"},
 		{"another database", "ConfigMap", "openhands-environment", data("DB_HOST", "10.0.0.3"), "is the private address of no database"},
 		{"another password", "Secret", "openhands-environment", func(inputs resource.PropertyMap) {

@@ -178,7 +178,7 @@ func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
 		assert.False(t, graph.WaitsFor(cluster.URN, database.URN), "the cluster waits for the database")
 		assert.False(t, graph.WaitsFor(database.URN, cluster.URN), "the database waits for the cluster")
 		early := []providers.Registered{
-			find(t, mocks, "Account", "openhands-account"), find(t, mocks, "BucketIAMMember", "openhands-writer"),
+			find(t, mocks, "Account", "openhands-account"), find(t, mocks, "BucketIAMPolicy", "openhands-files"),
 			find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader"),
 		}
 		for _, r := range mocks.Resources() {

@@ -19,6 +19,7 @@ type NodePool struct {
 	Labels             map[string]string
 	Taint              *Taint // keeps away every pod that does not tolerate it; none where nil
 	GVisor             bool   // GKE Sandbox; GKE adds its own taint and label
+	PodPidsLimit       int    // processes and threads of a pod on the node, 1024 to 4194304; GKE's own limit where 0. It counts at the pool's creation only
 }
 
 // Taint is a node taint as Kubernetes writes it, with effect NoSchedule, PreferNoSchedule or NoExecute.
@@ -31,6 +32,7 @@ func (p NodePool) validate(check *component.Check) {
 	check.Require(p.Name != "" && p.MachineType != "", "pool %q: name and machineType are required", p.Name)
 	check.Require(p.MinNodes >= 0 && p.MaxNodes >= max(p.MinNodes, 1),
 		"pool %q has %d to %d nodes: at least 1, and the maximum not below the minimum", p.Name, p.MinNodes, p.MaxNodes)
+	check.Require(p.PodPidsLimit == 0 || (p.PodPidsLimit >= 1024 && p.PodPidsLimit <= 4194304), "pool %q: podPidsLimit is %d: 1024 to 4194304", p.Name, p.PodPidsLimit)
 	check.Require(p.Taint == nil || taintEffects[p.Taint.Effect] != "", "pool %q: the taint's effect is NoSchedule, PreferNoSchedule or NoExecute", p.Name)
 }
 
@@ -86,6 +88,9 @@ func (p NodePool) nodeConfig(tag string, nodes *serviceaccount.Account) *contain
 		config.Taints = container.NodePoolNodeConfigTaintArray{
 			&container.NodePoolNodeConfigTaintArgs{Key: pulumi.String(t.Key), Value: pulumi.String(t.Value), Effect: pulumi.String(taintEffects[t.Effect])},
 		}
+	}
+	if p.PodPidsLimit > 0 {
+		config.KubeletConfig = &container.NodePoolNodeConfigKubeletConfigArgs{CpuManagerPolicy: pulumi.String("none"), PodPidsLimit: pulumi.Int(p.PodPidsLimit)}
 	}
 	if p.GVisor {
 		config.SandboxConfig = &container.NodePoolNodeConfigSandboxConfigArgs{SandboxType: pulumi.String("gvisor")}

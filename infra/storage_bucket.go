@@ -1,6 +1,7 @@
 package infra
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/storage"
@@ -22,7 +23,7 @@ type StorageBucketArgs struct {
 	Writer pulumi.StringInput
 }
 
-// StorageBucket is a private Cloud Storage bucket for one writer.
+// StorageBucket is a Cloud Storage bucket for one writer and the project's owners.
 type StorageBucket struct {
 	pulumi.ResourceState
 
@@ -71,17 +72,35 @@ func NewStorageBucket(ctx *pulumi.Context, name string, args *StorageBucketArgs,
 	if err != nil {
 		return nil, fmt.Errorf("create the bucket: %w", err)
 	}
-	// objectUser: create, read, overwrite and delete objects. Not admin: OpenHands never reads or changes the bucket itself.
-	grant, err := storage.NewBucketIAMMember(ctx, name+"-writer", &storage.BucketIAMMemberArgs{
-		Bucket: bucket.Name,
-		Role:   pulumi.String("roles/storage.objectUser"),
-		Member: args.Writer,
-	}, component.Child(c)...)
+	policy, err := storage.NewBucketIAMPolicy(ctx, name+"-files", &storage.BucketIAMPolicyArgs{
+		Bucket:     bucket.Name,
+		PolicyData: pulumi.All(bucket.Project, args.Writer).ApplyT(func(values []any) (string, error) { return policyData(values[0].(string), values[1].(string)) }).(pulumi.StringOutput),
+		// Its deletion would leave a policy without anybody, with which an owner could not delete the objects.
+	}, component.Child(c, pulumi.DeletedWith(bucket))...)
 	if err != nil {
-		return nil, fmt.Errorf("grant the writer: %w", err)
+		return nil, fmt.Errorf("set who may use the bucket: %w", err)
 	}
 
-	c.Awaits(grant)
+	c.Awaits(policy)
 	c.Name = bucket.Name
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"name": c.Name})
+}
+
+// policyData is the bucket's whole policy, in place of Google's. A new bucket lets everybody who views or edits the project read its objects, with uniform access
+// too, by roles that begin with legacy; and OpenHands keeps people's LLM keys and git tokens in them, in clear.
+// https://cloud.google.com/storage/docs/access-control/iam-roles#basic-roles-modifiable
+func policyData(project, writer string) (string, error) {
+	type binding struct {
+		Role    string   `json:"role"`
+		Members []string `json:"members"`
+	}
+	owners := []string{"projectOwner:" + project}
+	// objectUser: create, read, overwrite and delete objects. Not admin: OpenHands never reads or changes the bucket itself.
+	document, err := json.Marshal(map[string]any{"bindings": []binding{
+		{"roles/storage.legacyBucketOwner", owners}, {"roles/storage.legacyObjectOwner", owners}, {"roles/storage.objectUser", []string{writer}},
+	}})
+	if err != nil {
+		return "", fmt.Errorf("policy of the bucket: %w", err)
+	}
+	return string(document), nil
 }

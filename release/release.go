@@ -21,8 +21,8 @@ type Release struct {
 	Version  string
 	Runtimes []Runtime
 
-	Image        string // name and tag on ghcr.io
-	SandboxImage string // the same for sandboxes; empty where the line starts none
+	Image        Image
+	SandboxImage Image // the zero Image where the line starts no sandboxes
 	tags         *regexp.Regexp
 	sandboxTags  *regexp.Regexp
 
@@ -43,6 +43,38 @@ type Release struct {
 
 	// Paths of the probes. /ready does not exist before 1.5: there, the web page answers it with 200.
 	StartupPath, LivenessPath, ReadinessPath string
+}
+
+// Image is an image on ghcr.io. A tag names whatever who may move it wants; a digest always the same bytes.
+type Image struct {
+	Name, Tag string
+	// Digest is filled in only with a public source of it: none is known for the images below, which nobody has signed.
+	Digest string
+}
+
+// String is the reference, without the registry.
+func (i Image) String() string {
+	reference := i.Name + ":" + i.Tag
+	if i.Digest != "" {
+		reference += "@" + i.Digest
+	}
+	return reference
+}
+
+// Pinned is the image with a digest, or with its own where that is empty.
+func (i Image) Pinned(digest string) Image {
+	if digest != "" {
+		i.Digest = digest
+	}
+	return i
+}
+
+// CheckDigest refuses what is no digest.
+func CheckDigest(digest string) error {
+	if !sha256Digest.MatchString(digest) {
+		return fmt.Errorf("%q is not a digest: write sha256: and 64 hexadecimal digits", digest)
+	}
+	return nil
 }
 
 // Launch is what the launcher (infra/app/launcher.py) has to know of a release, as it reads it.
@@ -80,8 +112,8 @@ const OneReplica = "conversations live in the memory of one process, and a secon
 var releases = []Release{
 	{
 		Version: "0.62.0", Runtimes: []Runtime{Kubernetes},
-		Image: "openhands/openhands:0.62.0", tags: regexp.MustCompile(`^0\.62([.-]|$)`),
-		SandboxImage: "openhands/runtime:0.62-nikolaik", sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
+		Image: Image{Name: "openhands/openhands", Tag: "0.62.0"}, tags: regexp.MustCompile(`^0\.62([.-]|$)`),
+		SandboxImage: Image{Name: "openhands/runtime", Tag: "0.62-nikolaik"}, sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/alive",
 		Environment: map[string]string{
@@ -108,7 +140,7 @@ var releases = []Release{
 	{
 		// The last release of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
 		Version: "1.11.0", Runtimes: []Runtime{Remote},
-		Image: "openhands/openhands:1.11.0", tags: regexp.MustCompile(`^1\.11([.-]|$)`),
+		Image: Image{Name: "openhands/openhands", Tag: "1.11.0"}, tags: regexp.MustCompile(`^1\.11([.-]|$)`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/ready",
 		Environment: map[string]string{
@@ -179,7 +211,7 @@ func checkImage(reference string) error {
 // CheckSandboxImage refuses an image of another line than the application's: its action server speaks another language. Of an image by digest, the
 // line cannot be seen.
 func (r Release) CheckSandboxImage(reference string) error {
-	if r.SandboxImage == "" {
+	if r.SandboxImage == (Image{}) {
 		return fmt.Errorf("release %s starts no sandboxes of its own: remove the image", r.Version)
 	}
 	if err := checkImage(reference); err != nil {

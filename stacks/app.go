@@ -44,6 +44,7 @@ func (c *Config) validateApp(report reporter) {
 			report(key+"sandboxImage", "%v. The release is that of openhands:app.release", err)
 		}
 	}
+	c.validateDigests(report)
 	// The server keeps a few connections for its administrators, and a rolling change of the database needs some more.
 	const reserved = 10
 	if budget := line.Connections + reserved; c.Database.MaxConnections < budget {
@@ -51,6 +52,43 @@ func (c *Config) validateApp(report reporter) {
 			"write at least %d",
 			c.Database.MaxConnections, line.Connections, reserved, budget)
 	}
+}
+
+// validateDigests checks the digests of the release's images.
+func (c *Config) validateDigests(report reporter) {
+	for _, i := range []struct{ key, digest, image string }{
+		{"openhands:app.imageDigest", c.App.ImageDigest, c.App.Image}, {"openhands:app.sandboxImageDigest", c.App.SandboxImageDigest, c.App.SandboxImage},
+	} {
+		if i.digest == "" {
+			continue
+		}
+		if err := release.CheckDigest(i.digest); err != nil {
+			report(i.key, "%v", err)
+		}
+		if i.image != "" {
+			report(i.key, "is of the release's image, and %s is configured in its place: write %[1]s@%s there, and remove this", i.image, i.digest)
+		}
+	}
+	if c.App.SandboxImageDigest != "" && !c.RunsSandboxes() {
+		report("openhands:app.sandboxImageDigest", "has no effect with runtime %s: its sandboxes are elsewhere", c.App.Runtime)
+	}
+}
+
+// unpinned are the keys that would pin the images which a tag names, with those images.
+func (c *Config) unpinned() map[string]string {
+	out := map[string]string{}
+	for _, i := range []struct {
+		key, configured, digest string
+		released                release.Image
+	}{
+		{"openhands:app.imageDigest", c.App.Image, c.App.ImageDigest, c.Release().Image},
+		{"openhands:app.sandboxImageDigest", c.App.SandboxImage, c.App.SandboxImageDigest, c.Release().SandboxImage},
+	} {
+		if pinned := i.released.Pinned(i.digest); i.configured == "" && pinned.Name != "" && pinned.Digest == "" {
+			out[i.key] = "ghcr.io/" + pinned.String()
+		}
+	}
+	return out
 }
 
 func (c *Config) validateRuntime(report reporter) {

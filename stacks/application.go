@@ -5,6 +5,7 @@ import (
 
 	"openhands-gcp/infra"
 	"openhands-gcp/infra/app"
+	"openhands-gcp/release"
 )
 
 // Google are the components that the application uses. Entrance is nil where the application is reached by port-forward only.
@@ -29,7 +30,7 @@ func (g Google) DNSRecords() pulumi.ArrayOutput {
 func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
 	args := &app.OpenHandsAppArgs{
 		Release:  c.Release(),
-		Image:    image(c.App.Image, g.Registry, c.Release().Image),
+		Image:    image(c.App.Image, g.Registry, c.Release().Image.Pinned(c.App.ImageDigest)),
 		Identity: app.Identity{Namespace: appNamespace, ServiceAccountName: appAccount, GoogleServiceAccount: g.Identity.Email},
 		Database: app.Database{
 			Host: g.Database.Host, Name: g.Database.Database, User: g.Database.User, Password: g.Database.Password, Range: c.Ranges().Peering,
@@ -40,6 +41,7 @@ func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
 		MemoryGiB:  c.App.MemoryGiB,
 		Nodes:      app.Nodes{Label: poolLabel, Value: appPool},
 		ExtraEnv:   c.App.ExtraEnv,
+		Egress:     c.serverEgress(),
 
 		NotPublic:          NotPublic,
 		ControlPlaneCIDR:   c.Ranges().ControlPlane,
@@ -60,7 +62,7 @@ func (c *Config) sandboxesArgs(registry *infra.Registry) *app.SandboxesArgs {
 	s, taint := c.Sandboxes, app.Taint(sandboxTaint)
 	return &app.SandboxesArgs{
 		Namespace:            sandboxNamespace,
-		Image:                image(c.App.SandboxImage, registry, c.Release().SandboxImage),
+		Image:                image(c.App.SandboxImage, registry, c.Release().SandboxImage.Pinned(c.App.SandboxImageDigest)),
 		ImagePrefixes:        pulumi.StringArray{pulumi.Sprintf("%s/", registry.ImagePrefix)},
 		Max:                  s.Max,
 		CPURequest:           s.CPURequest,
@@ -71,8 +73,7 @@ func (c *Config) sandboxesArgs(registry *infra.Registry) *app.SandboxesArgs {
 		KeepUnusedVolumeDays: s.KeepUnusedVolumeDays,
 		Nodes:                app.Nodes{Label: poolLabel, Value: sandboxPool, Taint: &taint},
 		Warm:                 s.Warm,
-		AllowedDomains:       s.Egress.AllowedDomains,
-		AllowedRanges:        c.AllowedRanges(),
+		Egress:               s.Egress.allowed(),
 	}
 }
 
@@ -95,7 +96,7 @@ func (c *Config) gatewayArgs(entrance *infra.Entrance) *app.GatewayArgs {
 }
 
 // image is the configured image, or the release's through the mirror.
-func image(configured string, registry *infra.Registry, released string) pulumi.StringInput {
+func image(configured string, registry *infra.Registry, released release.Image) pulumi.StringInput {
 	if configured != "" {
 		return pulumi.String(configured)
 	}

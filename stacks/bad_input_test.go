@@ -2,6 +2,7 @@ package stacks_test
 
 import (
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -508,6 +509,33 @@ func TestBadInput(t *testing.T) {
 			mistake: "domain twice",
 			set:     values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:sandboxes": `{"egress":{"allowedDomains":["github.com","github.com"]}}`},
 			path:    "openhands:sandboxes.egress.allowedDomains", says: "twice",
+		},
+		{
+			mistake: "range that a VPC may use", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["192.88.99.0/24"]}}`},
+			path: "openhands:sandboxes.egress.allowedRanges", says: "overlaps 192.88.99.0/24",
+		},
+		{
+			mistake: "list for the server that the cluster does not enforce", set: values{"openhands:app": `{"egress":{"allowedRanges":["140.82.112.0/20"]}}`},
+			path: "openhands:app.egress", says: "the bucket is reached by the name storage.googleapis.com",
+		},
+		{
+			mistake: "private range for the server", set: values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:app": `{"egress":{"allowedRanges":["10.0.0.9/32"]}}`},
+			path: "openhands:app.egress.allowedRanges", says: "which is not public",
+		},
+		{
+			mistake: "address for a domain of the server",
+			set:     values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:app": `{"egress":{"allowedDomains":["https://api.openai.com/v1"]}}`},
+			path:    "openhands:app.egress.allowedDomains", says: "is not a domain name",
+		},
+		{
+			mistake: "digest without its algorithm", set: values{"openhands:app": `{"imageDigest":"0123456789abcdef"}`},
+			path: "openhands:app.imageDigest", says: "write sha256:",
+		},
+		{
+			mistake: "digest of another image", set: values{
+				"openhands:app": `{"sandboxImage":"ghcr.io/me/runtime:0.62-own","sandboxImageDigest":"sha256:` + strings.Repeat("0", 64) + `"}`,
+			},
+			path: "openhands:app.sandboxImageDigest", says: "write ghcr.io/me/runtime:0.62-own@sha256:",
 		},
 		{mistake: "more warm sandboxes than there may be", set: values{"openhands:sandboxes": `{"warm":4}`}, path: "openhands:sandboxes.warm", says: "above max (3)"},
 		{

@@ -25,6 +25,9 @@ const (
 // sandboxTaint keeps everything off the sandbox nodes that does not tolerate it.
 var sandboxTaint = infra.Taint{Key: "openhands.dev/sandbox", Value: "true", Effect: "NoSchedule"}
 
+// sandboxPids are the processes and threads of one sandbox, as its node counts them. Builds of large projects have hundreds; a fork bomb ends with its own sandbox.
+const sandboxPids = 8192
+
 // What a stack asks of each component: XArgs returns the arguments of NewX.
 
 // ProjectServicesArgs enables the APIs that the stack's other components need.
@@ -76,7 +79,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 	if c.RunsSandboxes() {
 		args.Pools = append(args.Pools, infra.NodePool{
 			Name: sandboxPool, MachineType: c.Sandboxes.Pool.MachineType, MaxNodes: c.SandboxNodes(), Spot: c.Sandboxes.Pool.Spot,
-			Labels: map[string]string{poolLabel: sandboxPool}, Taint: &sandboxTaint, GVisor: true,
+			Labels: map[string]string{poolLabel: sandboxPool}, Taint: &sandboxTaint, GVisor: true, PodPidsLimit: sandboxPids,
 		})
 	}
 	if gateway := cluster.Access.ConnectGateway; gateway.Enabled {

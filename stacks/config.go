@@ -55,7 +55,7 @@ type Cluster struct {
 	Access             Access      `json:"access"`
 	Maintenance        Maintenance `json:"maintenance"`
 	AppPool            AppPool     `json:"appPool"`
-	FQDNNetworkPolicy  bool        `json:"fqdnNetworkPolicy" jsonschema_description:"Let the cluster enforce network policies by domain name, which sandboxes.egress.allowedDomains needs. On a cluster that exists, turn it on by itself first, and then run kubectl --namespace=kube-system rollout restart daemonset/anetd. Turning it off again replaces the cluster."`
+	FQDNNetworkPolicy  bool        `json:"fqdnNetworkPolicy" jsonschema_description:"Let the cluster enforce network policies by domain name, which the allow-lists app.egress and sandboxes.egress.allowedDomains need. On a cluster that exists, turn it on by itself first, and then run kubectl --namespace=kube-system rollout restart daemonset/anetd. Turning it off again replaces the cluster."`
 	DeletionProtection bool        `json:"deletionProtection" jsonschema_description:"Refuse to delete the cluster. prod cannot turn it off."`
 }
 
@@ -97,14 +97,17 @@ type Observability struct {
 
 // App is the configuration of OpenHands itself.
 type App struct {
-	Release          string            `json:"release" jsonschema_description:"Release of OpenHands. It decides which runtimes there are."`
-	Runtime          string            `json:"runtime" jsonschema:"enum=kubernetes,enum=remote" jsonschema_description:"Where conversations get their sandboxes: pods of this cluster, or a runtime API that you bring."`
-	Image            string            `json:"image,omitempty" jsonschema_description:"Image of the application. The release's, through the mirror of ghcr.io, unless set."`
-	SandboxImage     string            `json:"sandboxImage,omitempty" jsonschema_description:"Image of the sandboxes. The release's, through the mirror of ghcr.io, unless set."`
-	RemoteRuntimeURL string            `json:"remoteRuntimeUrl,omitempty" jsonschema_description:"Address of the runtime API, where runtime is remote."`
-	CPURequest       float64           `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that the application is sure of."`
-	MemoryGiB        float64           `json:"memoryGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory of the application, in GiB."`
-	ExtraEnv         map[string]string `json:"extraEnv" jsonschema_description:"More environment variables for the application. Those of the program, and those known to break the application, are refused."`
+	Release            string            `json:"release" jsonschema_description:"Release of OpenHands. It decides which runtimes there are."`
+	Runtime            string            `json:"runtime" jsonschema:"enum=kubernetes,enum=remote" jsonschema_description:"Where conversations get their sandboxes: pods of this cluster, or a runtime API that you bring."`
+	Image              string            `json:"image,omitempty" jsonschema_description:"Image of the application. The release's, through the mirror of ghcr.io, unless set."`
+	SandboxImage       string            `json:"sandboxImage,omitempty" jsonschema_description:"Image of the sandboxes. The release's, through the mirror of ghcr.io, unless set."`
+	ImageDigest        string            `json:"imageDigest,omitempty" jsonschema_description:"Digest of the release's image of the application, sha256:..., which no moved tag changes."`
+	SandboxImageDigest string            `json:"sandboxImageDigest,omitempty" jsonschema_description:"Digest of the release's image of the sandboxes."`
+	RemoteRuntimeURL   string            `json:"remoteRuntimeUrl,omitempty" jsonschema_description:"Address of the runtime API, where runtime is remote."`
+	CPURequest         float64           `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that the application is sure of."`
+	MemoryGiB          float64           `json:"memoryGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory of the application, in GiB."`
+	Egress             Egress            `json:"egress"`
+	ExtraEnv           map[string]string `json:"extraEnv" jsonschema_description:"More environment variables for the application. Those of the program, and those known to break the application, are refused."`
 }
 
 // Sandboxes is the number and size of the sandboxes, and the node pool that carries them.
@@ -122,10 +125,10 @@ type Sandboxes struct {
 	KeepUnusedVolumeDays int `json:"keepUnusedVolumeDays" jsonschema:"minimum=0,maximum=3650" jsonschema_description:"Days until the volume of a conversation that nobody continues is deleted, with its files. 0 keeps it for ever."`
 }
 
-// Egress is what sandboxes may reach outside of the cluster. Empty, that is the whole internet without the ranges in NotPublic.
+// Egress is what the server, by TLS, or the sandboxes may reach outside of the cluster. Empty, that is the whole internet without the ranges in NotPublic.
 type Egress struct {
-	AllowedDomains []string `json:"allowedDomains" jsonschema_description:"Domain names, e.g. github.com, or *.githubusercontent.com for the names one level below. With any of these or of allowedRanges, a sandbox reaches nothing else. A name opens whatever addresses it resolves to, 50 at the most."`
-	AllowedRanges  []string `json:"allowedRanges" jsonschema_description:"Public address ranges, e.g. 192.0.2.0/24."`
+	AllowedDomains []string `json:"allowedDomains" jsonschema_description:"Domain names, e.g. github.com, or *.githubusercontent.com for the names one level below. With any of these or of allowedRanges, nothing else is reached. A name opens whatever addresses it resolves to, 50 at the most."`
+	AllowedRanges  []string `json:"allowedRanges" jsonschema_description:"Public address ranges, e.g. 140.82.112.0/20."`
 }
 
 // Exposure is how browsers reach the application.

@@ -1,6 +1,10 @@
 package stacks
 
-import "maps"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // zonal says whether the profile has a zonal cluster.
 func (c *Config) zonal() bool { return c.Profile == Dev }
@@ -79,5 +83,23 @@ func (c *Config) Warnings() []string {
 		warnings = append(warnings, "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin is on: whoever finds https://"+c.Exposure.Host+" owns this "+
 			"installation, with the keys and tokens in it, and may run any code in its sandboxes.")
 	}
+	unpinned := c.unpinned()
+	for _, key := range slices.Sorted(maps.Keys(unpinned)) {
+		warnings = append(warnings, fmt.Sprintf("%s is not set: who may move the tag %s decides what runs here. `docker buildx imagetools inspect %[2]s "+
+			"--format '{{.Manifest.Digest}}'` prints the digest of today: look at the image, and write it.", key, unpinned[key]))
+	}
+	if c.postgresMajor() >= 16 {
+		warnings = append(warnings, "openhands:database.version is "+c.Database.Version+": from PostgreSQL 16 on, the server cannot give up what Cloud SQL gives "+
+			"every user of a database, and whoever takes the server over may create users, databases and connections to elsewhere in it. POSTGRES_15 has it give that up.")
+	}
 	return warnings
+}
+
+// postgresMajor is the major version of PostgreSQL; 0 where validate has a problem with it to report.
+func (c *Config) postgresMajor() int {
+	match := databaseVersion.FindStringSubmatch(c.Database.Version)
+	if match == nil {
+		return 0
+	}
+	return atoi(match[1])
 }

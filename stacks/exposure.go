@@ -145,67 +145,8 @@ func checkRange(text string) string {
 	return ""
 }
 
-// domainPattern is a name, or a name whose first part is a star.
-var domainPattern = regexp.MustCompile(`^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
-
-// validateEgress checks the allow-list of the sandboxes.
-func (c *Config) validateEgress(report reporter) {
-	const key = "openhands:sandboxes.egress."
-	egress := c.Sandboxes.Egress
-	if !c.RunsSandboxes() {
-		for path, set := range map[string]bool{"egress": len(egress.AllowedDomains)+len(egress.AllowedRanges) > 0, "warm": c.Sandboxes.Warm > 0} {
-			if set {
-				report("openhands:sandboxes."+path, "has no effect with runtime %s: its sandboxes are elsewhere", c.App.Runtime)
-			}
-		}
-		return
-	}
-	for _, domain := range egress.AllowedDomains {
-		if !domainPattern.MatchString(domain) {
-			report(key+"allowedDomains", "%q is not a domain name: write one like github.com, or *.githubusercontent.com for the names one level below", domain)
-		}
-	}
-	if len(egress.AllowedDomains) > 0 && !c.Cluster.FQDNNetworkPolicy {
-		report(key+"allowedDomains", "needs a cluster that enforces policies by name: set openhands:cluster.fqdnNetworkPolicy to true. Turning that off "+
-			"again replaces the cluster")
-	}
-	for _, r := range egress.AllowedRanges {
-		if problem := checkRange(r); problem != "" {
-			report(key+"allowedRanges", "%s", problem)
-			continue
-		}
-		p := prefix(r)
-		for _, closed := range NotPublic {
-			if closed.Overlaps(p) {
-				report(key+"allowedRanges", "%s overlaps %s, which is not public: a sandbox must not reach your networks, the database, the control plane or the "+
-					"metadata server", r, closed)
-			}
-		}
-	}
-	if hasTwice(egress.AllowedDomains) {
-		report(key+"allowedDomains", "names a domain twice")
-	}
-	if hasTwice(egress.AllowedRanges) {
-		report(key+"allowedRanges", "names a range twice")
-	}
-}
-
 // hasTwice reports whether a list has an item twice, in whatever case.
 func hasTwice(items []string) bool {
 	sorted := slices.SortedFunc(slices.Values(items), func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
 	return len(slices.CompactFunc(sorted, strings.EqualFold)) < len(items)
 }
-
-// AllowedRanges are the address ranges that sandboxes may reach.
-func (c *Config) AllowedRanges() []netip.Prefix {
-	var ranges []netip.Prefix
-	for _, r := range c.Sandboxes.Egress.AllowedRanges {
-		ranges = append(ranges, prefix(r))
-	}
-	return ranges
-}
-
-// NotPublic are the ranges in which a sandbox must find nothing: private and shared ones, link-local with the metadata server, benchmarking addresses and
-// class E, both of which a VPC may use.
-var NotPublic = append(slices.Clone(privateRanges),
-	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"))

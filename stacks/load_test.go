@@ -3,6 +3,7 @@ package stacks_test
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -115,8 +116,8 @@ func TestAnEncryptedValueThatIsNoSecretIsRefused(t *testing.T) {
 // TestProfiles has the defaults that the documentation promises.
 func TestProfiles(t *testing.T) {
 	for profile, want := range map[string]string{
-		"dev":  `{"appMax":2,"sandboxNodes":1,"location":"us-central1-a","bucket":"us-central1","connections":100,"warnings":0}`,
-		"prod": `{"appMax":3,"sandboxNodes":3,"location":"us-central1","bucket":"us-central1","connections":200,"warnings":0}`,
+		"dev":  `{"appMax":2,"sandboxNodes":1,"location":"us-central1-a","bucket":"us-central1","connections":100,"warnings":2}`,
+		"prod": `{"appMax":3,"sandboxNodes":3,"location":"us-central1","bucket":"us-central1","connections":200,"warnings":2}`,
 	} {
 		config, err := stacks.Load(stacks.Source{Stack: profile, Values: minimal(profile)})
 		require.NoError(t, err)
@@ -173,6 +174,37 @@ func TestTeardownWarnsAndLiftsProtection(t *testing.T) {
 	config, err := stacks.Load(stacks.Source{Stack: "prod", Values: values})
 	require.NoError(t, err)
 	assert.False(t, config.Protect(config.Database.DeletionProtection))
-	require.Len(t, config.Warnings(), 1)
 	assert.Contains(t, config.Warnings()[0], "nothing of stack prod is protected")
+}
+
+// TestWarnings has what every preview says until somebody does something about it.
+func TestWarnings(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("0", 64)
+	for name, c := range map[string]struct {
+		set  map[string]string
+		want []string
+	}{
+		"tags": {nil, []string{
+			"openhands:app.imageDigest is not set: who may move the tag ghcr.io/openhands/openhands:0.62.0 ",
+			"openhands:app.sandboxImageDigest is not set: who may move the tag ghcr.io/openhands/runtime:0.62-nikolaik ",
+		}},
+		"digests": {map[string]string{"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `"}`}, nil},
+		"images of one's own": {map[string]string{
+			"openhands:app": `{"image":"ghcr.io/me/openhands:0.62.0","sandboxImage":"ghcr.io/me/runtime:0.62-own"}`,
+		}, nil},
+		"a database whose user keeps its privileges": {map[string]string{
+			"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `"}`, "openhands:database": `{"version":"POSTGRES_16"}`,
+		}, []string{"openhands:database.version is POSTGRES_16: from PostgreSQL 16 on, the server cannot give up"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			values := minimal("prod")
+			maps.Copy(values, c.set)
+			config, err := stacks.Load(stacks.Source{Stack: "prod", Values: values})
+			require.NoError(t, err)
+			require.Len(t, config.Warnings(), len(c.want))
+			for n, warning := range config.Warnings() {
+				assert.Contains(t, warning, c.want[n])
+			}
+		})
+	}
 }

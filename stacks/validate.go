@@ -163,7 +163,7 @@ var (
 
 func (c *Config) validateDatabase(report reporter) {
 	const key = "openhands:database."
-	if match := databaseVersion.FindStringSubmatch(c.Database.Version); match == nil || atoi(match[1]) < 13 {
+	if c.postgresMajor() < 13 {
 		report(key+"version", "%q is not a PostgreSQL version of Cloud SQL: write POSTGRES_15, or another from 13 on", c.Database.Version)
 	}
 	if problem := checkTier(c.Database.Tier); problem != "" {

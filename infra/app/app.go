@@ -28,6 +28,7 @@ type OpenHandsAppArgs struct {
 	MemoryGiB  float64 // request and limit
 	Nodes      Nodes   // on which the server runs
 	ExtraEnv   map[string]string
+	Egress     Egress // of the server, by TLS
 
 	Sandboxes     *SandboxesArgs
 	RemoteRuntime *RemoteRuntime

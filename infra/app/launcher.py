@@ -6,7 +6,8 @@ The image's own start command leaves five things to luck, and this file does the
 2. a stop signal ends the process at once where the release would delete a conversation's volume on it;
 3. modules that the release has to know before it reads its configuration are imported;
 4. the ways through the server that guard.py, beside this file, closes are closed;
-5. the database is migrated, by one server at a time, and past the migrations that fail on PostgreSQL.
+5. the database's user gives up what the application does not need, and the database is migrated, by one server at a time, and past the migrations that
+   fail on PostgreSQL.
 
 What differs by release is in release.json beside this file, which the program writes from its table of releases:
 
@@ -151,6 +152,7 @@ def prepare_database(migrations):
                 f"the database is at revision {current}, which this release of OpenHands does not know: a newer one has migrated it, and there is no way back. "
                 "Run that release (openhands:app.release), or restore a backup from before it"
             ) from unknown
+        give_up_privileges(connection)
         for revision in left:
             by_hand = migrations.get(revision.revision, {})
             if "before" in by_hand:
@@ -163,6 +165,40 @@ def prepare_database(migrations):
         log.info("the database is at revision %s, after %d migrations", script.get_current_head(), len(left))
     finally:
         connection.close()
+
+
+# One statement: all of it takes effect, or nothing.
+GIVE_UP = """DO $$
+DECLARE
+    own oid := (SELECT oid FROM pg_roles WHERE rolname = current_user);
+    other name;
+BEGIN
+    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA public TO %I', current_user);
+    FOR other IN SELECT rolname FROM pg_auth_members JOIN pg_roles ON pg_roles.oid = roleid WHERE member = own LOOP
+        EXECUTE format('REVOKE %I FROM %I', other, current_user);
+    END LOOP;
+    EXECUTE format('ALTER ROLE %I NOCREATEROLE NOCREATEDB', current_user);
+END $$"""
+
+
+def give_up_privileges(connection):
+    """Leaves the database's user what the application needs: to create its tables and use them.
+
+    Cloud SQL's API makes every user a member of cloudsqlsuperuser, who creates users and databases, and extensions that open connections to elsewhere. What is
+    given up stays so. PostgreSQL 16 lets no user take from itself what another gave it.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    more = connection.exec_driver_sql(
+        "SELECT rolcreaterole OR rolcreatedb OR EXISTS (SELECT FROM pg_auth_members WHERE member = pg_roles.oid) FROM pg_roles WHERE rolname = current_user"
+    ).scalar()
+    if not more:
+        return
+    try:
+        connection.exec_driver_sql(GIVE_UP)
+        log.info("the database's user has given up what the application does not need")
+    except DBAPIError as failure:
+        log.warning("the database's user may do more than the application needs, and cannot give it up: %s", explain(failure)[1])
 
 
 def connect(database):

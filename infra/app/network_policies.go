@@ -3,11 +3,7 @@ package app
 import (
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -47,15 +43,15 @@ func newNetworkPolicies(ctx *pulumi.Context, parent pulumi.Resource, name string
 	return created, nil
 }
 
-// serverPolicy is what the server talks to: the API server, the database, the metadata server for its identity, its sandboxes, and by TLS the internet with
-// Google's APIs, the LLM and the git hosts. To it come the load balancer and the clean-up.
+// serverPolicy is what the server talks to: the API server, the database, the metadata server for its identity, its sandboxes, and by TLS the internet, or what
+// is listed of it. To it come the load balancer and the clean-up.
 func (args *OpenHandsAppArgs) serverPolicy(namespace pulumi.StringOutput, sandboxes *Sandboxes) policy {
 	p := policy{role: "server", namespace: namespace, pods: labelSelector(serverLabels), egress: append(dnsEgress(),
 		to(tcp(80, 8080), ipBlock(metadataServer)),
 		to(tcp(443), ipBlock(args.ControlPlaneCIDR)),
 		to(tcp(databasePort), ipBlock(args.Database.Range)),
-		to(tcp(443), ipBlock(internet, args.NotPublic...)),
 	)}
+	p.egress = append(p.egress, args.egressRules(args.Egress, tcp(443))...)
 	if args.Gateway != nil {
 		var ranges []networkingv1.NetworkPolicyPeerInput
 		for _, r := range args.Gateway.LoadBalancerRanges {
@@ -78,13 +74,7 @@ func (c *Sandboxes) newPolicies(ctx *pulumi.Context, name string, args *OpenHand
 		ingress: networkingv1.NetworkPolicyIngressRuleArray{from(tcp(release.ActionServerPort), podsOf(appNamespace, labelSelector(serverLabels)))},
 		egress:  dnsEgress(),
 	}
-	s := args.Sandboxes
-	if len(s.AllowedRanges)+len(s.AllowedDomains) == 0 {
-		sandbox.egress = append(sandbox.egress, to(nil, args.publicRange(internet)))
-	}
-	for _, r := range s.AllowedRanges {
-		sandbox.egress = append(sandbox.egress, to(nil, args.publicRange(r)))
-	}
+	sandbox.egress = append(sandbox.egress, args.egressRules(args.Sandboxes.Egress, nil)...)
 	policies, err := newNetworkPolicies(ctx, c, name, policy{role: "sandbox-deny-all", namespace: c.Namespace, opts: inside}, sandbox, policy{
 		role: "cleanup", namespace: appNamespace, pods: labelSelector(cleanupLabels), egress: append(dnsEgress(),
 			to(tcp(443), ipBlock(args.ControlPlaneCIDR)),
@@ -95,54 +85,9 @@ func (c *Sandboxes) newPolicies(ctx *pulumi.Context, name string, args *OpenHand
 		return err
 	}
 	c.Awaits(policies...)
-	for _, domain := range s.AllowedDomains {
-		byName, err := c.newDomainPolicy(ctx, name, domain)
-		if err != nil {
-			return fmt.Errorf("allow sandboxes %s: %w", domain, err)
-		}
-		c.Awaits(byName)
-	}
-	return nil
-}
-
-// publicRange is a range without what a sandbox must not reach in it: what is not public, and the control plane's public address, which answers to
-// addresses that people listed, but which a sandbox has no business with.
-func (args *OpenHandsAppArgs) publicRange(outer netip.Prefix) networkingv1.NetworkPolicyPeerInput {
-	var inside []string // nil where empty, as in ipBlock
-	for _, r := range args.NotPublic {
-		if outer.Overlaps(r) {
-			inside = append(inside, r.String())
-		}
-	}
-	block := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) (networkingv1.IPBlock, error) {
-		ip, err := netip.ParseAddr(address)
-		if err != nil || !outer.Contains(ip) {
-			return networkingv1.IPBlock{Cidr: outer.String(), Except: inside}, nil
-		}
-		if outer.IsSingleIP() {
-			return networkingv1.IPBlock{}, fmt.Errorf("sandboxes may not reach %s: it is the control plane's own address", outer)
-		}
-		return networkingv1.IPBlock{Cidr: outer.String(), Except: append(slices.Clone(inside), netip.PrefixFrom(ip, ip.BitLen()).String())}, nil
-	}).(networkingv1.IPBlockOutput)
-	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block.ToIPBlockPtrOutput()}
-}
-
-// newDomainPolicy allows a name, by a kind of GKE's own that adds to the NetworkPolicies. One for each name: a policy holds 50 addresses at the most, and a
-// name of a content network can have many. https://cloud.google.com/kubernetes-engine/docs/how-to/fqdn-network-policies
-func (c *Sandboxes) newDomainPolicy(ctx *pulumi.Context, name, domain string) (pulumi.Resource, error) {
-	field := "name"
-	if strings.HasPrefix(domain, "*") {
-		field = "pattern"
-	}
-	name += "-sandbox-to-" + strings.Replace(domain, "*", "any", 1)
-	return apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
-		ApiVersion: pulumi.String("networking.gke.io/v1alpha1"), Kind: pulumi.String("FQDNNetworkPolicy"),
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
-		OtherFields: kubernetes.UntypedArgs{"spec": pulumi.Map{
-			"podSelector": pulumi.Map{"matchLabels": pulumi.ToStringMap(release.SandboxLabels)},
-			"egress":      pulumi.Array{pulumi.Map{"matches": pulumi.Array{pulumi.Map{field: pulumi.String(domain)}}}},
-		}},
-	}, c.inside()...)
+	byName, err := newDomainPolicies(ctx, c, name+"-sandbox-to-", sandbox, args.Sandboxes.Egress.AllowedDomains, nil)
+	c.Awaits(byName...)
+	return err
 }
 
 // databasePort is PostgreSQL's.

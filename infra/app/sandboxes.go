@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"net/netip"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
@@ -34,9 +33,7 @@ type SandboxesArgs struct {
 	// ImagePrefixes begin the references of images that run beside the repository of Image: down to a slash, colon or @. No other image runs.
 	ImagePrefixes pulumi.StringArray
 
-	// What a sandbox may reach outside of the cluster. The internet, where both are empty.
-	AllowedDomains []string
-	AllowedRanges  []netip.Prefix
+	Egress Egress
 }
 
 func (s *SandboxesArgs) validate(check *component.Check, appNamespace string) {

@@ -46,11 +46,18 @@ func newServer(
 		return nil, fmt.Errorf("environment: %w", err)
 	}
 	// A pod that starts before the policies may talk to anything.
-	policies, err := newNetworkPolicies(ctx, c, name, policy{role: "deny-all", namespace: namespace}, args.serverPolicy(namespace, sandboxes))
+	allowed := args.serverPolicy(namespace, sandboxes)
+	policies, err := newNetworkPolicies(ctx, c, name, policy{role: "deny-all", namespace: namespace}, allowed)
 	if err != nil {
 		return nil, err
 	}
-	after := []pulumi.ResourceOption{pulumi.DependsOn(policies)}
+	byName, err := newDomainPolicies(ctx, c, name+"-server-to-", allowed, args.domains(), pulumi.Array{
+		pulumi.Map{"protocol": pulumi.String("TCP"), "port": pulumi.Int(443)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	after := []pulumi.ResourceOption{pulumi.DependsOn(append(policies, byName...))}
 	if sandboxes != nil {
 		after = append(after, sandboxes.Ready())
 	}

@@ -45,6 +45,11 @@ func TestState(t *testing.T) {
 		return `{"urn":"urn:pulumi:s::p::openhands:gcp:X$` + typ + `::r","type":"` + typ + `","custom":true,` +
 			`"provider":"` + explicit + `","parent":"` + x + `","inputs":` + inputs + `}`
 	}
+	files := custom(types.Bucket, `{"name":"files","publicAccessPrevention":"enforced","uniformBucketLevelAccess":true}`)
+	policy := func(bindings, dependencies string) string {
+		return files + "," + strings.Replace(custom(types.BucketPolicy, `{"policyData":"`+bindings+`"}`), `"inputs"`, `"dependencies":[`+dependencies+`],"inputs"`, 1)
+	}
+	const ownBucket = `"urn:pulumi:s::p::openhands:gcp:X$` + types.Bucket + `::r"`
 	for what, c := range map[string]struct{ resource, says string }{
 		"nothing wrong":          {custom(types.Network, `{"name":"n"}`), ""},
 		"secret in clear":        {custom(types.Network, `{"description":"`+state.Marker+`1"}`), "a secret is in clear"},
@@ -59,13 +64,16 @@ func TestState(t *testing.T) {
 		"public nodes of a pool": {custom(types.NodePool, `{"networkConfig":{"enablePrivateNodes":false}}`), "nodes have public addresses"},
 		"open control plane": {custom(types.Cluster, `{"privateClusterConfig":{"enablePrivateNodes":true},
 			"masterAuthorizedNetworksConfig":{"gcpPublicCidrsAccessEnabled":false,"cidrBlocks":[{"cidrBlock":"0.0.0.0/0"}]}}`), "control plane is open"},
-		"public database":         {custom(types.SQLInstance, `{"settings":{"ipConfiguration":{}}}`), "database has a public address"},
-		"bucket that may be open": {custom(types.Bucket, `{"uniformBucketLevelAccess":true}`), "bucket may become public"},
-		"project admin":           {custom(types.ProjectMember, `{"role":"roles/container.admin"}`), "on the whole project"},
-		"project editor":          {custom(types.ProjectMember, `{"role":"roles/editor"}`), "on the whole project"},
-		"IAM binding":             {custom("gcp:projects/iAMBinding:IAMBinding", `{"role":"roles/viewer"}`), "takes the role away from all others"},
-		"IAM policy":              {custom("gcp:storage/bucketIAMPolicy:BucketIAMPolicy", `{}`), "takes the role away from all others"},
-		"everyone":                {custom(types.BucketMember, `{"role":"roles/storage.objectViewer","member":"allUsers"}`), "to everyone"},
+		"public database":          {custom(types.SQLInstance, `{"settings":{"ipConfiguration":{}}}`), "database has a public address"},
+		"bucket that may be open":  {custom(types.Bucket, `{"uniformBucketLevelAccess":true}`), "bucket may become public"},
+		"project admin":            {custom(types.ProjectMember, `{"role":"roles/container.admin"}`), "on the whole project"},
+		"project editor":           {custom(types.ProjectMember, `{"role":"roles/editor"}`), "on the whole project"},
+		"IAM binding":              {custom("gcp:projects/iAMBinding:IAMBinding", `{"role":"roles/viewer"}`), "takes the role away from all others"},
+		"IAM policy":               {custom("gcp:projects/iAMPolicy:IAMPolicy", `{}`), "takes the role away from all others"},
+		"policy of the own bucket": {policy(`{}`, ownBucket), ""},
+		"policy of another bucket": {policy(`{}`, ``), "takes the role away from all others"},
+		"policy for everyone":      {policy(`{\"bindings\":[{\"members\":[\"allUsers\"]}]}`, ownBucket), "lets everyone in"},
+		"everyone":                 {custom(types.BucketMember, `{"role":"roles/storage.objectViewer","member":"allUsers"}`), "to everyone"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			problems, err := State([]byte(`{"deployment":{"resources":[` + stack + `,` + component + `,` + c.resource + `]}}`))

@@ -86,10 +86,22 @@ func (t *conversation) checkIdentity() {
 	if email == "" || !bound {
 		t.report("the server's service account %s may not act as %q: no binding names it", suffix, email)
 	}
-	if !slices.ContainsFunc(t.All(types.BucketMember), func(o *cloud.Object) bool {
-		return o.Inputs.Str("member") == "serviceAccount:"+email && o.Inputs.Str("bucket") == t.env["FILE_STORE_PATH"]
-	}) {
-		t.report("%q may not use the bucket %q of FILE_STORE_PATH", email, t.env["FILE_STORE_PATH"])
+	t.checkBucket("serviceAccount:" + email)
+}
+
+// checkBucket compares who may use the bucket with who should: the server, and the project's owners.
+func (t *conversation) checkBucket(server string) {
+	bucket := t.env["FILE_STORE_PATH"]
+	policy := t.BucketBindings(bucket)
+	if !slices.Contains(policy["roles/storage.objectUser"], server) {
+		t.report("%s may not use the bucket %q of FILE_STORE_PATH", server, bucket)
+	}
+	for role, members := range policy {
+		for _, member := range members {
+			if member != server && member != "projectOwner:"+t.Project {
+				t.report("%s may use the bucket %q, in which people's LLM keys and git tokens are in clear: it has %s", member, bucket, role)
+			}
+		}
 	}
 }
 

@@ -52,11 +52,13 @@ func (t *conversation) checkPolicies() {
 		{t.controlPlane(), "TCP", 443, "the API server"},
 		{"169.254.169.254", "TCP", 80, "the metadata server, for Workload Identity"},
 		{"169.254.20.10", "UDP", 53, "DNS"},
-		{"203.0.113.1", "TCP", 443, "the internet"},
 	} {
 		if !t.reaches(way.address, corev1.Protocol(way.protocol), way.port) {
 			t.report("the server cannot reach %s: no policy allows %s port %d", way.what, way.address, way.port)
 		}
+	}
+	if !t.reaches("93.184.215.14", "TCP", 443) && !t.reachesByName("storage.googleapis.com", 443) {
+		t.report("the server cannot reach the internet, and of the names not that of its bucket: no policy allows TCP port 443")
 	}
 	if !toSandbox || !fromServer {
 		t.report("the server cannot reach a sandbox on port 8080 (egress allowed: %t, ingress allowed: %t)", toSandbox, fromServer)
@@ -98,6 +100,29 @@ func (t *conversation) reaches(address string, protocol corev1.Protocol, port in
 		}
 	}
 	return false
+}
+
+// reachesByName reports whether a policy lets the server reach a name.
+func (t *conversation) reachesByName(name string, port int) bool {
+	return slices.ContainsFunc(t.All(types.FQDNNetworkPolicy), func(o *cloud.Object) bool {
+		policy := kubernetes.DecodeAs[*kubernetes.FQDNNetworkPolicy](o)
+		if policy.Namespace != t.Namespace || !kubernetes.Selects(policy.Spec.PodSelector.MatchLabels, t.Spec.Template.Labels) {
+			return false
+		}
+		for _, rule := range policy.Spec.Egress {
+			for _, match := range rule.Matches {
+				if match.Name != name {
+					continue
+				}
+				for _, p := range rule.Ports {
+					if p.Protocol == "TCP" && p.Port != nil && *p.Port == port {
+						return true
+					}
+				}
+			}
+		}
+		return false
+	})
 }
 
 // opens reports whether a port is among those of a rule.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 
 	"openhands-gcp/rehearsal/state"
@@ -51,6 +53,7 @@ func State(raw []byte) ([]string, error) {
 			report("%s: is not on an explicit provider", name)
 		}
 		problems = append(problems, checkResource(name, r)...)
+		problems = append(problems, checkGrant(name, r, export)...)
 	}
 	return problems, nil
 }
@@ -92,26 +95,34 @@ func checkResource(name string, r state.Resource) []string {
 			report("the bucket may become public")
 		}
 	}
-	problems = append(problems, checkGrant(name, r)...)
 	return problems
 }
 
-// checkGrant checks a grant of IAM: it adds one member, does not grant to everyone, and grants no administration of the whole project.
-func checkGrant(name string, r state.Resource) []string {
+// checkGrant checks a grant of IAM: it adds one member, does not grant to everyone, and grants no administration of the whole project. A bucket of the stack's own
+// may have a whole policy: Google's lets others in.
+func checkGrant(name string, r state.Resource, export *state.Export) []string {
 	lower := strings.ToLower(types.Short(r.Type))
 	if !strings.Contains(lower, "iam") {
 		return nil
 	}
 	var problems []string
-	if !strings.HasSuffix(lower, "iammember") {
+	own := r.Type == types.BucketPolicy && slices.ContainsFunc(export.Deployment.Resources, func(o state.Resource) bool {
+		return o.Type == types.Bucket && slices.Contains(r.Dependencies, o.URN)
+	})
+	if !strings.HasSuffix(lower, "iammember") && !own {
 		problems = append(problems, name+": sets more than one member, and takes the role away from all others")
 	}
 	role, member := values.Map(r.Inputs).Str("role"), values.Map(r.Inputs).Str("member")
 	if r.Type == types.ProjectMember && broadRole(role) {
 		problems = append(problems, fmt.Sprintf("%s: grants %s on the whole project", name, role))
 	}
-	if member == "allUsers" || member == "allAuthenticatedUsers" {
-		problems = append(problems, fmt.Sprintf("%s: grants %s to everyone", name, role))
+	for _, everyone := range []string{"allUsers", "allAuthenticatedUsers"} {
+		if member == everyone {
+			problems = append(problems, fmt.Sprintf("%s: grants %s to everyone", name, role))
+		}
+		if strings.Contains(values.Map(r.Inputs).Str("policyData"), strconv.Quote(everyone)) {
+			problems = append(problems, name+": lets everyone in")
+		}
 	}
 	return problems
 }

@@ -137,7 +137,7 @@ func createCluster(r *Request) error {
 	if prefix, err := netip.ParsePrefix(r.Inputs.Str("privateClusterConfig.masterIpv4CidrBlock")); err == nil {
 		private = prefix.Addr().Next().Next().String()
 	}
-	endpoint := "203.0.113.10"
+	endpoint := "34.90.1.10"
 	if r.Inputs.Is("privateClusterConfig.enablePrivateEndpoint") {
 		endpoint = private
 	} else {

@@ -37,6 +37,10 @@ func checkNodePool(r *Request) error {
 	if in.At("nodeConfig.kubeletConfig") != nil && in.Str("nodeConfig.kubeletConfig.cpuManagerPolicy") == "" {
 		return errors.New("nodeConfig.kubeletConfig.cpuManagerPolicy: is required")
 	}
+	// https://cloud.google.com/kubernetes-engine/docs/how-to/node-system-config
+	if pids := in.Num("nodeConfig.kubeletConfig.podPidsLimit"); pids != 0 && (pids < 1024 || pids > 4194304) {
+		return fmt.Errorf("nodeConfig.kubeletConfig.podPidsLimit: %g is not 1024 to 4194304", pids)
+	}
 	if in.Str("nodeConfig.sandboxConfig.sandboxType") != "" && in.Str("nodeConfig.imageType") != "COS_CONTAINERD" {
 		return errors.New("nodeConfig.imageType: GKE Sandbox needs COS_CONTAINERD")
 	}

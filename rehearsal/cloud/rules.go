@@ -31,6 +31,7 @@ var Rules = map[string]Rule{
 	types.RepositoryMember: member("artifactregistry", "repository", types.Repository),
 	types.Bucket:           {API: "storage", Check: checkBucket, Create: createBucket, Remove: removeBucket},
 	types.BucketMember:     member("storage", "bucket", types.Bucket),
+	types.BucketPolicy:     {API: "storage", Check: checkBucketPolicy, Create: createBucketPolicy, Remove: removeBucketPolicy},
 
 	types.Alert:     {API: "monitoring", Check: checkAlert, Create: monitored("alertPolicies")},
 	types.Channel:   {API: "monitoring", Check: checkChannel, Create: monitored("notificationChannels")},

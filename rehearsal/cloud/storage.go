@@ -1,10 +1,14 @@
 package cloud
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+
+	"openhands-gcp/rehearsal/types"
 )
 
 var bucketName = regexp.MustCompile(`^[a-z0-9][-_.a-z0-9]*[a-z0-9]$`)
@@ -72,6 +76,9 @@ func createBucket(r *Request) error {
 
 // removeBucket assumes that the application has written to the bucket.
 func removeBucket(r *Request) (string, error) {
+	if policy := r.Find(types.BucketPolicy, policyID(r.ID)); policy != nil {
+		r.Drop(policy)
+	}
 	if !r.Inputs.Is("forceDestroy") {
 		return "", fmt.Errorf("error trying to delete bucket %s containing objects without `forceDestroy` set to true", r.ID)
 	}
@@ -79,4 +86,87 @@ func removeBucket(r *Request) (string, error) {
 		return fmt.Sprintf("soft-deleted: its objects can be restored, and are billed, for %g days", seconds/86400), nil
 	}
 	return "", nil
+}
+
+// bindings are members by role.
+type bindings map[string][]string
+
+// newBucketBindings is what Google gives a new bucket, with uniform access: who views the project reads the objects.
+// https://cloud.google.com/storage/docs/access-control/iam-roles#basic-roles-modifiable
+func newBucketBindings(project string) bindings {
+	owner, editor, viewer := "projectOwner:"+project, "projectEditor:"+project, "projectViewer:"+project
+	return bindings{
+		"roles/storage.legacyBucketOwner": {owner, editor}, "roles/storage.legacyBucketReader": {viewer},
+		"roles/storage.legacyObjectOwner": {owner, editor}, "roles/storage.legacyObjectReader": {viewer},
+	}
+}
+
+// BucketBindings returns who may do what with a bucket, by its own policy: Google's for a new bucket, or the one that was set in its place, and the members that
+// were added to it.
+func (i *Inventory) BucketBindings(bucket string) map[string][]string {
+	policy := newBucketBindings(i.Project)
+	if o := i.Find(types.BucketPolicy, policyID(bucket)); o != nil {
+		policy, _ = parsePolicy(o.Inputs.Str("policyData")) // it was checked before it was created
+	}
+	for _, o := range i.All(types.BucketMember) {
+		if role := o.Inputs.Str("role"); o.Inputs.Str("bucket") == bucket {
+			policy[role] = append(policy[role], o.Inputs.Str("member"))
+		}
+	}
+	return policy
+}
+
+func policyID(bucket string) string { return "b/" + bucket }
+
+// parsePolicy reads a policy as IAM writes it.
+func parsePolicy(document string) (bindings, error) {
+	var policy struct {
+		Bindings []struct {
+			Role    string
+			Members []string
+		}
+	}
+	if err := json.Unmarshal([]byte(document), &policy); err != nil {
+		return nil, fmt.Errorf("policyData: is not a policy: %w", err)
+	}
+	out := bindings{}
+	for _, b := range policy.Bindings {
+		out[b.Role] = append(out[b.Role], b.Members...)
+	}
+	return out, nil
+}
+
+func checkBucketPolicy(r *Request) error {
+	if _, err := r.Need(types.Bucket, "bucket", r.Inputs.Str("bucket")); err != nil {
+		return err
+	}
+	policy, err := parsePolicy(r.Inputs.Str("policyData"))
+	if err != nil {
+		return err
+	}
+	for role, members := range policy {
+		if !roleName.MatchString(role) {
+			return fmt.Errorf("policyData: %q is not a role", role)
+		}
+		for _, member := range members {
+			if slices.Contains([]string{"projectOwner:" + r.Project, "projectEditor:" + r.Project, "projectViewer:" + r.Project}, member) {
+				continue // of a bucket's policy only
+			}
+			if err := r.checkMember("policyData", member); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func createBucketPolicy(r *Request) error {
+	r.ID = policyID(r.Inputs.Str("bucket"))
+	r.Outputs["etag"] = etag
+	return nil
+}
+
+// removeBucketPolicy plays the provider, which cannot bring Google's own policy back.
+func removeBucketPolicy(r *Request) (string, error) {
+	return "an empty policy: without a role in the project, nobody may use the objects any more, and not even an owner may delete them", nil
 }

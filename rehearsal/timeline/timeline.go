@@ -26,6 +26,7 @@ var durations = map[string]int{
 	types.Connection:          90,
 	types.Bucket:              2,
 	types.BucketMember:        8,
+	types.BucketPolicy:        8,
 	types.Repository:          10,
 	types.RepositoryMember:    8,
 	types.Account:             20, // 10, and 10 more until it is visible everywhere

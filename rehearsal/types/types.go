@@ -30,6 +30,7 @@ const (
 	RepositoryMember = "gcp:artifactregistry/repositoryIamMember:RepositoryIamMember"
 	Bucket           = "gcp:storage/bucket:Bucket"
 	BucketMember     = "gcp:storage/bucketIAMMember:BucketIAMMember"
+	BucketPolicy     = "gcp:storage/bucketIAMPolicy:BucketIAMPolicy"
 
 	Alert     = "gcp:monitoring/alertPolicy:AlertPolicy"
 	Channel   = "gcp:monitoring/notificationChannel:NotificationChannel"

@@ -113,16 +113,44 @@ func (b *box) start(ctx context.Context) (*running, error) {
 
 // signal sends one to the first process of the box, as a container runtime does.
 func (r *running) signal(s syscall.Signal) error {
-	pid := strconv.Itoa(r.cmd.Process.Pid)
-	children, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children"))
+	first, err := r.first()
 	if err != nil {
 		return err
 	}
+	return syscall.Kill(first, s)
+}
+
+// first is the id of the first process of the box.
+func (r *running) first() (int, error) {
+	pid := strconv.Itoa(r.cmd.Process.Pid)
+	children, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children"))
+	if err != nil {
+		return 0, err
+	}
 	first, err := strconv.Atoi(strings.TrimSpace(string(children)))
 	if err != nil {
-		return fmt.Errorf("first process of the box: %w", err)
+		return 0, fmt.Errorf("first process of the box: %w", err)
 	}
-	return syscall.Kill(first, s)
+	return first, nil
+}
+
+// peakMiB is the most memory that the first process of the box has had.
+func (r *running) peakMiB() (int, error) {
+	first, err := r.first()
+	if err != nil {
+		return 0, err
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", first))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	fields := strings.Fields(after)
+	if len(fields) == 0 {
+		return 0, fmt.Errorf("no VmHWM of process %d", first)
+	}
+	kib, err := strconv.Atoi(fields[0])
+	return kib / 1024, err
 }
 
 // stop does what a kubelet does: it sends the stop signal, and ends what still runs after the grace period. It returns how long that took, and whether

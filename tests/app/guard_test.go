@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -204,6 +205,58 @@ size = archive.stat().st_size
 Runtime._load_microagents_from_directory(Sandbox(), pathlib.Path("/workspace/.openhands/microagents"), "repository")
 print("sent", size >> 10, "KiB, unpacked", unpacked, "MiB")
 `
+
+// TestAPoisonedRepositoryHurtsNobodyElse has a conversation in such a repository, from its first message on, while another person uses the server. It goes on
+// without the repository's instructions, and so does it after a restart of the server.
+func TestAPoisonedRepositoryHurtsNobodyElse(t *testing.T) {
+	i := theInstallation(t)
+	require.NoError(t, i.emptyDatabase(t.Context()))
+	t.Cleanup(func() { i.sweep(t) })
+	workspace := filepath.Join(i.dir, "poisoned")
+	instructions := filepath.Join(workspace, ".openhands", "microagents")
+	require.NoError(t, os.MkdirAll(instructions, 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(instructions, "repo.md"), make([]byte, 200<<20), 0o644))
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(workspace)) })
+	actions, err := i.startActionServer(context.Background(), workspace)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, actions.kill()) })
+
+	s := i.starts(t, nil)
+	s.must(t, 200, http.MethodPost, "/api/settings", i.settings())
+	before, err := s.peakMiB()
+	require.NoError(t, err)
+	var slowest time.Duration
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(100 * time.Millisecond):
+				start := time.Now()
+				if status, _, err := s.call(http.MethodGet, "/api/conversations", nil); !assert.NoError(t, err) || !assert.Equal(t, 200, status) {
+					return
+				}
+				slowest = max(slowest, time.Since(start))
+			}
+		}
+	}()
+	conversation := i.converse(t, s, workspace)
+	close(done)
+	<-stopped
+	after, err := s.peakMiB()
+	require.NoError(t, err)
+	t.Logf("peak memory of the server: %d MiB before, %d MiB after; the slowest answer to another person took %s", before, after, slowest)
+	assert.Contains(t, s.log.String(), "an archive of 1 files and 200 MiB is refused")
+	assert.Less(t, after-before, 200, "MiB more, of which the conversation itself takes about a hundred")
+	assert.Less(t, slowest, 10*time.Second)
+	require.NoError(t, s.kill())
+
+	s = i.starts(t, nil)
+	i.resume(t, s, conversation, workspace)
+	require.NoError(t, s.kill())
+}
 
 // TestAnArchiveOfASandboxIsLimited walks the way of a hostile repository: what it sends is small, and what the server makes of it is not.
 func TestAnArchiveOfASandboxIsLimited(t *testing.T) {

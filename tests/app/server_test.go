@@ -65,6 +65,17 @@ func TestTheServer(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, claims.Items)
 		}},
+		{"leaves the database's user what it needs", func(t *testing.T) {
+			role, err := i.query(t.Context(), "SELECT rolcreaterole, rolcreatedb, pg_has_role(rolname, '"+owner+"', 'member') FROM pg_roles WHERE rolname = '"+databaseUser+"'")
+			require.NoError(t, err)
+			assert.Equal(t, "f|f|f", role)
+			for what, sql := range map[string]string{
+				"a user": "CREATE ROLE other", "a database": "CREATE DATABASE other", "its own way back": "GRANT " + owner + " TO " + databaseUser,
+			} {
+				_, err := i.query(t.Context(), "SET ROLE "+databaseUser+"; "+sql)
+				assert.ErrorContainsf(t, err, "ERROR:", what)
+			}
+		}},
 		{"keeps settings in the bucket", func(t *testing.T) {
 			s.must(t, 404, http.MethodGet, "/api/settings", nil)
 			s.must(t, 200, http.MethodPost, "/api/settings", i.settings())

@@ -54,7 +54,7 @@ func (r *Resource) symbol(path string) string { return fmt.Sprintf("${%s: %s}", 
 
 // samples are values of properties that the program computes with, so that no symbol can stand for them. Each is the value of one property only.
 var samples = map[string]string{
-	"gcp:container/cluster:Cluster privateClusterConfig.publicEndpoint": "203.0.113.10",
+	"gcp:container/cluster:Cluster privateClusterConfig.publicEndpoint": "34.90.1.10",
 }
 
 // output is the value of a property that the resource has once it exists.

@@ -46,7 +46,9 @@ var (
 	corporate     = place{what: "peered corporate network", address: "192.168.7.7"}
 	carrier       = place{what: "shared address space", address: "100.64.0.9"}
 	classE        = place{what: "class E address", address: "240.0.0.9"}
-	internet      = place{what: "internet", address: "203.0.113.80"}
+	documentation = place{what: "documentation range, which a VPC may use", address: "192.0.2.9"}
+	relay         = place{what: "range of 6to4, which a VPC may use", address: "192.88.99.9"}
+	internet      = place{what: "internet", address: "93.184.215.14"}
 )
 
 type connection struct {
@@ -96,6 +98,7 @@ var connections = []connection{
 	{server, internet, tcp, 22, false},
 	{server, internet, udp, 443, false},
 	{server, corporate, tcp, 443, false},
+	{server, documentation, tcp, 443, false},
 	{server, node, tcp, 10250, false},
 	{server, metrics, tcp, 443, false},
 	{server, elsewhere, tcp, 8080, false},
@@ -136,6 +139,8 @@ var connections = []connection{
 	{sandbox, corporate, tcp, 443, false},
 	{sandbox, carrier, tcp, 443, false},
 	{sandbox, classE, tcp, 443, false},
+	{sandbox, documentation, tcp, 443, false},
+	{sandbox, relay, tcp, 443, false},
 
 	// To a sandbox.
 	{cleaner, sandbox, tcp, 8081, false},

@@ -43,7 +43,7 @@ const everyFeature = `config:
     secure: v1:placeholder
 `
 
-// listedEgress is a stack whose sandboxes reach only what is listed. The second range holds the control plane's public address.
+// listedEgress is a stack whose server and sandboxes reach only what is listed. The second range holds the control plane's public address.
 const listedEgress = `config:
   gcp:project: my-openhands-listed
   gcp:region: us-central1
@@ -54,17 +54,20 @@ const listedEgress = `config:
     access:
       publicEndpoint:
         authorizedRanges: [198.51.100.7/32]
+  openhands:app:
+    egress:
+      allowedRanges: [140.82.112.0/20]
   openhands:sandboxes:
     egress:
       allowedDomains: [github.com, "*.githubusercontent.com"]
-      allowedRanges: [192.0.2.0/24, 203.0.113.0/24]
+      allowedRanges: [140.82.112.0/20, 34.90.1.0/24]
 `
 
 var (
-	listed             = place{what: "listed range", address: "192.0.2.5"}
-	alsoListed         = place{what: "other listed range", address: "203.0.113.80"}
-	publicControlPlane = place{what: "control plane's public address", address: "203.0.113.10"}
-	unlisted           = place{what: "internet beside the list", address: "198.51.100.80"}
+	listed             = place{what: "listed range", address: "140.82.112.5"}
+	alsoListed         = place{what: "other listed range", address: "34.90.1.80"}
+	publicControlPlane = place{what: "control plane's public address", address: "34.90.1.10"}
+	unlisted           = place{what: "internet beside the list", address: "93.184.215.14"}
 )
 
 // TestStacks plays whole lives through on one API server: every object passes strict validation and admission, a second apply changes nothing, and
@@ -88,7 +91,7 @@ func TestStacks(t *testing.T) {
 	publicRows := append([]connection{{sandbox, publicControlPlane, tcp, 443, false}, {sandbox, unlisted, tcp, 443, true}}, internetRows...)
 	listedRows := []connection{
 		{sandbox, listed, tcp, 443, true}, {sandbox, alsoListed, tcp, 22, true}, {sandbox, unlisted, tcp, 443, false}, {sandbox, publicControlPlane, tcp, 443, false},
-		{server, unlisted, tcp, 443, true}, {loadBalancer1, server, tcp, 3000, false}, // dev has no load balancer
+		{server, listed, tcp, 443, true}, {server, listed, tcp, 22, false}, {server, unlisted, tcp, 443, false}, {loadBalancer1, server, tcp, 3000, false}, // dev has no load balancer
 	}
 	for _, row := range internetRows {
 		if row.to.what != internet.what && row.from.what != loadBalancer1.what && row.from.what != loadBalancer2.what {

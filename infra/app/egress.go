@@ -1,0 +1,97 @@
+package app
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/internal/component"
+)
+
+// Egress is what pods may reach on the internet: everything where both lists are empty.
+type Egress struct {
+	AllowedDomains []string // github.com, or *.githubusercontent.com for the names one level below
+	AllowedRanges  []netip.Prefix
+}
+
+func (e Egress) listed() bool { return len(e.AllowedDomains)+len(e.AllowedRanges) > 0 }
+
+// BucketHost is the name of the API that the bucket is reached by.
+const BucketHost = "storage.googleapis.com"
+
+// domains are the names that the server may reach. It cannot do without its bucket.
+func (args *OpenHandsAppArgs) domains() []string {
+	if !args.Egress.listed() || slices.Contains(args.Egress.AllowedDomains, BucketHost) {
+		return args.Egress.AllowedDomains
+	}
+	return append(slices.Clone(args.Egress.AllowedDomains), BucketHost)
+}
+
+// egressRules allow the ranges of a list, or the internet where nothing is listed.
+func (args *OpenHandsAppArgs) egressRules(e Egress, ports networkingv1.NetworkPolicyPortArray) networkingv1.NetworkPolicyEgressRuleArray {
+	ranges := e.AllowedRanges
+	if !e.listed() {
+		ranges = []netip.Prefix{internet}
+	}
+	var rules networkingv1.NetworkPolicyEgressRuleArray
+	for _, r := range ranges {
+		rules = append(rules, to(ports, args.publicRange(r)))
+	}
+	return rules
+}
+
+// publicRange is a range without what is not to be reached in it: what is not public, and the control plane's public address, which answers to
+// addresses that people listed. Sandboxes have no business with it, and the server has the private one.
+func (args *OpenHandsAppArgs) publicRange(outer netip.Prefix) networkingv1.NetworkPolicyPeerInput {
+	var inside []string // nil where empty, as in ipBlock
+	for _, r := range args.NotPublic {
+		if outer.Overlaps(r) {
+			inside = append(inside, r.String())
+		}
+	}
+	block := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) (networkingv1.IPBlock, error) {
+		ip, err := netip.ParseAddr(address)
+		if err != nil || !outer.Contains(ip) {
+			return networkingv1.IPBlock{Cidr: outer.String(), Except: inside}, nil
+		}
+		if outer.IsSingleIP() {
+			return networkingv1.IPBlock{}, fmt.Errorf("%s may not be reached: it is the control plane's own address", outer)
+		}
+		return networkingv1.IPBlock{Cidr: outer.String(), Except: append(slices.Clone(inside), netip.PrefixFrom(ip, ip.BitLen()).String())}, nil
+	}).(networkingv1.IPBlockOutput)
+	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block.ToIPBlockPtrOutput()}
+}
+
+// newDomainPolicies allow the pods of a policy some names, by a kind of GKE's own that adds to the NetworkPolicies. One for each name: a policy holds 50 addresses
+// at the most, and a name of a content network can have many. prefix begins the names of the objects; all ports where ports is empty.
+// https://cloud.google.com/kubernetes-engine/docs/how-to/fqdn-network-policies
+func newDomainPolicies(ctx *pulumi.Context, parent pulumi.Resource, prefix string, pods policy, domains []string, ports pulumi.Array) ([]pulumi.Resource, error) {
+	var created []pulumi.Resource
+	for _, domain := range domains {
+		field, name := "name", prefix+strings.Replace(domain, "*", "any", 1)
+		if strings.HasPrefix(domain, "*") {
+			field = "pattern"
+		}
+		rule := pulumi.Map{"matches": pulumi.Array{pulumi.Map{field: pulumi.String(domain)}}}
+		if len(ports) > 0 {
+			rule["ports"] = ports
+		}
+		resource, err := apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
+			ApiVersion: pulumi.String("networking.gke.io/v1alpha1"), Kind: pulumi.String("FQDNNetworkPolicy"),
+			Metadata:    &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: pods.namespace.ToStringOutput()},
+			OtherFields: kubernetes.UntypedArgs{"spec": pulumi.Map{"podSelector": pulumi.Map{"matchLabels": pods.selector().MatchLabels}, "egress": pulumi.Array{rule}}},
+		}, component.Child(parent, pods.opts...)...)
+		if err != nil {
+			return nil, fmt.Errorf("allow %s: %w", domain, err)
+		}
+		created = append(created, resource)
+	}
+	return created, nil
+}
