@@ -31,7 +31,7 @@ func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
 	args := &app.OpenHandsAppArgs{
 		Release:  c.Release(),
 		Image:    image(c.App.Image, g.Registry, c.Release().Image.Pinned(c.App.ImageDigest)),
-		Identity: app.Identity{Namespace: appNamespace, ServiceAccountName: appAccount, GoogleServiceAccount: g.Identity.Email},
+		Identity: app.Identity{Namespace: appNamespace, ServiceAccountName: c.serverAccount(), GoogleServiceAccount: g.Identity.Email},
 		Database: app.Database{
 			Host: g.Database.Host, Name: g.Database.Database, User: g.Database.User, Password: g.Database.Password, Range: c.Ranges().Peering,
 		},

@@ -11,7 +11,6 @@ import (
 const (
 	nodeTag          = "openhands-node" // network tag of the nodes
 	appNamespace     = "openhands"
-	appAccount       = "openhands-server" // Kubernetes service account; another name than the namespace, so that a plan shows where they are swapped
 	sandboxNamespace = "openhands-sandboxes"
 
 	databaseName = "openhands"
@@ -122,7 +121,7 @@ func (c *Config) WorkloadIdentityArgs(cluster *infra.GkeCluster) *infra.Workload
 		AccountID:          c.AppAccountID(),
 		DisplayName:        "OpenHands application",
 		Namespace:          appNamespace,
-		ServiceAccountName: appAccount,
+		ServiceAccountName: c.serverAccount(),
 		WorkloadPool:       cluster.WorkloadPool,
 	}
 }

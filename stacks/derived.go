@@ -53,6 +53,10 @@ func (c *Config) NodeAccountID() string { return c.prefix() + "-nodes" }
 // AppAccountID is the id of the application's service account.
 func (c *Config) AppAccountID() string { return c.prefix() + "-app" }
 
+// serverAccount is the name of the server's Kubernetes service account. All clusters of a project share one pool of identities: with the same name, a pod of one
+// stack could act as the server of another.
+func (c *Config) serverAccount() string { return c.prefix() + "-server" }
+
 // RepositoryPrefix begins the ids of the registry's repositories.
 func (c *Config) RepositoryPrefix() string { return c.prefix() }
 

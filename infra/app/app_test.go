@@ -55,14 +55,15 @@ func TestArgumentsAreChecked(t *testing.T) {
 	}
 }
 
-// TestTaintsAreTolerated: no stack of this program gives the server's nodes a taint, or takes that of the sandboxes' away.
-func TestTaintsAreTolerated(t *testing.T) {
+// record plans an application on nodes that have a taint, with a control plane at a public address.
+func record(t *testing.T, publicControlPlane string) (*golden.Plan, error) {
+	t.Helper()
 	line, err := release.Lookup(release.DefaultRelease, release.Kubernetes)
 	require.NoError(t, err)
 	text := pulumi.String("x")
-	plan, err := golden.Record(t.Context(), pulumi.RunInfo{Project: "test", Stack: "test"}, func(ctx *pulumi.Context) error {
+	return golden.Record(t.Context(), pulumi.RunInfo{Project: "test", Stack: "test"}, func(ctx *pulumi.Context) error {
 		_, err := app.NewOpenHandsApp(ctx, "x", &app.OpenHandsAppArgs{
-			Release: line, Image: text, Bucket: text, CPURequest: 1, MemoryGiB: 1, PublicControlPlane: pulumi.String(""),
+			Release: line, Image: text, Bucket: text, CPURequest: 1, MemoryGiB: 1, PublicControlPlane: pulumi.String(publicControlPlane),
 			Identity:  app.Identity{Namespace: "x", ServiceAccountName: "x", GoogleServiceAccount: text},
 			Database:  app.Database{Host: text, Name: text, User: text, Password: text, Range: netip.MustParsePrefix("10.64.0.0/20")},
 			NotPublic: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, ControlPlaneCIDR: netip.MustParsePrefix("172.16.0.0/28"),
@@ -74,6 +75,17 @@ func TestTaintsAreTolerated(t *testing.T) {
 		})
 		return err
 	})
+}
+
+// TestAnUnreadableControlPlaneOpensNothing: without its address, a sandbox could reach it.
+func TestAnUnreadableControlPlaneOpensNothing(t *testing.T) {
+	_, err := record(t, "34.90.1.10, and another")
+	require.ErrorContains(t, err, "the control plane's public address cannot be kept out of 0.0.0.0/0")
+}
+
+// TestTaintsAreTolerated: no stack of this program gives the server's nodes a taint, or takes that of the sandboxes' away.
+func TestTaintsAreTolerated(t *testing.T) {
+	plan, err := record(t, "")
 	require.NoError(t, err)
 	tolerated := resource.NewProperty([]resource.PropertyValue{resource.NewProperty(resource.NewPropertyMapFromMap(map[string]any{
 		"key": "only", "operator": "Equal", "value": "server", "effect": "NoExecute",

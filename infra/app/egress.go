@@ -57,8 +57,14 @@ func (args *OpenHandsAppArgs) publicRange(outer netip.Prefix) networkingv1.Netwo
 		}
 	}
 	block := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) (networkingv1.IPBlock, error) {
+		if address == "" {
+			return networkingv1.IPBlock{Cidr: outer.String(), Except: inside}, nil
+		}
 		ip, err := netip.ParseAddr(address)
-		if err != nil || !outer.Contains(ip) {
+		if err != nil {
+			return networkingv1.IPBlock{}, fmt.Errorf("the control plane's public address cannot be kept out of %s: %w", outer, err)
+		}
+		if !outer.Contains(ip) {
 			return networkingv1.IPBlock{Cidr: outer.String(), Except: inside}, nil
 		}
 		if outer.IsSingleIP() {

@@ -22,7 +22,7 @@ import (
 // What the program calls things.
 const (
 	appNamespace     = "openhands"
-	serverAccount    = "openhands-server"
+	serverAccount    = "openhands-prod-server"
 	sandboxNamespace = "openhands-sandboxes"
 )
 
