@@ -20,8 +20,8 @@ func TestTwoStacksInOneProject(t *testing.T) {
 		mocks, err := deployed(t, stack, config, nil)
 		require.NoError(t, err)
 		for _, r := range mocks.Resources() {
-			// Google numbers alerts and channels by itself.
-			if !r.Custom || r.IsProvider() || r.Type == types.Service || r.Type == types.Alert || r.Type == types.Channel {
+			// Google numbers what belongs to Cloud Monitoring by itself.
+			if !r.Custom || r.IsProvider() || r.Type == types.Service || strings.HasPrefix(r.Type, "gcp:monitoring/") {
 				continue
 			}
 			if r.Type == types.AccountMember {
