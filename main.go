@@ -121,7 +121,6 @@ func export(ctx *pulumi.Context, google stacks.Google, application *app.OpenHand
 	ctx.Export("databaseHost", google.Database.Host)
 	ctx.Export("databaseName", google.Database.Database)
 	ctx.Export("databaseUser", google.Database.User)
-	ctx.Export("databasePassword", google.Database.Password)
 	ctx.Export("bucketName", google.Bucket.Name)
 	ctx.Export("imagePrefix", google.Registry.ImagePrefix)
 	ctx.Export("ghcrPrefix", google.Registry.GHCRPrefix)

@@ -55,6 +55,7 @@ var otherValues = map[string]any{
 	"openhands:app.egress.allowedRanges":  []any{"160.79.104.0/23"},
 	"openhands:app.extraEnv":              map[string]any{"HTTPS_PROXY": "http://proxy:3128"},
 	"openhands:sandboxApiKey":             "key",
+	"openhands:secretEnv":                 map[string]any{"GITHUB_TOKEN": "token"},
 
 	"openhands:observability.notificationEmails": []any{"ops@example.com"},
 

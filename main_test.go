@@ -47,7 +47,7 @@ func deployed(t *testing.T, stack string, config map[string]string, prepare func
 	source := &stacks.Source{}
 	err = pulumi.RunErr(deploy(source), mocks.Option(), func(info *pulumi.RunInfo) {
 		info.Config = config
-		for _, key := range []string{"openhands:sandboxApiKey", "openhands:iapClientSecret"} {
+		for _, key := range []string{"openhands:sandboxApiKey", "openhands:iapClientSecret", "openhands:secretEnv"} {
 			if config[key] != "" {
 				info.ConfigSecretKeys = append(info.ConfigSecretKeys, key)
 			}

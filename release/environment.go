@@ -62,10 +62,17 @@ var reservedPrefixes = map[string]string{
 	"PYTHON":   "it changes the interpreter under the server",
 	"LD_":      "it changes what the server loads",
 	"PORT":     "the probes and the Service expect the release's port",
+	"LLM_":     "the web server ignores LLM_* variables. Model, base URL and key are entered in the settings of the web page",
 }
 
 // kubernetesPrefix begins the settings of the Kubernetes runtime, all of which are the program's.
 const kubernetesPrefix = "KUBERNETES_"
+
+// secretName is how the name of a variable begins or ends whose value is a secret.
+var secretName = regexp.MustCompile(`(?i)(^|_)(api_?key|key|token|secret|password|passwd|pass|pwd|credentials?|private_?key|pat|dsn)(_|$)`)
+
+// NamesSecret reports whether a variable has the name of a secret.
+func NamesSecret(name string) bool { return secretName.MatchString(name) }
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 

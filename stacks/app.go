@@ -23,11 +23,7 @@ func (c *Config) RunsSandboxes() bool { return c.App.Runtime == string(release.K
 func (c *Config) validateApp(report reporter) {
 	const key = "openhands:app."
 	line, err := release.Lookup(c.App.Release, release.Runtime(c.App.Runtime))
-	for name := range c.App.ExtraEnv {
-		if err := release.CheckVariable(name); err != nil {
-			report(key+"extraEnv."+name, "%v: %s", err, insteadOf(name))
-		}
-	}
+	c.validateEnv(report)
 	c.validateRuntime(report)
 	c.validateAppSize(report)
 	if err != nil {
@@ -51,6 +47,26 @@ func (c *Config) validateApp(report reporter) {
 		report("openhands:database.maxConnections", "is %d, but one process of OpenHands opens up to %d connections, and %d are kept for administration: "+
 			"write at least %d",
 			c.Database.MaxConnections, line.Connections, reserved, budget)
+	}
+}
+
+// validateEnv checks the names of the user's variables. A value is never part of a message.
+func (c *Config) validateEnv(report reporter) {
+	for prefix, variables := range map[string]map[string]string{"openhands:app.extraEnv.": c.App.ExtraEnv, "openhands:secretEnv.": c.SecretEnv} {
+		for name := range variables {
+			if err := release.CheckVariable(name); err != nil {
+				report(prefix+name, "%v: %s", err, insteadOf(name))
+			}
+		}
+	}
+	for name, value := range c.App.ExtraEnv {
+		if _, twice := c.SecretEnv[name]; twice {
+			report("openhands:app.extraEnv."+name, "is in openhands:secretEnv too: remove one of them")
+		}
+		if u, err := url.Parse(value); release.NamesSecret(name) || (err == nil && u.User != nil) {
+			report("openhands:app.extraEnv."+name, "looks like a secret, and would lie in clear in the stack file, the state and a ConfigMap: remove it, and run "+
+				"`pulumi config set --secret --path openhands:secretEnv.%s`", name)
+		}
 	}
 }
 

@@ -41,11 +41,15 @@ func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
 		MemoryGiB:  c.App.MemoryGiB,
 		Nodes:      app.Nodes{Label: poolLabel, Value: appPool},
 		ExtraEnv:   c.App.ExtraEnv,
+		SecretEnv:  map[string]pulumi.StringInput{},
 		Egress:     c.serverEgress(),
 
 		NotPublic:          NotPublic,
 		ControlPlaneCIDR:   c.Ranges().ControlPlane,
 		PublicControlPlane: g.Cluster.PublicAddress,
+	}
+	for name, value := range c.SecretEnv {
+		args.SecretEnv[name] = secret(value)
 	}
 	if c.RunsSandboxes() {
 		args.Sandboxes = c.sandboxesArgs(g.Registry)

@@ -537,6 +537,30 @@ func TestBadInput(t *testing.T) {
 			},
 			path: "openhands:app.sandboxImageDigest", says: "write ghcr.io/me/runtime:0.62-own@sha256:",
 		},
+		{
+			mistake: "key of a model in the environment", set: values{"openhands:app": `{"extraEnv":{"LLM_API_KEY":"sk-1"}}`}, path: "openhands:app.extraEnv.LLM_API_KEY",
+			says: "the web server ignores LLM_* variables. Model, base URL and key are entered in the settings",
+		},
+		{
+			mistake: "secret in clear", set: values{"openhands:app": `{"extraEnv":{"GITHUB_TOKEN":"ghp-1"}}`}, path: "openhands:app.extraEnv.GITHUB_TOKEN",
+			says: "run `pulumi config set --secret --path openhands:secretEnv.GITHUB_TOKEN`",
+		},
+		{
+			mistake: "password inside of an address", set: values{"openhands:app": `{"extraEnv":{"HTTPS_PROXY":"http://me:hunter2@proxy.example.com"}}`},
+			path: "openhands:app.extraEnv.HTTPS_PROXY", says: "looks like a secret",
+		},
+		{
+			mistake: "secret variable in clear", set: values{"openhands:secretEnv": `{"GITHUB_TOKEN":"ghp-1"}`}, path: "openhands:secretEnv",
+			says: "run `pulumi config set --secret --path openhands:secretEnv.<name>`",
+		},
+		{
+			mistake: "secret variable of the program", set: values{"openhands:secretEnv": `{"DB_PASS":"x"}`},
+			path: "openhands:secretEnv.DB_PASS", says: "is set by the program",
+		},
+		{
+			mistake: "variable twice", set: values{"openhands:app": `{"extraEnv":{"MODE":"a"}}`, "openhands:secretEnv": `{"MODE":"b"}`},
+			path: "openhands:app.extraEnv.MODE", says: "is in openhands:secretEnv too",
+		},
 		{mistake: "more warm sandboxes than there may be", set: values{"openhands:sandboxes": `{"warm":4}`}, path: "openhands:sandboxes.warm", says: "above max (3)"},
 		{
 			mistake: "fewer volumes than sandboxes", set: values{"openhands:sandboxes": `{"maxVolumes":2}`}, path: "openhands:sandboxes.maxVolumes",

@@ -22,7 +22,9 @@ type Config struct {
 
 	Observability Observability `json:"openhands:observability"`
 
-	SandboxAPIKey   string `json:"openhands:sandboxApiKey" jsonschema_description:"Secret. Key of the runtime API, where app.runtime is remote."`
+	SandboxAPIKey string            `json:"openhands:sandboxApiKey" jsonschema_description:"Secret. Key of the runtime API, where app.runtime is remote."`
+	SecretEnv     map[string]string `json:"openhands:secretEnv" jsonschema_description:"Secrets. More environment variables for the application whose values are secrets: pulumi config set --secret --path openhands:secretEnv.<name>."`
+
 	IAPClientSecret string `json:"openhands:iapClientSecret" jsonschema_description:"Secret. Of the OAuth client in exposure.login.clientId."`
 
 	// Stack is the name of the stack, as Pulumi knows it.

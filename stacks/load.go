@@ -57,7 +57,11 @@ func (e *Error) Error() string {
 // Load reads the configuration of a stack. The error is an *Error that lists every problem.
 func Load(source Source) (*Config, error) {
 	document, problems := parse(source)
-	problems = append(problems, checkSchema(document)...)
+	for _, p := range checkSchema(document) {
+		if !slices.ContainsFunc(problems, func(other Problem) bool { return other.Path == p.Path }) {
+			problems = append(problems, p)
+		}
+	}
 	// What is wrong by itself is taken out, so that the rest can be checked too: a person wants all problems at once.
 	for _, p := range problems {
 		remove(document, p.location)
@@ -107,8 +111,8 @@ func newError(stack string, problems []Problem) *Error {
 	return &Error{Stack: stack, Problems: problems}
 }
 
-// secretKeys are those whose values are secrets. They are keys of their own: inside of an object, a secret comes out in clear.
-var secretKeys = []string{"openhands:sandboxApiKey", "openhands:iapClientSecret"}
+// secretKeys are those whose values are secrets. They are keys of their own, secret as a whole: inside of an object, a secret comes out in clear.
+var secretKeys = []string{"openhands:sandboxApiKey", "openhands:iapClientSecret", "openhands:secretEnv"}
 
 // engineNamespace holds settings of Pulumi itself, such as pulumi:disable-default-providers.
 const engineNamespace = "pulumi:"
@@ -121,12 +125,18 @@ func parse(source Source) (map[string]any, []Problem) {
 		if strings.HasPrefix(key, engineNamespace) {
 			continue
 		}
+		if _, read := Schema().Properties.Get(key); read && slices.Contains(source.SecretKeys, key) && !slices.Contains(secretKeys, key) {
+			// Nothing else is said of it: a message could show the value.
+			problems = append(problems, Problem{Path: key, Message: "is encrypted, but it is not a secret, and its values become visible properties of resources: " +
+				"write it in clear. A secret variable of the server goes into openhands:secretEnv"})
+			continue
+		}
 		value := source.Values[key]
 		switch property, _ := Schema().Properties.Get(key); {
 		case property != nil && (property.Type == "object" || property.Type == "array"):
 			var parsed any
 			if err := json.Unmarshal([]byte(value), &parsed); err != nil {
-				problems = append(problems, Problem{Path: key, Message: fmt.Sprintf("is %q, expected an object: write its keys below it, indented", abbreviate(value))})
+				problems = append(problems, Problem{Path: key, Message: "is a single value, expected an object: write its keys below it, indented"})
 				continue
 			}
 			document[key] = parsed
@@ -139,17 +149,19 @@ func parse(source Source) (map[string]any, []Problem) {
 	for _, key := range secretKeys {
 		if source.Values[key] != "" && !slices.Contains(source.SecretKeys, key) {
 			problems = append(problems, Problem{
-				Path: key, Message: "is a secret in clear: run `pulumi config set --secret " + key + "`, and replace the one that was in the file",
+				Path: key, Message: "is a secret in clear: run `" + setSecret(key) + "`, and replace the one that was in the file",
 			})
 		}
 	}
-	for _, key := range source.SecretKeys {
-		if _, read := Schema().Properties.Get(key); read && !slices.Contains(secretKeys, key) {
-			problems = append(problems, Problem{Path: key, Message: "is encrypted, but it is not a secret, and its values become visible properties of " +
-				"resources: write it in clear"})
-		}
-	}
 	return document, problems
+}
+
+// setSecret is the command that sets a secret key.
+func setSecret(key string) string {
+	if property, _ := Schema().Properties.Get(key); property != nil && property.Type == "object" {
+		return "pulumi config set --secret --path " + key + ".<name>"
+	}
+	return "pulumi config set --secret " + key
 }
 
 // checkSchema reports unknown and missing keys, wrong types, and values outside of their limits.
@@ -284,13 +296,6 @@ func list(values []any) string {
 		words[i] = fmt.Sprint(v)
 	}
 	return strings.Join(words, ", ")
-}
-
-func abbreviate(value string) string {
-	if len(value) > 40 {
-		return value[:40] + "..."
-	}
-	return value
 }
 
 // Schema is the JSON Schema of Config, derived from the type. Everything but the profile and the place has a default.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/invopop/jsonschema"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -111,6 +112,42 @@ func TestAnEncryptedValueThatIsNoSecretIsRefused(t *testing.T) {
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "openhands:labels: is encrypted, but it is not a secret")
 	assert.NotContains(t, err.Error(), "hidden-value")
+}
+
+// TestNoMessageShowsAnEncryptedValue puts one at every place of the configuration.
+func TestNoMessageShowsAnEncryptedValue(t *testing.T) {
+	const hidden = "hunter2-hunter2"
+	var places func(schema *jsonschema.Schema) []any
+	places = func(schema *jsonschema.Schema) []any {
+		found := []any{hidden, []any{hidden}, map[string]any{"not-a-name": hidden}}
+		if schema.Properties == nil {
+			return found
+		}
+		for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
+			for _, value := range places(pair.Value) {
+				found = append(found, map[string]any{pair.Key: value})
+			}
+		}
+		return found
+	}
+	tried := 0
+	for pair := stacks.Schema().Properties.Oldest(); pair != nil; pair = pair.Next() {
+		for _, value := range places(pair.Value) {
+			values := minimal("prod")
+			text, isText := value.(string)
+			if !isText {
+				raw, err := json.Marshal(value)
+				require.NoError(t, err)
+				text = string(raw)
+			}
+			values[pair.Key] = text
+			tried++
+			if _, err := stacks.Load(stacks.Source{Stack: "prod", Values: values, SecretKeys: []string{pair.Key}}); err != nil {
+				assert.NotContains(t, err.Error(), hidden)
+			}
+		}
+	}
+	assert.Greater(t, tried, 200)
 }
 
 // TestProfiles has the defaults that the documentation promises.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ type OpenHandsAppArgs struct {
 	MemoryGiB  float64 // request and limit
 	Nodes      Nodes   // on which the server runs
 	ExtraEnv   map[string]string
+	SecretEnv  map[string]pulumi.StringInput
 	Egress     Egress // of the server, by TLS
 
 	Sandboxes     *SandboxesArgs
@@ -128,9 +130,11 @@ func (args *OpenHandsAppArgs) validate(check *component.Check) {
 	if args.Gateway != nil {
 		args.Gateway.validate(check)
 	}
-	for variable := range args.ExtraEnv {
-		if err := release.CheckVariable(variable); err != nil {
-			check.Require(false, "extraEnv: %s %v", variable, err)
+	for field, variables := range map[string][]string{"extraEnv": slices.Collect(maps.Keys(args.ExtraEnv)), "secretEnv": slices.Collect(maps.Keys(args.SecretEnv))} {
+		for _, variable := range variables {
+			if err := release.CheckVariable(variable); err != nil {
+				check.Require(false, "%s: %s %v", field, variable, err)
+			}
 		}
 	}
 }

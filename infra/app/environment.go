@@ -38,6 +38,7 @@ func (c *Server) newEnvironment(ctx *pulumi.Context, name string, args *OpenHand
 	if args.RemoteRuntime != nil {
 		secret["SANDBOX_API_KEY"] = args.RemoteRuntime.APIKey
 	}
+	maps.Copy(secret, args.SecretEnv) // none of the above: validate has checked
 	configMap, err := corev1.NewConfigMap(ctx, name+"-environment", &corev1.ConfigMapArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-environment"), Namespace: namespace},
 		Data:     plain,

@@ -117,7 +117,7 @@ func TestOutputsMustNameWhatExists(t *testing.T) {
 	}})
 	sealedValue := state.Encrypted("x")
 	export := &state.Export{}
-	outputs := map[string]any{"databaseInstance": "db", "databaseHost": "10.64.0.3", "kubeconfig": sealedValue, "databasePassword": sealedValue}
+	outputs := map[string]any{"databaseInstance": "db", "databaseHost": "10.64.0.3", "kubeconfig": sealedValue}
 	export.Deployment.Resources = []state.Resource{{Type: state.StackType, Outputs: outputs}}
 	assert.Empty(t, Outputs(c.Inventory(), export))
 	outputs["databaseHost"], outputs["kubeconfig"] = "db", "in clear"

@@ -18,10 +18,8 @@ func Outputs(inventory *cloud.Inventory, export *state.Export) []string {
 		}
 	}
 	var problems []string
-	for _, name := range []string{"kubeconfig", "databasePassword"} {
-		if !state.IsEncrypted(outputs[name]) {
-			problems = append(problems, fmt.Sprintf("output %s is missing, or not a secret", name))
-		}
+	if !state.IsEncrypted(outputs["kubeconfig"]) {
+		problems = append(problems, "output kubeconfig is missing, or not a secret")
 	}
 	for name, want := range expectedOutputs(inventory) {
 		if got := outputs[name]; fmt.Sprint(got) != fmt.Sprint(want) {
