@@ -133,6 +133,7 @@ func createAll(ctx *pulumi.Context, name string, number int, services *infra.Pro
 	cluster, err := infra.NewGkeCluster(ctx, name, &infra.GkeClusterArgs{
 		Location: region + "-b", MinVersion: "1.36", ReleaseChannel: "REGULAR", Maintenance: infra.Maintenance{Days: []string{"SA"}, StartHour: 20, Hours: 12},
 		ConnectGateway: &infra.ConnectGateway{Members: []string{"group:" + name + "@example.com"}, ProjectNumber: services.ProjectNumber},
+		SecurityGroup:  "gke-security-groups@example.com",
 		Pools:          []infra.NodePool{{Name: "default", MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3}},
 		NodeAccountID:  name + "-nodes", NodeTag: "node", ControlPlaneCIDR: prefix("172.16.%d.0/28"),
 		Network: network.NetworkID, Subnetwork: network.SubnetworkID, PodsRangeName: network.PodsRangeName, ServicesRangeName: network.ServicesRangeName,

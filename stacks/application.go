@@ -40,6 +40,7 @@ func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
 		MemoryGiB:  c.App.MemoryGiB,
 		Nodes:      app.Nodes{Label: poolLabel, Value: appPool},
 		ExtraEnv:   c.App.ExtraEnv,
+		Operators:  c.operators(),
 
 		NotPublic:          NotPublic,
 		ControlPlaneCIDR:   c.Ranges().ControlPlane,
