@@ -20,8 +20,10 @@ func TestOperatorsMayDoWhatTheyShould(t *testing.T) {
 
 // TestOperatorsOfNoSandboxes: a remote runtime has its sandboxes elsewhere, and there is one namespace to look at.
 func TestOperatorsOfNoSandboxes(t *testing.T) {
-	members := map[string]any{"openhands:cluster.access.connectGateway.members": []any{"user:ann@example.com"}}
-	mocks, err := deployed(t, "remote", nested(t, stackFile(t, "remote"), members), nil)
+	const gateway = "openhands:cluster.access.connectGateway."
+	mocks, err := deployed(t, "remote", nested(t, stackFile(t, "remote"), map[string]any{
+		gateway + "enabled": true, gateway + "members": []any{"user:ann@example.com"},
+	}), nil)
 	require.NoError(t, err)
 	assert.Empty(t, checks.Operators(mocks.Cloud.Inventory()))
 	find(t, mocks, "RoleBinding", "openhands-operators-view")
@@ -51,7 +53,10 @@ func TestNobodyLosesTheWayToWhatIsLeft(t *testing.T) {
 
 // TestMistakesWithOperators makes one mistake at a time, and says by which words it is found.
 func TestMistakesWithOperators(t *testing.T) {
-	const ann, platform = "openhands-access-user:ann@example.com-roles/gkehub.gatewayAdmin", "openhands-access-group:platform@example.com-roles/gkehub.gatewayAdmin"
+	const (
+		ann      = "openhands-access-user:ann@example.com-roles/gkehub.gatewayAdmin"
+		platform = "openhands-access-group:platform@example.com-roles/gkehub.gatewayAdmin"
+	)
 	for _, c := range []struct {
 		mistake        string
 		resource, name string
@@ -68,7 +73,10 @@ func TestMistakesWithOperators(t *testing.T) {
 			setInput("roleRef", map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}),
 			"gives the role view, which is for people, to the service account openhands-server",
 		},
-		{"another verb", "Role", "openhands-sandbox-operators", setInput("rules[0].verbs[0]", "patch"), `may do ["patch pods" "view"] in namespace openhands-sandboxes`},
+		{
+			"another verb", "Role", "openhands-sandbox-operators", setInput("rules[0].verbs[0]", "patch"),
+			`may do ["patch pods" "view"] in namespace openhands-sandboxes`,
+		},
 		{
 			"no way to the server", "Role", "openhands-operators", setInput("rules[0].verbs", []any{"get"}),
 			`may do ["delete pods" "get pods/portforward" "view"] in namespace openhands, and should ["create pods/portforward"`,

@@ -44,10 +44,12 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"cluster": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewGkeCluster(ctx, "x", &infra.GkeClusterArgs{
 				PublicEndpoint: &infra.PublicEndpoint{}, Pools: []infra.NodePool{{Name: "p", Taint: &infra.Taint{Effect: "NO_SCHEDULE"}}},
+				SecurityGroup: "ops@example.com",
 			})
 			return err
 		}, []string{
-			`GkeCluster "x": `, "location is required", "controlPlaneCidr is", "at least one authorized range", `pool "p": name and machineType are required`,
+			`GkeCluster "x": `, "location is required", "controlPlaneCidr is", `securityGroup is "ops@example.com"`, "at least one authorized range",
+			`pool "p": name and machineType are required`,
 			`pool "p" has 0 to 0 nodes`, "the taint's effect is NoSchedule", "no pool carries GKE's own pods",
 		}},
 		"cluster that nobody reaches": {func(ctx *pulumi.Context) error {

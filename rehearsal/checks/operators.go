@@ -119,7 +119,8 @@ func (t *operators) read(binding *rbacv1.RoleBinding) {
 			}
 			t.granted[s][binding.Namespace] = append(t.granted[s][binding.Namespace], calls...)
 		case binding.RoleRef.Kind == "ClusterRole":
-			t.report("RoleBinding %s/%s gives the role %s, which is for people, to the service account %s", binding.Namespace, binding.Name, binding.RoleRef.Name, s.Name)
+			t.report("RoleBinding %s/%s gives the role %s, which is for people, to the service account %s", binding.Namespace, binding.Name,
+				binding.RoleRef.Name, s.Name)
 		}
 	}
 }
