@@ -72,3 +72,63 @@ func TestReadmePictureHasTheComponents(t *testing.T) {
 	assert.ElementsMatch(t, want, boxes)
 	assert.ElementsMatch(t, want, rows)
 }
+
+// deployersRoles are the roles that the calls for resources need, by the beginning of a resource's type.
+var deployersRoles = map[string][]string{
+	"gcp:artifactregistry/":       {"artifactregistry.admin"},
+	"gcp:certificatemanager/":     {"certificatemanager.owner"},
+	"gcp:compute/firewall:":       {"compute.securityAdmin"},
+	"gcp:compute/globalAddress:":  {"compute.networkAdmin"},
+	"gcp:compute/network:":        {"compute.networkAdmin"},
+	"gcp:compute/router":          {"compute.networkAdmin"},
+	"gcp:compute/sSLPolicy:":      {"compute.securityAdmin"},
+	"gcp:compute/securityPolicy:": {"compute.securityAdmin"},
+	"gcp:compute/subnetwork:":     {"compute.networkAdmin"},
+	"gcp:container/":              {"container.admin", "iam.serviceAccountUser"}, // the nodes act as their service account
+	"gcp:dns/":                    {"dns.admin"},
+	"gcp:gkehub/":                 {"gkehub.admin"},
+	"gcp:iap/":                    {"iap.admin"},
+	"gcp:monitoring/":             {"monitoring.editor"},
+	"gcp:projects/iAMMember:":     {"resourcemanager.projectIamAdmin"},
+	"gcp:projects/service:":       {"serviceusage.serviceUsageAdmin"},
+	"gcp:serviceaccount/":         {"iam.serviceAccountAdmin"},
+	"gcp:servicenetworking/":      {"servicenetworking.networksAdmin"},
+	"gcp:sql/":                    {"cloudsql.admin"},
+	"gcp:storage/":                {"storage.admin"},
+	"kubernetes:":                 {"container.admin", "gkehub.gatewayAdmin"}, // gkehub.admin does not pass the Connect gateway
+	"random:":                     {},
+}
+
+// TestReadmeListsTheDeployersRoles compares the roles that the README asks of whoever deploys with what the stacks create.
+func TestReadmeListsTheDeployersRoles(t *testing.T) {
+	wanted := map[string]bool{}
+	for _, stack := range goldenStacks(t) {
+		for _, c := range planOf(t, "tests/golden/"+stack+".yaml").Components() {
+			for typ := range c.Types {
+				known := false
+				for beginning, roles := range deployersRoles {
+					if strings.HasPrefix(typ, beginning) {
+						known = true
+						for _, role := range roles {
+							wanted[role] = true
+						}
+					}
+				}
+				assert.Truef(t, known, "say in deployersRoles which roles %s needs", typ)
+			}
+		}
+	}
+	raw, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(raw), "or have the roles ")
+	require.True(t, ok)
+	list, _, ok := strings.Cut(rest, ";\n- ")
+	require.True(t, ok)
+	var listed []string
+	for _, match := range regexp.MustCompile("`([a-z]+\\.[A-Za-z]+)`").FindAllStringSubmatch(list, -1) {
+		if match[1] != "exposure.dnsZone" {
+			listed = append(listed, match[1])
+		}
+	}
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(wanted)), listed)
+}

@@ -12,9 +12,10 @@ import (
 	"openhands-gcp/infra/internal/component"
 )
 
-// connectGatewayRoles let a member use the Connect gateway, find the cluster there, and work with its objects.
+// connectGatewayRoles let a member pass the Connect gateway, and find the cluster there. What a member may do behind it is for Kubernetes to say: a role of
+// container.* would be one for every cluster of the project. gatewayAdmin is the only role that lets streams through, which a port-forward is.
 // https://cloud.google.com/kubernetes-engine/enterprise/multicluster-management/gateway/setup
-var connectGatewayRoles = []string{"roles/gkehub.gatewayEditor", "roles/gkehub.viewer", "roles/container.developer"}
+var connectGatewayRoles = []string{"roles/gkehub.gatewayAdmin", "roles/gkehub.viewer"}
 
 // newAccess sets the outputs by which people and the kubernetes provider reach the control plane. With both ways in place the Connect gateway is
 // the one that is used: it works from any address.
@@ -45,7 +46,7 @@ func (c *GkeCluster) newConnectGateway(
 	}
 	for _, member := range gateway.Members {
 		for _, role := range connectGatewayRoles {
-			_, err := projects.NewIAMMember(ctx, fmt.Sprintf("%s-access-%s-%s", name, member, role), &projects.IAMMemberArgs{
+			grant, err := projects.NewIAMMember(ctx, fmt.Sprintf("%s-access-%s-%s", name, member, role), &projects.IAMMemberArgs{
 				Project: project,
 				Role:    pulumi.String(role),
 				Member:  pulumi.String(member),
@@ -53,6 +54,8 @@ func (c *GkeCluster) newConnectGateway(
 			if err != nil {
 				return fmt.Errorf("grant %s to %s: %w", role, member, err)
 			}
+			// Whoever deploys may be a member: the way to the objects in the cluster opens before they are created, and closes after they are deleted.
+			c.Awaits(grant)
 		}
 	}
 

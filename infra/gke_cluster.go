@@ -25,7 +25,7 @@ type Maintenance struct {
 
 // ConnectGateway is access to the control plane through the fleet's Connect gateway, which IAM authorizes.
 type ConnectGateway struct {
-	Members       []string // IAM members that may read and change the cluster's workloads, e.g. group:platform@example.com
+	Members       []string // IAM members that pass the gateway, e.g. group:platform@example.com. What they may do in the cluster is not said here
 	ProjectNumber pulumi.StringInput
 }
 
@@ -43,6 +43,8 @@ type GkeClusterArgs struct {
 
 	ConnectGateway *ConnectGateway
 	PublicEndpoint *PublicEndpoint
+	// SecurityGroup is a Google group, gke-security-groups@<domain>. Kubernetes is told which of the groups in it somebody is a member of, and of no others.
+	SecurityGroup string // none where empty
 
 	Pools         []NodePool
 	NodeAccountID string // id of the nodes' service account: 6 to 30 characters, unique in the project
@@ -91,6 +93,8 @@ func (args *GkeClusterArgs) validate(check *component.Check) {
 	check.Require(args.ControlPlaneCIDR.IsValid() && args.ControlPlaneCIDR.Bits() == 28, "controlPlaneCidr is %s: a /28", args.ControlPlaneCIDR)
 	check.Require(args.ConnectGateway != nil || args.PublicEndpoint != nil, "no way to reach the control plane: set connectGateway or publicEndpoint")
 	check.Require(args.ConnectGateway == nil || args.ConnectGateway.ProjectNumber != nil, "connectGateway.projectNumber is required")
+	check.Require(args.SecurityGroup == "" || strings.HasPrefix(args.SecurityGroup, "gke-security-groups@"),
+		"securityGroup is %q: GKE takes a group of the name gke-security-groups only", args.SecurityGroup)
 	if args.PublicEndpoint != nil {
 		check.Require(len(args.PublicEndpoint.AuthorizedRanges) > 0, "publicEndpoint needs at least one authorized range")
 		for _, r := range args.PublicEndpoint.AuthorizedRanges {
@@ -194,6 +198,9 @@ func (c *GkeCluster) newCluster(ctx *pulumi.Context, name string, args *GkeClust
 			Mode:              pulumi.String("BASIC"),
 			VulnerabilityMode: pulumi.String("VULNERABILITY_DISABLED"), // Artifact Registry scans images where they are stored
 		},
+	}
+	if args.SecurityGroup != "" {
+		cluster.AuthenticatorGroupsConfig = &container.ClusterAuthenticatorGroupsConfigArgs{SecurityGroup: pulumi.String(args.SecurityGroup)}
 	}
 	args.connect(cluster)
 	operate(cluster)

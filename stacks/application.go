@@ -43,6 +43,7 @@ func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
 		ExtraEnv:   c.App.ExtraEnv,
 		SecretEnv:  map[string]pulumi.StringInput{},
 		Egress:     c.serverEgress(),
+		Operators:  c.operators(),
 
 		NotPublic:          NotPublic,
 		ControlPlaneCIDR:   c.Ranges().ControlPlane,

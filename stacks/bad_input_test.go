@@ -149,7 +149,39 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			mistake: "everyone as a member", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["allUsers"]}}}`},
-			path: "openhands:cluster.access.connectGateway.members", says: "is not an IAM member",
+			path: "openhands:cluster.access.connectGateway.members", says: "is not one whom Kubernetes knows by an address",
+		},
+		{
+			mistake: "pool of identities as a member",
+			set:     values{"openhands:cluster": `{"access":{"connectGateway":{"members":["principalSet://iam.googleapis.com/locations/global/workforcePools/p/*"]}}}`},
+			path:    "openhands:cluster.access.connectGateway.members", says: "is not one whom Kubernetes knows by an address",
+		},
+		{
+			mistake: "member without its kind", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["a@example.com"]}}}`},
+			path: "openhands:cluster.access.connectGateway.members", says: "write user:, group: or serviceAccount: and the address",
+		},
+		{
+			mistake: "domain as a member", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["domain:example.com"]}}}`},
+			path: "openhands:cluster.access.connectGateway.members", says: "Kubernetes knows users and groups, and no domains",
+		},
+		{
+			mistake: "member in upper case", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["user:Ann@example.com"]}}}`},
+			path: "openhands:cluster.access.connectGateway.members", says: "write user:ann@example.com",
+		},
+		{
+			mistake: "group of which the cluster is told nothing",
+			set:     values{"openhands:cluster": `{"access":{"connectGateway":{"members":["group:ops@example.com"]}}}`},
+			path:    "openhands:cluster.access.connectGateway.members",
+			says: "run `pulumi config set --path openhands:cluster.access.securityGroup gke-security-groups@example.com`. In Google Groups, create " +
+				"gke-security-groups@example.com with ops@example.com as a member",
+		},
+		{
+			mistake: "security group of another name", set: values{"openhands:cluster": `{"access":{"securityGroup":"security@example.com"}}`},
+			path: "openhands:cluster.access.securityGroup", says: "write gke-security-groups@<your domain>",
+		},
+		{
+			mistake: "security group as an IAM member", set: values{"openhands:cluster": `{"access":{"securityGroup":"group:gke-security-groups@example.com"}}`},
+			path: "openhands:cluster.access.securityGroup", says: "write gke-security-groups@<your domain>",
 		},
 		{
 			mistake: "members without the gateway",
@@ -158,7 +190,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			mistake: "member named twice",
-			set:     values{"openhands:cluster": `{"access":{"connectGateway":{"members":["user:a@example.com","user:A@example.com"]}}}`},
+			set:     values{"openhands:cluster": `{"access":{"connectGateway":{"members":["user:a@example.com","user:a@example.com"]}}}`},
 			path:    "openhands:cluster.access.connectGateway.members", says: "names a member twice",
 		},
 		{mistake: "version too old", set: values{"openhands:cluster": `{"minVersion":"1.35"}`}, path: "openhands:cluster.minVersion", says: "is below 1.36"},

@@ -67,6 +67,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 		NodeAccountID:     c.NodeAccountID(),
 		NodeTag:           nodeTag,
 		Protect:           c.Protect(cluster.DeletionProtection),
+		SecurityGroup:     cluster.Access.SecurityGroup,
 		FQDNNetworkPolicy: cluster.FQDNNetworkPolicy,
 		Labels:            pulumi.ToStringMap(c.AllLabels()),
 		ControlPlaneCIDR:  c.Ranges().ControlPlane,

@@ -65,12 +65,13 @@ type Cluster struct {
 type Access struct {
 	ConnectGateway ConnectGateway  `json:"connectGateway"`
 	PublicEndpoint *PublicEndpoint `json:"publicEndpoint,omitempty"`
+	SecurityGroup  string          `json:"securityGroup,omitempty" jsonschema_description:"Google group of the name gke-security-groups, e.g. gke-security-groups@example.com, in which the groups are that Kubernetes is to know. A group: among the members of the Connect gateway needs it. It stays on when the key is removed."`
 }
 
 // ConnectGateway is access through the fleet, authorized by IAM, from any address.
 type ConnectGateway struct {
 	Enabled bool     `json:"enabled" jsonschema_description:"Register the cluster in the project's fleet and reach it through the Connect gateway."`
-	Members []string `json:"members" jsonschema_description:"IAM members that may work with the cluster's objects through the gateway, e.g. group:platform@example.com. Project owners need no entry."`
+	Members []string `json:"members" jsonschema_description:"Operators, as IAM members: user:, serviceAccount: or group:. Through the gateway they see the application and its sandboxes without Secrets, read logs, reach OpenHands by port-forward and delete pods. Project owners need no entry."`
 }
 
 // PublicEndpoint is access to a public address of the control plane from listed ranges.

@@ -147,7 +147,8 @@ func parse(source Source) (map[string]any, []Problem) {
 		}
 	}
 	for _, key := range secretKeys {
-		if source.Values[key] != "" && !slices.Contains(source.SecretKeys, key) {
+		// The empty object is the default in Pulumi.yaml.
+		if value := source.Values[key]; value != "" && value != "{}" && !slices.Contains(source.SecretKeys, key) {
 			problems = append(problems, Problem{
 				Path: key, Message: "is a secret in clear: run `" + setSecret(key) + "`, and replace the one that was in the file",
 			})

@@ -66,7 +66,7 @@ func TestAStackFileOverridesSingleValuesOfItsProfile(t *testing.T) {
 
 func TestEmptyObjectsOfTheProjectFileChangeNothing(t *testing.T) {
 	values := minimal("dev")
-	for _, key := range []string{"network", "cluster", "sandboxes", "database", "bucket", "registry", "labels"} {
+	for _, key := range []string{"network", "cluster", "sandboxes", "database", "bucket", "registry", "labels", "secretEnv"} {
 		values["openhands:"+key] = "{}"
 	}
 	values["openhands:teardown"] = "false"

@@ -36,6 +36,7 @@ func (c *Config) validate() []Problem {
 	c.validateNames(report)
 	c.validateNetwork(report)
 	c.validateCluster(report)
+	c.validateAccess(report)
 	c.validateSandboxes(report)
 	c.validateApp(report)
 	c.validateEgress(report)
@@ -105,24 +106,6 @@ func (c *Config) validateCluster(report reporter) {
 		report(key+"minVersion",
 			"%s is below %s, the first version with the admission policies that put every sandbox into gVisor", c.Cluster.MinVersion, minimumVersion)
 	}
-
-	if !c.Cluster.Access.ConnectGateway.Enabled && c.Cluster.Access.PublicEndpoint == nil {
-		report(key+"access", "nobody could reach the control plane: leave connectGateway enabled, or set publicEndpoint.authorizedRanges")
-	}
-	if !c.Cluster.Access.ConnectGateway.Enabled && len(c.Cluster.Access.ConnectGateway.Members) > 0 {
-		report(key+"access.connectGateway.members", "has no effect while connectGateway is not enabled: enable it, or remove the members")
-	}
-	for _, member := range c.Cluster.Access.ConnectGateway.Members {
-		if !iamMember.MatchString(member) {
-			report(key+"access.connectGateway.members", "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or principal://... "+
-				"(never everyone)", member)
-		}
-	}
-	members := c.Cluster.Access.ConnectGateway.Members
-	if hasTwice(members) {
-		report(key+"access.connectGateway.members", "names a member twice")
-	}
-	c.validatePublicEndpoint(report)
 
 	days := c.Cluster.Maintenance.Days
 	for _, day := range days {

@@ -35,6 +35,7 @@ type OpenHandsAppArgs struct {
 	Sandboxes     *SandboxesArgs
 	RemoteRuntime *RemoteRuntime
 	Gateway       *GatewayArgs // none where the application is reached by port-forward only
+	Operators     []Operator
 
 	// NotPublic are the ranges that "the internet" does not mean: private and shared ones, link-local with the metadata server, and the like.
 	NotPublic        []netip.Prefix
@@ -130,6 +131,9 @@ func (args *OpenHandsAppArgs) validate(check *component.Check) {
 	if args.Gateway != nil {
 		args.Gateway.validate(check)
 	}
+	for _, o := range args.Operators {
+		o.validate(check)
+	}
 	for field, variables := range map[string][]string{"extraEnv": slices.Collect(maps.Keys(args.ExtraEnv)), "secretEnv": slices.Collect(maps.Keys(args.SecretEnv))} {
 		for _, variable := range variables {
 			if err := release.CheckVariable(variable); err != nil {
@@ -159,6 +163,9 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	}, component.Child(c)...)
 	if err != nil {
 		return nil, fmt.Errorf("create the server's service account: %w", err)
+	}
+	if err := newOperators(ctx, c, name+"-operators", nameOf(namespace), serverRules, args.Operators); err != nil {
+		return nil, err
 	}
 	var sandboxes *Sandboxes
 	if args.Sandboxes != nil {

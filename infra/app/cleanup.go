@@ -35,7 +35,7 @@ func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHands
 	if err != nil {
 		return fmt.Errorf("create the service account: %w", err)
 	}
-	binding, err := c.newRole(ctx, name, cleanup.Rules, own)
+	binding, err := newRole(ctx, c, name, c.Namespace, cleanup.Rules, subject(own))
 	if err != nil {
 		return fmt.Errorf("role: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
-	rbacv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/rbac/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"openhands-gcp/infra/internal/component"
@@ -81,6 +80,9 @@ func newSandboxes(
 	if err := c.newAccess(ctx, name, server); err != nil {
 		return nil, err
 	}
+	if err := newOperators(ctx, c, name+"-sandbox-operators", c.Namespace, sandboxRules, args.Operators); err != nil {
+		return nil, err
+	}
 	if err := c.newLimits(ctx, name, args.Sandboxes); err != nil {
 		return nil, err
 	}
@@ -112,40 +114,12 @@ func (c *Sandboxes) newAccess(ctx *pulumi.Context, name string, server *corev1.S
 	if err != nil {
 		return fmt.Errorf("take the token from the default service account: %w", err)
 	}
-	binding, err := c.newRole(ctx, name+"-runtime", release.RuntimeRules, server)
+	binding, err := newRole(ctx, c, name+"-runtime", c.Namespace, release.RuntimeRules, subject(server))
 	if err != nil {
 		return fmt.Errorf("the runtime's role: %w", err)
 	}
 	c.Awaits(tokenless, binding)
 	return nil
-}
-
-// newRole lets an account do what the rules say in the namespace of the sandboxes.
-func (c *Sandboxes) newRole(ctx *pulumi.Context, name string, allowed []release.Rule, account *corev1.ServiceAccount) (pulumi.Resource, error) {
-	var rules rbacv1.PolicyRuleArray
-	for _, r := range allowed {
-		rules = append(rules, &rbacv1.PolicyRuleArgs{
-			ApiGroups: pulumi.ToStringArray([]string{r.Group}), Resources: pulumi.ToStringArray([]string{r.Resource}), Verbs: pulumi.ToStringArray(r.Verbs),
-		})
-	}
-	role, err := rbacv1.NewRole(ctx, name, &rbacv1.RoleArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
-		Rules:    rules,
-	}, component.Child(c)...)
-	if err != nil {
-		return nil, fmt.Errorf("create: %w", err)
-	}
-	binding, err := rbacv1.NewRoleBinding(ctx, name, &rbacv1.RoleBindingArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
-		RoleRef:  &rbacv1.RoleRefArgs{ApiGroup: pulumi.String("rbac.authorization.k8s.io"), Kind: pulumi.String("Role"), Name: role.Metadata.Name().Elem()},
-		Subjects: rbacv1.SubjectArray{&rbacv1.SubjectArgs{
-			Kind: pulumi.String("ServiceAccount"), Name: account.Metadata.Name().Elem(), Namespace: account.Metadata.Namespace(),
-		}},
-	}, component.Child(c)...)
-	if err != nil {
-		return nil, fmt.Errorf("bind: %w", err)
-	}
-	return binding, nil
 }
 
 // closingSandboxes is the room for pods that are on their way out: the server closes the oldest conversation for a new one, does not wait for its pod to

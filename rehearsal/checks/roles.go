@@ -30,7 +30,7 @@ func (t *conversation) allowed(namespace, account string) map[string][]string {
 	for _, o := range t.All(types.RoleBinding) {
 		binding := kubernetes.DecodeAs[*rbacv1.RoleBinding](o)
 		for _, s := range binding.Subjects {
-			if s.Namespace != namespace || s.Name != account {
+			if s.Namespace != namespace || s.Name != account || binding.RoleRef.Kind != "Role" { // another kind is for Operators to report
 				continue
 			}
 			if binding.Namespace != t.env["KUBERNETES_NAMESPACE"] {

@@ -127,7 +127,16 @@ func checkGrant(name string, r state.Resource, export *state.Export) []string {
 	return problems
 }
 
-// broadRole reports whether a role administers the project, or a service in it.
+// broadRole reports whether a role administers the project or a service in it, or is good for the objects of every cluster of the project, their Secrets
+// among them.
 func broadRole(role string) bool {
-	return role == "roles/owner" || role == "roles/editor" || strings.HasSuffix(strings.ToLower(role), "admin")
+	switch role {
+	case "roles/container.defaultNodeServiceAccount": // writes logs and metrics
+		return false
+	case "roles/gkehub.gatewayAdmin": // lets through to a cluster, which says by itself what may be done there
+		return false
+	case "roles/owner", "roles/editor":
+		return true
+	}
+	return strings.HasSuffix(strings.ToLower(role), "admin") || strings.HasPrefix(role, "roles/container.")
 }

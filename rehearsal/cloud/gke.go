@@ -17,9 +17,12 @@ import (
 const clusterNameLimit = 40
 
 var (
-	zoneName    = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+-[a-z]$`)
-	regionName  = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
-	versionName = regexp.MustCompile(`^1\.[0-9]+(\.[0-9]+(-gke\.[0-9]+)?)?$`)
+	zoneName   = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+-[a-z]$`)
+	regionName = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
+	// groupOfGroups is the one Google group that GKE reads groups from.
+	// https://cloud.google.com/kubernetes-engine/docs/how-to/google-groups-rbac
+	groupOfGroups = regexp.MustCompile(`^gke-security-groups@[^@\s]+\.[^@\s]+$`)
+	versionName   = regexp.MustCompile(`^1\.[0-9]+(\.[0-9]+(-gke\.[0-9]+)?)?$`)
 )
 
 // IsZone reports whether a location is a zone, and not a region.
@@ -67,6 +70,9 @@ func checkCluster(r *Request) error {
 	}
 	if pool := in.Str("workloadIdentityConfig.workloadPool"); pool != "" && pool != r.Project+".svc.id.goog" {
 		return fmt.Errorf("workloadIdentityConfig.workloadPool: %q is not the project's", pool)
+	}
+	if group := in.Str("authenticatorGroupsConfig.securityGroup"); group != "" && !groupOfGroups.MatchString(group) {
+		return fmt.Errorf("authenticatorGroupsConfig.securityGroup: %q is not gke-security-groups@<domain>", group)
 	}
 	return r.checkNodeAccount("nodeConfig.serviceAccount")
 }

@@ -77,16 +77,44 @@ func checkAccountPatch(r *cloud.Request, account *corev1.ServiceAccount) error {
 	return err
 }
 
+// builtinRoles are the roles for people that every API server makes for itself.
+// https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles
+var builtinRoles = []string{"cluster-admin", "admin", "edit", "view"}
+
 func checkRoleBinding(r *cloud.Request, binding *rbacv1.RoleBinding) error {
-	if _, err := needIn(r, types.Role, "roleRef.name", binding.Namespace, binding.RoleRef.Name); err != nil {
-		return err
+	switch role := binding.RoleRef; {
+	case role.APIGroup != rbacv1.GroupName:
+		return fmt.Errorf("roleRef.apiGroup: %q is not %s", role.APIGroup, rbacv1.GroupName)
+	case role.Kind == "ClusterRole" && !slices.Contains(builtinRoles, role.Name):
+		return fmt.Errorf("roleRef.name: ClusterRole %s does not exist", role.Name)
+	case role.Kind == "Role":
+		if _, err := needIn(r, types.Role, "roleRef.name", binding.Namespace, role.Name); err != nil {
+			return err
+		}
+	case role.Kind != "ClusterRole":
+		return fmt.Errorf("roleRef.kind: %q is neither Role nor ClusterRole", role.Kind)
 	}
 	for _, s := range binding.Subjects {
-		if _, err := needIn(r, types.KubernetesAccount, "subjects", s.Namespace, s.Name); err != nil {
+		if err := checkSubject(r, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkSubject checks one to whom a role is given. People and groups are not objects: the API server takes any name.
+func checkSubject(r *cloud.Request, s rbacv1.Subject) error {
+	switch s.Kind {
+	case rbacv1.ServiceAccountKind:
+		_, err := needIn(r, types.KubernetesAccount, "subjects", s.Namespace, s.Name)
+		return err
+	case rbacv1.UserKind, rbacv1.GroupKind:
+		if s.Name == "" || s.APIGroup != rbacv1.GroupName || s.Namespace != "" {
+			return fmt.Errorf("subjects: the %s %q needs a name, the apiGroup %s and no namespace", s.Kind, s.Name, rbacv1.GroupName)
+		}
+		return nil
+	}
+	return fmt.Errorf("subjects.kind: %q is not one of ServiceAccount, User, Group", s.Kind)
 }
 
 func checkMutationBinding(r *cloud.Request, binding *admissionv1.MutatingAdmissionPolicyBinding) error {

@@ -158,9 +158,14 @@ func TestWhoMayDoWhat(t *testing.T) {
 func asMayDo(rules []release.Rule) []string {
 	var out []string
 	for _, r := range rules {
-		out = append(out, fmt.Sprintf("%s %s", strings.Join(slices.Sorted(slices.Values(r.Verbs)), ","), strings.TrimPrefix(r.Group+"/"+r.Resource, "/")))
+		out = append(out, inWords(r.Verbs, []string{r.Group}, r.Resource))
 	}
 	return slices.Sorted(slices.Values(out))
+}
+
+// inWords writes a permission in one line.
+func inWords(verbs, groups []string, resource string) string {
+	return fmt.Sprintf("%s %s", strings.Join(slices.Sorted(slices.Values(verbs)), ","), strings.TrimPrefix(strings.Join(groups, ",")+"/"+resource, "/"))
 }
 
 // mayDo lists what the client may do in a namespace, beyond asking what it may do.
@@ -175,8 +180,7 @@ func mayDo(t *testing.T, client kubernetes.Interface, namespace string) []string
 			if strings.HasPrefix(resource, "selfsubject") {
 				continue
 			}
-			name := strings.TrimPrefix(strings.Join(rule.APIGroups, ",")+"/"+resource, "/")
-			out = append(out, fmt.Sprintf("%s %s", strings.Join(slices.Sorted(slices.Values(rule.Verbs)), ","), name))
+			out = append(out, inWords(rule.Verbs, rule.APIGroups, resource))
 		}
 	}
 	slices.Sort(out)
@@ -205,7 +209,7 @@ func TestEveryLineOfTheRoleIsNeeded(t *testing.T) {
 				rules := slices.Clone(before.Rules)
 				rules[r].Verbs = slices.DeleteFunc(slices.Clone(rule.Verbs), func(v string) bool { return v == verb })
 				set(t, rules)
-				awaitForbidden(t, c.client, verb, rule)
+				awaitForbidden(t, c.client, sandboxNamespace, verb, rule)
 				err := c.start(t.Context())
 				if err == nil {
 					err = c.stop(t.Context(), true)
@@ -217,18 +221,28 @@ func TestEveryLineOfTheRoleIsNeeded(t *testing.T) {
 	}
 }
 
-// awaitForbidden waits until the authorizer knows that a verb is gone.
-func awaitForbidden(t *testing.T, client kubernetes.Interface, verb string, rule rbacv1.PolicyRule) {
+// awaitForbidden waits until the authorizer knows that a verb is gone from a namespace.
+func awaitForbidden(t *testing.T, client kubernetes.Interface, namespace, verb string, rule rbacv1.PolicyRule) {
 	t.Helper()
 	require.EventuallyWithT(t, func(t *assert.CollectT) {
-		reviewed, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(context.Background(), &authorizationv1.SelfSubjectAccessReview{
-			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: sandboxNamespace, Verb: verb, Group: rule.APIGroups[0], Resource: rule.Resources[0],
-			}},
-		}, metav1.CreateOptions{})
+		allowed, err := may(context.Background(), client, namespace, verb, rule.APIGroups[0], rule.Resources[0])
 		assert.NoError(t, err)
-		assert.False(t, reviewed.Status.Allowed)
+		assert.False(t, allowed)
 	}, 10*time.Second, 20*time.Millisecond)
+}
+
+// may asks whether the client may make a call. The resource may be one of a resource, as in pods/log.
+func may(ctx context.Context, client kubernetes.Interface, namespace, verb, group, resource string) (bool, error) {
+	resource, subresource, _ := strings.Cut(resource, "/")
+	reviewed, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: namespace, Verb: verb, Group: group, Resource: resource, Subresource: subresource,
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return false, err
+	}
+	return reviewed.Status.Allowed, nil
 }
 
 // sweep removes what a test has left among the sandboxes.

@@ -377,7 +377,7 @@ func TestEveryLineOfTheCleanUpsRoleIsNeeded(t *testing.T) {
 				rules[r].Verbs = slices.DeleteFunc(slices.Clone(rule.Verbs), func(v string) bool { return v == verb })
 				set(rules)
 				client, _ := i.as(t, appNamespace, "openhands-cleanup")
-				awaitForbidden(t, client, verb, rule)
+				awaitForbidden(t, client, sandboxNamespace, verb, rule)
 				failed := false
 				for range 4 { // notes, deletion; and the same for the volume, once the pod is gone
 					_, err := j.run(t, everything...)

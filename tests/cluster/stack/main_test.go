@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -49,8 +51,21 @@ type installation struct {
 	admin   kubernetes.Interface
 }
 
+// The operators of the installation.
+const (
+	operator      = "ann@example.com"
+	operatorGroup = "platform@example.com"
+)
+
 // installed is the prod stack on a cluster, once for all tests here that leave it as it was.
-var installed = sync.OnceValues(func() (*installation, error) { return newInstallation(context.Background(), nil) })
+var installed = sync.OnceValues(func() (*installation, error) {
+	const access = "openhands:cluster.access."
+	return newInstallation(context.Background(), map[string]string{
+		access + "connectGateway.members[0]": "user:" + operator,
+		access + "connectGateway.members[1]": "group:" + operatorGroup,
+		access + "securityGroup":             "gke-security-groups@example.com",
+	})
+})
 
 // newInstallation puts the prod stack, with other values for some keys, on a cluster of its own.
 func newInstallation(ctx context.Context, config map[string]string) (*installation, error) {
@@ -69,8 +84,8 @@ func newInstallation(ctx context.Context, config map[string]string) (*installati
 		return nil, err
 	}
 	closing = append(closing, closer(engine.Close))
-	for key, value := range config {
-		if err := engine.SetConfig(ctx, key, value); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(config)) { // the items of a list in their order
+		if err := engine.SetConfig(ctx, key, config[key]); err != nil {
 			return nil, err
 		}
 	}

@@ -25,6 +25,9 @@ const everyFeature = `config:
   openhands:profile: prod
   openhands:cluster:
     access:
+      connectGateway:
+        members: [user:ann@example.com, group:platform@example.com]
+      securityGroup: gke-security-groups@example.com
       publicEndpoint:
         authorizedRanges: [198.51.100.7/32]
   openhands:sandboxes:
