@@ -100,7 +100,11 @@ func (c *Server) newDeployment(
 				Metadata: &metav1.ObjectMetaArgs{
 					Labels: pulumi.ToStringMap(serverLabels),
 					// A changed value rolls the pod: variables and the launcher are read at its start only.
-					Annotations: pulumi.StringMap{"openhands.dev/environment": environment.checksum},
+					Annotations: pulumi.StringMap{
+						"openhands.dev/environment": environment.checksum,
+						// To save a node, the autoscaler would end every conversation.
+						"cluster-autoscaler.kubernetes.io/safe-to-evict": pulumi.String("false"),
+					},
 				},
 				Spec: &corev1.PodSpecArgs{
 					ServiceAccountName:            account.Metadata.Name(),

@@ -7,6 +7,9 @@ An object is deleted when every run for a while has found that no agent works on
 was seen last: after a pause in which nobody looked, the time begins anew. A volume holds somebody's files: it goes only after days without a pod and
 without an agent, and so does everything of a conversation that the server does not know. What the server does not answer about is left alone.
 
+A pod that has ended (evicted, preempted, lost with its node) keeps its conversation's name, and the server waits for it in vain whenever somebody continues the
+conversation. It goes at once with its Services and its Ingress, whatever the server says. The volume stays.
+
 Only the standard library is used, so that the script runs in any image with Python.
 """
 
@@ -104,9 +107,26 @@ def time_of(note, now):
     return time if time.tzinfo is not None and time <= now else None
 
 
+def end_of(pod):
+    """Says why a pod has ended. None where it has not."""
+    status = pod.get("status", {})
+    if status.get("phase") not in ("Failed", "Succeeded"):
+        return None
+    why = [status["phase"]] + [status[field] for field in ("reason", "message") if status.get(field)]
+    for container in status.get("containerStatuses", []):
+        ended = container.get("state", {}).get("terminated")
+        if ended:
+            why.append("%s: %s, exit code %s" % (container.get("name"), ended.get("reason", "terminated"), ended.get("exitCode")))
+    return "; ".join(why)
+
+
 class Run:
-    def __init__(self, cluster):
+    def __init__(self, cluster, items):
         self.cluster = cluster
+        self.items = items
+        pods = [item for item in items["pods"] if "deletionTimestamp" not in item["metadata"]]
+        self.with_pod = {session_of("pods", item["metadata"]["name"]) for item in items["pods"]}
+        self.ended = {session_of("pods", pod["metadata"]["name"]): end_of(pod) for pod in pods if end_of(pod)}
         self.now = datetime.datetime.now(datetime.timezone.utc)
         self.keep = datetime.timedelta(minutes=float(os.environ["KEEP_MINUTES"]))
         self.keep_volumes = datetime.timedelta(days=float(os.environ["KEEP_VOLUME_DAYS"])) or None  # None keeps them for ever
@@ -117,18 +137,24 @@ class Run:
             self.answers[session] = ask(session)
         return self.answers[session]
 
-    def consider(self, kind, item, with_pod):
-        """Notes that an object is unused, takes the notes off one that is used again, and deletes one that was unused for long enough."""
+    def consider(self, kind, item):
+        """Notes that an object is unused, takes the notes off one that is used again, and deletes one that was unused for long enough, or whose pod has ended."""
         metadata = item["metadata"]
         name = metadata["name"]
         session = session_of(kind, name)
         if session is None or "deletionTimestamp" in metadata:
             return
+        if session in self.ended and kind != VOLUMES:
+            ended = self.ended.pop(session)
+            self.delete(kind, metadata)
+            self.ended[session] = ended  # the pod was there until now, so Services and Ingress are not those of a newer one
+            log("WARNING", "deleted what is left of a sandbox that has ended", kind=kind, name=name, ended=ended)
+            return
         answer = self.answer(session)
         if answer == SILENT:
             return
         notes = metadata.get("annotations", {})
-        if answer == WORKS or (kind == VOLUMES and session in with_pod):
+        if answer == WORKS or (kind == VOLUMES and session in self.with_pod):
             if SINCE in notes or SEEN in notes:
                 self.annotate(kind, metadata, None, None)
             return
@@ -142,9 +168,30 @@ class Run:
         # Once more, right before: somebody may have come back during this run.
         if ask(session) != answer or (kind == VOLUMES and self.cluster.has_pod(session)):
             return
-        # Of an object that changed in between, nothing is known any more: the API server refuses.
-        self.cluster.call("DELETE", kind, name, {"preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}})
+        self.delete(kind, metadata)
         log("INFO", "deleted what no agent used any more", kind=kind, name=name, since=since.isoformat())
+
+    def delete(self, kind, metadata):
+        """Deletes an object as it was listed. Of one that has changed since, nothing is known any more: the API server refuses."""
+        preconditions = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+        self.cluster.call("DELETE", kind, metadata["name"], {"preconditions": preconditions})
+
+    def all(self):
+        """Considers everything. Returns the exit code: 1 where something was left alone that should not have been."""
+        failed = False
+        for kind in KINDS:
+            for item in self.items[kind]:
+                try:
+                    self.consider(kind, item)
+                except Exception as error:  # one object must not keep the others
+                    if isinstance(error, urllib.error.HTTPError) and error.code in (404, 409):
+                        continue  # gone, or changed: the next run looks again
+                    failed = True
+                    log("ERROR", "an object is left alone", kind=kind, name=item["metadata"]["name"], error=str(error))
+        if self.answers and all(answer == SILENT for answer in self.answers.values()):
+            failed = True
+            log("ERROR", "the server answers about no conversation: nothing was touched")
+        return 1 if failed else 0
 
     def annotate(self, kind, metadata, since, seen):
         notes = {SINCE: since and since.isoformat(), SEEN: seen and seen.isoformat()}
@@ -152,24 +199,9 @@ class Run:
 
 
 def main():
-    run = Run(Cluster())
-    failed = False
+    cluster = Cluster()
     # First what there is, then who uses it: what comes in between is not in the list.
-    items = {kind: run.cluster.call("GET", kind)["items"] for kind in KINDS}
-    with_pod = {session_of("pods", item["metadata"]["name"]) for item in items["pods"]}
-    for kind in KINDS:
-        for item in items[kind]:
-            try:
-                run.consider(kind, item, with_pod)
-            except Exception as error:  # one object must not keep the others
-                if isinstance(error, urllib.error.HTTPError) and error.code in (404, 409):
-                    continue  # gone, or changed: the next run looks again
-                failed = True
-                log("ERROR", "an object is left alone", kind=kind, name=item["metadata"]["name"], error=str(error))
-    if run.answers and all(answer == SILENT for answer in run.answers.values()):
-        failed = True
-        log("ERROR", "the server answers about no conversation: nothing was touched")
-    return 1 if failed else 0
+    return Run(cluster, {kind: cluster.call("GET", kind)["items"] for kind in KINDS}).all()
 
 
 if __name__ == "__main__":

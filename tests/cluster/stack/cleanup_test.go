@@ -164,6 +164,30 @@ var (
 	later  = []string{"KEEP_MINUTES=60", "KEEP_VOLUME_DAYS=1000"}
 )
 
+// TestAnEndedPodGoesAtOnce: while it has the conversation's name, the conversation cannot go on.
+func TestAnEndedPodGoesAtOnce(t *testing.T) {
+	i := install(t)
+	t.Cleanup(func() { i.sweep(t) })
+	j := i.newJanitor(t)
+	for _, sid := range []string{"evicted", "alive"} {
+		j.says(sid, running)
+		require.NoError(t, i.converse(t, sid).start(t.Context()))
+	}
+	pod, err := i.admin.CoreV1().Pods(sandboxNamespace).Get(t.Context(), i.converse(t, "evicted").name(), metav1.GetOptions{})
+	require.NoError(t, err)
+	pod.Status.Phase, pod.Status.Reason, pod.Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory."
+	_, err = i.admin.CoreV1().Pods(sandboxNamespace).UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+	require.NoError(t, err)
+
+	output, err := j.run(t, later...)
+	require.NoError(t, err, output)
+	assert.Contains(t, output, "Failed; Evicted; The node was low on resource: memory.")
+	left := append(whole("alive"), "volume evicted-pvc")
+	slices.Sort(left)
+	assert.Equal(t, left, j.left(t))
+	require.NoError(t, i.converse(t, "evicted").start(t.Context()), "the conversation goes on")
+}
+
 func TestCleanUpTakesOnlyWhatNoAgentUses(t *testing.T) {
 	i := install(t)
 	t.Cleanup(func() { i.sweep(t) })
