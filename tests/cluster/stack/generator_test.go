@@ -43,7 +43,7 @@ func newGenerator(t *testing.T, admin kubernetes.Interface, path string) *genera
 	return &generator{document.Components.Schemas}
 }
 
-// changedObject differs from another in one field.
+// changedObject is an object that differs from another in one field.
 type changedObject struct {
 	field  string // as in spec.containers[0].tty
 	change string // set, changed, left out, added
@@ -63,7 +63,7 @@ func (g *generator) change(object map[string]any, name string) []changedObject {
 	return out
 }
 
-// changed is a value of a field in another way.
+// changedValue is the value of the part that was changed, whose one field differs.
 type changedValue struct {
 	field, change string
 	value         any
