@@ -231,6 +231,6 @@ func namespaceOf(account *corev1.ServiceAccount) pulumi.StringOutput {
 func nameOf(namespace *corev1.Namespace) pulumi.StringOutput { return namespace.Metadata.Name().Elem() }
 
 // mebibytes and milliCPU are sizes as Kubernetes writes them without fractions.
-func mebibytes(gib float64) pulumi.StringOutput { return pulumi.Sprintf("%dMi", int(gib*1024)) }
+func mebibytes(gib float64) string { return fmt.Sprintf("%dMi", int(gib*1024)) }
 
-func milliCPU(cpus float64) pulumi.StringOutput { return pulumi.Sprintf("%dm", int(cpus*1000)) }
+func milliCPU(cpus float64) string { return fmt.Sprintf("%dm", int(cpus*1000)) }

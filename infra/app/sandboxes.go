@@ -136,6 +136,19 @@ func (s *SandboxesArgs) leftBehind() int { return 2 * (s.Max + closingSandboxes)
 // scratchGiB is the disk of the node that a sandbox may fill beside its volume. One that fills more is evicted; without a limit, its neighbours might be.
 const scratchGiB = 10
 
+// scratchRequest is what a sandbox takes of that disk for itself.
+const scratchRequest = "1Gi"
+
+// limits are those of every container, as the quantities of Kubernetes. The runtime can set the memory's only; the LimitRange adds the others.
+func (s *SandboxesArgs) limits() map[string]string {
+	return map[string]string{"cpu": milliCPU(s.CPULimit), "memory": mebibytes(s.MemoryGiB), "ephemeral-storage": fmt.Sprintf("%dGi", scratchGiB)}
+}
+
+// requests are those of every container. The LimitRange adds that of the disk.
+func (s *SandboxesArgs) requests() map[string]string {
+	return map[string]string{"cpu": milliCPU(s.CPURequest), "memory": mebibytes(s.MemoryGiB), "ephemeral-storage": scratchRequest}
+}
+
 // newLimits caps the number of sandboxes and of their volumes, and gives each the CPU limit that the runtime cannot set.
 func (c *Sandboxes) newLimits(ctx *pulumi.Context, name string, s *SandboxesArgs) error {
 	quota, err := corev1.NewResourceQuota(ctx, name+"-sandboxes", &corev1.ResourceQuotaArgs{
@@ -154,15 +167,13 @@ func (c *Sandboxes) newLimits(ctx *pulumi.Context, name string, s *SandboxesArgs
 		return fmt.Errorf("create the quota: %w", err)
 	}
 	// A volume's size is not limited here: a limit that was lowered would keep the clean-up from noting on older volumes that they are unused.
-	container := pulumi.StringMap{
-		"cpu": milliCPU(s.CPULimit), "memory": mebibytes(s.MemoryGiB), "ephemeral-storage": pulumi.Sprintf("%dGi", scratchGiB),
-	}
+	container := pulumi.ToStringMap(s.limits())
 	limits, err := corev1.NewLimitRange(ctx, name+"-sandboxes", &corev1.LimitRangeArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-sandboxes"), Namespace: c.Namespace},
 		Spec: &corev1.LimitRangeSpecArgs{Limits: corev1.LimitRangeItemArray{
 			&corev1.LimitRangeItemArgs{
 				Type: pulumi.String("Container"), Default: container, Max: container,
-				DefaultRequest: pulumi.StringMap{"ephemeral-storage": pulumi.String("1Gi")},
+				DefaultRequest: pulumi.StringMap{"ephemeral-storage": pulumi.String(scratchRequest)},
 			},
 		}},
 	}, c.inside()...)

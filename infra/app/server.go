@@ -131,7 +131,7 @@ func (c *Server) newDeployment(
 
 // container is the server's.
 func (args *OpenHandsAppArgs) container(environment environment) *corev1.ContainerArgs {
-	memory := mebibytes(args.MemoryGiB)
+	memory := pulumi.String(mebibytes(args.MemoryGiB))
 	mount := func(volume, path string) corev1.VolumeMountInput {
 		return &corev1.VolumeMountArgs{Name: pulumi.String(volume), MountPath: pulumi.String(path)}
 	}
@@ -150,7 +150,7 @@ func (args *OpenHandsAppArgs) container(environment environment) *corev1.Contain
 		LivenessProbe:  probe(args.Release.LivenessPath, 10, 3),
 		ReadinessProbe: probe(args.Release.ReadinessPath, 5, 3),
 		Resources: &corev1.ResourceRequirementsArgs{
-			Requests: pulumi.StringMap{"cpu": milliCPU(args.CPURequest), "memory": memory, "ephemeral-storage": pulumi.String("512Mi")},
+			Requests: pulumi.StringMap{"cpu": pulumi.String(milliCPU(args.CPURequest)), "memory": memory, "ephemeral-storage": pulumi.String("512Mi")},
 			Limits:   pulumi.StringMap{"memory": memory, "ephemeral-storage": pulumi.String("2Gi")}, // the volumes, and the container's log
 		},
 		SecurityContext: containerSecurity(),

@@ -64,7 +64,7 @@ func (c *Sandboxes) newWarmNodes(ctx *pulumi.Context, name string, s *SandboxesA
 // placeholder is a pod as the admission policies would have it: they are in effect only some seconds after they exist, and nothing would make these pods
 // again.
 func (s *SandboxesArgs) placeholder(class *schedulingv1.PriorityClass) *corev1.PodSpecArgs {
-	memory := mebibytes(s.MemoryGiB)
+	memory := pulumi.String(mebibytes(s.MemoryGiB))
 	return &corev1.PodSpecArgs{
 		PriorityClassName:             class.Metadata.Name(),
 		RuntimeClassName:              pulumi.String(gvisorClass),
@@ -77,7 +77,7 @@ func (s *SandboxesArgs) placeholder(class *schedulingv1.PriorityClass) *corev1.P
 		Containers: corev1.ContainerArray{&corev1.ContainerArgs{
 			Name: pulumi.String("placeholder"), Image: s.Image, Command: pulumi.ToStringArray([]string{"sleep", "infinity"}),
 			Resources: &corev1.ResourceRequirementsArgs{
-				Requests: pulumi.StringMap{"cpu": milliCPU(s.CPURequest), "memory": memory},
+				Requests: pulumi.StringMap{"cpu": pulumi.String(milliCPU(s.CPURequest)), "memory": memory},
 				Limits:   pulumi.StringMap{"memory": memory},
 			},
 		}},

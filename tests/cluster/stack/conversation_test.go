@@ -83,18 +83,20 @@ func (i *installation) withoutEffect(ctx context.Context, c *conversation) (miss
 		_, err := i.tryPod(ctx, c, unmutated[bad])
 		refusedBy("openhands-sandboxes", err)
 	}
-	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	large, served, class := c.claim(), c.ingress(), "gce"
-	large.Spec.Resources.Requests["storage"] = resource.MustParse("64Ti")
-	_, err = i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).Create(ctx, large, dryRun)
-	refusedBy("openhands-volumes", err)
-	elsewhere := c.service("-svc", "http", "execution-server", 8080)
-	elsewhere.Spec.ExternalIPs = []string{"10.64.0.3"}
-	_, err = i.admin.CoreV1().Services(sandboxNamespace).Create(ctx, elsewhere, dryRun)
-	refusedBy("openhands-services", err)
-	served.Spec.IngressClassName = &class
-	_, err = i.admin.NetworkingV1().Ingresses(sandboxNamespace).Create(ctx, served, dryRun)
-	refusedBy("openhands-ingresses", err)
+	for _, spoil := range badClaims {
+		refusedBy("openhands-volumes", c.tryClaim(ctx, spoil))
+	}
+	for _, spoil := range badServices {
+		_, err := c.tryService(ctx, spoil)
+		refusedBy("openhands-services", err)
+	}
+	for _, spoil := range badIngresses {
+		refusedBy("openhands-ingresses", c.tryIngress(ctx, spoil))
+	}
+	service, err := c.tryService(ctx, func(s *corev1.Service) { s.Spec.ClusterIP = chosenAddress })
+	if err != nil || service.Spec.ClusterIP == chosenAddress {
+		missing = append(missing, "openhands-addresses")
+	}
 	return missing, nil
 }
 

@@ -130,7 +130,7 @@ func (i *installation) as(t *testing.T, namespace, account string) (kubernetes.I
 	t.Helper()
 	config, err := i.cluster.ServiceAccount(t.Context(), namespace, account)
 	require.NoError(t, err)
-	config.QPS, config.Burst = 200, 200
+	config.QPS, config.Burst, config.WarningHandler = 200, 200, rest.NoWarnings{} // of old fields, which the tests try too
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	return client, config

@@ -116,7 +116,7 @@ func (i *installation) tryPod(ctx context.Context, c *conversation, spoil func(*
 		return nil, err
 	}
 	spoil(pod)
-	return c.client.CoreV1().Pods(sandboxNamespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return c.client.CoreV1().Pods(sandboxNamespace).Create(ctx, pod, dryRun)
 }
 
 func TestBadPodsAreRefused(t *testing.T) {
@@ -181,19 +181,9 @@ func TestTheNumberOfSandboxesIsCapped(t *testing.T) {
 func TestVolumesKeepTheirSize(t *testing.T) {
 	i := install(t)
 	c := i.converse(t, "big")
-	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	claims := c.client.CoreV1().PersistentVolumeClaims(sandboxNamespace)
-	_, err := claims.Create(t.Context(), c.claim(), dryRun)
-	require.NoError(t, err)
-	large := c.claim()
-	large.Spec.Resources.Requests["storage"] = resource.MustParse("21Gi")
-	_, err = claims.Create(t.Context(), large, dryRun)
-	require.ErrorContains(t, err, "a volume of 20 GiB at the most")
-	fast := c.claim()
-	class := "premium-rwo"
-	fast.Spec.StorageClassName = &class
-	_, err = claims.Create(t.Context(), fast, dryRun)
-	require.ErrorContains(t, err, "a volume of the class standard-rwo")
+	require.NoError(t, c.tryClaim(t.Context(), func(*corev1.PersistentVolumeClaim) {}))
+	require.ErrorContains(t, c.tryClaim(t.Context(), badClaims["a larger one"]), "a volume of 20 GiB")
+	require.ErrorContains(t, c.tryClaim(t.Context(), badClaims["a faster one"]), "a volume of the class standard-rwo")
 	quota, err := i.admin.CoreV1().ResourceQuotas(sandboxNamespace).Get(t.Context(), "openhands-sandboxes", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "400", quota.Spec.Hard.Name("persistentvolumeclaims", resource.DecimalSI).String())
@@ -201,76 +191,81 @@ func TestVolumesKeepTheirSize(t *testing.T) {
 
 // TestASandboxIsNotServed: what the server's account may create must not open a way in from the internet.
 func TestASandboxIsNotServed(t *testing.T) {
-	i := install(t)
-	c := i.converse(t, "served")
-	dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	gce := "gce"
-	for what, spoil := range map[string]func(*networkingv1.Ingress){
-		"by class":      func(in *networkingv1.Ingress) { in.Spec.IngressClassName = &gce },
-		"by annotation": func(in *networkingv1.Ingress) { in.Annotations["kubernetes.io/ingress.class"] = gce },
-	} {
-		t.Run("an Ingress "+what, func(t *testing.T) {
-			ingress := c.ingress()
-			spoil(ingress)
-			_, err := c.client.NetworkingV1().Ingresses(sandboxNamespace).Create(t.Context(), ingress, dryRun)
-			require.ErrorContains(t, err, "a sandbox is not served to the internet")
-		})
+	c := install(t).converse(t, "served")
+	for _, what := range []string{"a class that is served", "the old annotation"} {
+		require.ErrorContains(t, c.tryIngress(t.Context(), badIngresses[what]), "a sandbox is not served to the internet")
 	}
 	for _, kind := range []corev1.ServiceType{corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort} {
-		t.Run("a "+string(kind), func(t *testing.T) {
-			service := c.service("-svc", "http", "execution-server", 8080)
-			service.Spec.Type = kind
-			_, err := c.client.CoreV1().Services(sandboxNamespace).Create(t.Context(), service, dryRun)
-			require.ErrorContains(t, err, "a Service of a sandbox is reached inside of the cluster")
-		})
+		_, err := c.tryService(t.Context(), func(s *corev1.Service) { s.Spec.Type = kind })
+		require.ErrorContains(t, err, "a Service of a sandbox is reached inside of the cluster")
 	}
 }
 
-// TestEveryValidationIsNeeded takes one condition after the other out of the policy: without it some bad pod is let in.
+// TestEveryValidationIsNeeded takes one condition after the other out of the policies: without it some bad object is let in.
 func TestEveryValidationIsNeeded(t *testing.T) {
 	i := install(t)
 	_, err := i.admin.CoreV1().ServiceAccounts(sandboxNamespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	policies := i.admin.AdmissionregistrationV1().ValidatingAdmissionPolicies()
-	before, err := policies.Get(t.Context(), "openhands-sandboxes", metav1.GetOptions{})
-	require.NoError(t, err)
 	mutation, err := i.admin.AdmissionregistrationV1().MutatingAdmissionPolicyBindings().Get(t.Context(), "openhands-gvisor", metav1.GetOptions{})
 	require.NoError(t, err)
-	set := func(t *testing.T, validations []admissionv1.Validation) {
-		t.Helper()
-		policy, err := policies.Get(context.Background(), before.Name, metav1.GetOptions{})
-		require.NoError(t, err)
-		policy.Spec.Validations = validations
-		_, err = policies.Update(context.Background(), policy, metav1.UpdateOptions{})
-		require.NoError(t, err)
-	}
-	c := i.converse(t, "unvalidated")
-	letIn := func() (bad []string) {
-		for what, spoil := range unmutated {
-			if _, err := i.tryPod(context.Background(), c, spoil); err == nil {
-				bad = append(bad, what)
-			}
-		}
-		return bad
-	}
 	// Without the mutation, so that the conditions on what it sets have something to refuse.
 	require.NoError(t, i.admin.AdmissionregistrationV1().MutatingAdmissionPolicyBindings().Delete(t.Context(), mutation.Name, metav1.DeleteOptions{}))
 	t.Cleanup(func() {
-		set(t, before.Spec.Validations)
 		mutation.ResourceVersion = ""
 		_, err := i.admin.AdmissionregistrationV1().MutatingAdmissionPolicyBindings().Create(context.Background(), mutation, metav1.CreateOptions{})
 		require.NoError(t, err)
 		require.NoError(t, i.admin.CoreV1().ServiceAccounts(sandboxNamespace).Delete(context.Background(), "other", metav1.DeleteOptions{}))
 		require.NoError(t, i.awaitAdmission(context.Background()))
 	})
-	for n, validation := range before.Spec.Validations {
-		t.Run(validation.Message, func(t *testing.T) {
-			set(t, before.Spec.Validations)
-			require.Eventually(t, func() bool { return len(letIn()) == 0 }, 15*time.Second, 100*time.Millisecond, "with all, no bad pod is let in")
-			set(t, slices.Delete(slices.Clone(before.Spec.Validations), n, n+1))
-			require.Eventually(t, func() bool { return len(letIn()) > 0 }, 15*time.Second, 100*time.Millisecond, "without it, one is")
-		})
+	c := i.converse(t, "unvalidated")
+	for _, of := range []struct {
+		policy string
+		letIn  func(context.Context) []string
+	}{
+		{"openhands-sandboxes", func(ctx context.Context) []string {
+			return letIn(unmutated, func(spoil func(*corev1.Pod)) error { _, err := i.tryPod(ctx, c, spoil); return err })
+		}},
+		{"openhands-services", func(ctx context.Context) []string {
+			return letIn(badServices, func(spoil func(*corev1.Service)) error { _, err := c.tryService(ctx, spoil); return err })
+		}},
+		{"openhands-volumes", func(ctx context.Context) []string {
+			return letIn(badClaims, func(spoil func(*corev1.PersistentVolumeClaim)) error { return c.tryClaim(ctx, spoil) })
+		}},
+		{"openhands-ingresses", func(ctx context.Context) []string {
+			return letIn(badIngresses, func(spoil func(*networkingv1.Ingress)) error { return c.tryIngress(ctx, spoil) })
+		}},
+	} {
+		policies := i.admin.AdmissionregistrationV1().ValidatingAdmissionPolicies()
+		before, err := policies.Get(t.Context(), of.policy, metav1.GetOptions{})
+		require.NoError(t, err)
+		set := func(t *testing.T, validations []admissionv1.Validation) {
+			t.Helper()
+			policy, err := policies.Get(context.Background(), of.policy, metav1.GetOptions{})
+			require.NoError(t, err)
+			policy.Spec.Validations = validations
+			_, err = policies.Update(context.Background(), policy, metav1.UpdateOptions{})
+			require.NoError(t, err)
+		}
+		t.Cleanup(func() { set(t, before.Spec.Validations) })
+		for n, validation := range before.Spec.Validations {
+			t.Run(validation.Message, func(t *testing.T) {
+				set(t, before.Spec.Validations)
+				require.Eventually(t, func() bool { return len(of.letIn(t.Context())) == 0 }, 15*time.Second, 100*time.Millisecond, "with all, no bad object is let in")
+				set(t, slices.Delete(slices.Clone(before.Spec.Validations), n, n+1))
+				require.Eventually(t, func() bool { return len(of.letIn(t.Context())) > 0 }, 15*time.Second, 100*time.Millisecond, "without it, one is")
+			})
+		}
 	}
+}
+
+// letIn tries objects with one thing wrong each, and names those that are let in.
+func letIn[T any](bad map[string]func(T), try func(func(T)) error) (names []string) {
+	for what, spoil := range bad {
+		if try(spoil) == nil {
+			names = append(names, what)
+		}
+	}
+	return names
 }
 
 // unmutated are pods with one thing wrong each, where nothing sets it right.
@@ -306,10 +301,23 @@ var unmutated = map[string]func(*corev1.Pod){
 		years := int64(1 << 31)
 		p.Spec.TerminationGracePeriodSeconds = &years
 	},
+	"nodes of the application": func(p *corev1.Pod) {
+		mutated(p)
+		p.Spec.NodeSelector = map[string]string{"openhands.dev/pool": "app"}
+	},
+	"every taint": func(p *corev1.Pod) {
+		mutated(p)
+		p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{Operator: corev1.TolerationOpExists})
+	},
+	"a word to gVisor": func(p *corev1.Pod) {
+		mutated(p)
+		p.Annotations = map[string]string{"dev.gvisor.internal.nvproxy": "true"}
+	},
 }
 
 // mutated does by hand what the mutation does.
 func mutated(p *corev1.Pod) {
 	class, no := "gvisor", false
-	p.Spec.RuntimeClassName, p.Spec.AutomountServiceAccountToken = &class, &no
+	p.Spec.RuntimeClassName, p.Spec.AutomountServiceAccountToken, p.Spec.RestartPolicy = &class, &no, corev1.RestartPolicyAlways
+	p.Spec.SecurityContext = &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}
 }
