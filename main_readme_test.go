@@ -3,8 +3,10 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -131,4 +133,44 @@ func TestReadmeListsTheDeployersRoles(t *testing.T) {
 		}
 	}
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(wanted)), listed)
+}
+
+// TestPagesNameTestsThatExist: docs/threats.md says with a letter by which command a test is run, and all pages say which test shows what they claim.
+func TestPagesNameTestsThatExist(t *testing.T) {
+	folders := map[string]string{"T": ".", "C": "tests/cluster", "A": "tests/app"}
+	tests := map[string]string{} // the letter of its command, by the test's name
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	for letter, folder := range folders {
+		require.NoError(t, filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && letter == "T" && entry.IsDir() && slices.Contains([]string{"tests/cluster", "tests/app", "tools", "bin"}, path) {
+				return fs.SkipDir
+			}
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			raw, err := os.ReadFile(path)
+			for _, match := range declared.FindAllStringSubmatch(string(raw), -1) {
+				tests[match[1]] = letter
+			}
+			return err
+		}))
+	}
+	named, grouped := regexp.MustCompile("`(Test\\w+)`"), regexp.MustCompile("\\b([TCA]) ((?:`Test\\w+`(?:, )?)+)")
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	count := 0
+	for _, page := range append(pages, "README.md") {
+		raw, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, match := range named.FindAllStringSubmatch(string(raw), -1) {
+			count++
+			assert.Containsf(t, tests, match[1], "%s names a test that does not exist", page)
+		}
+		for _, group := range grouped.FindAllStringSubmatch(string(raw), -1) {
+			for _, match := range named.FindAllStringSubmatch(group[2], -1) {
+				assert.Equalf(t, tests[match[1]], group[1], "%s: the letter of %s", page, match[1])
+			}
+		}
+	}
+	assert.Greater(t, count, 50)
 }
