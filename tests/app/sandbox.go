@@ -56,7 +56,7 @@ func (i *installation) startActionServer(ctx context.Context, workspace string) 
 	if err != nil {
 		return nil, err
 	}
-	for range 300 {
+	for range 1200 { // four minutes: OpenHands itself waits five
 		response, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/alive", sandboxPort))
 		if err == nil {
 			if err := response.Body.Close(); err != nil {
