@@ -30,7 +30,7 @@ type conversation struct {
 // converse returns a conversation of the installation, with a token of the server's own service account.
 func (i *installation) converse(t *testing.T, sid string) *conversation {
 	t.Helper()
-	client, _ := i.as(t, appNamespace, serverAccount)
+	client, _ := i.as(t, appNamespace, i.account)
 	c, err := i.conversation(t.Context(), client, sid)
 	require.NoError(t, err)
 	return c

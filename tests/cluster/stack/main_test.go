@@ -49,6 +49,7 @@ type installation struct {
 	cluster *cluster.Cluster
 	server  *stack.APIServer
 	admin   kubernetes.Interface
+	account string // service account of the server
 }
 
 // The operators of the installation.
@@ -96,7 +97,7 @@ func newInstallation(ctx context.Context, config map[string]string) (*installati
 	if err != nil {
 		return nil, err
 	}
-	i := &installation{cluster: c, server: server, admin: admin}
+	i := &installation{cluster: c, server: server, admin: admin, account: serverAccount}
 	return i, i.awaitAdmission(ctx)
 }
 

@@ -106,7 +106,7 @@ func TestStacks(t *testing.T) {
 		rows       []connection
 	}{{"dev", options.Root, nil}, {"prod", options.Root, internetRows}, {"full", other, publicRows}, {"listed", other, listedRows}} {
 		passed := t.Run(s.name, func(t *testing.T) {
-			i := &installation{cluster: c, server: apiServer, admin: admin}
+			i := &installation{cluster: c, server: apiServer, admin: admin, account: "openhands-" + s.name + "-server"}
 			var once sync.Once
 			up := func() {
 				if s.rows != nil {
