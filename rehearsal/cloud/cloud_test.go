@@ -107,6 +107,19 @@ func TestDeletionProtection(t *testing.T) {
 	c.refuses(types.Bucket, bucket, "containing objects")
 }
 
+// TestWhoMayUseABucket plays Google's policy of a new bucket, the one that is set in its place, and none after that was deleted.
+func TestWhoMayUseABucket(t *testing.T) {
+	c := newCloud(t)
+	bucket := c.make(types.Bucket, values.Map{"name": "files", "location": "us-central1", "forceDestroy": true})
+	readers := func() []string { return c.Inventory().BucketBindings(bucket)["roles/storage.legacyObjectReader"] }
+	assert.Equal(t, []string{"projectViewer:my-project"}, readers())
+	policy := c.make(types.BucketPolicy, values.Map{"bucket": bucket, "policyData": `{"bindings":[{"role":"roles/storage.objectUser","members":["user:a@example.com"]}]}`})
+	assert.Empty(t, readers())
+	assert.Equal(t, map[string][]string{"roles/storage.objectUser": {"user:a@example.com"}}, c.Inventory().BucketBindings(bucket))
+	require.NoError(t, c.Delete(types.BucketPolicy, "", policy))
+	c.refuses(types.Bucket, bucket, "its policy is empty")
+}
+
 func TestDatabaseNamesStayReserved(t *testing.T) {
 	c := newCloud(t)
 	network, _, database := c.withDatabase("ABANDON", values.Map{})

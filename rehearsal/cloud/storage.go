@@ -76,11 +76,15 @@ func createBucket(r *Request) error {
 
 // removeBucket assumes that the application has written to the bucket.
 func removeBucket(r *Request) (string, error) {
-	if policy := r.Find(types.BucketPolicy, policyID(r.ID)); policy != nil {
-		r.Drop(policy)
+	policy := r.Find(types.BucketPolicy, policyID(r.ID))
+	if policy != nil && policy.Left != "" {
+		return "", fmt.Errorf("googleapi: Error 403: storage.objects.delete is denied on bucket %s: its policy is empty", r.ID)
 	}
 	if !r.Inputs.Is("forceDestroy") {
 		return "", fmt.Errorf("error trying to delete bucket %s containing objects without `forceDestroy` set to true", r.ID)
+	}
+	if policy != nil {
+		r.Drop(policy)
 	}
 	if seconds := r.Inputs.Num("softDeletePolicy.retentionDurationSeconds"); seconds > 0 {
 		return fmt.Sprintf("soft-deleted: its objects can be restored, and are billed, for %g days", seconds/86400), nil
@@ -168,5 +172,5 @@ func createBucketPolicy(r *Request) error {
 
 // removeBucketPolicy plays the provider, which cannot bring Google's own policy back.
 func removeBucketPolicy(r *Request) (string, error) {
-	return "an empty policy: without a role in the project, nobody may use the objects any more, and not even an owner may delete them", nil
+	return "an empty policy: without a role in the project that names objects, nobody may use or delete them any more, owners neither", nil
 }
