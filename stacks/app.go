@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 
+	"openhands-gcp/infra/app"
 	"openhands-gcp/release"
 )
 
@@ -30,6 +31,11 @@ func (c *Config) validateApp(report reporter) {
 	}
 	c.validateRuntime(report)
 	c.validateAppSize(report)
+	if c.App.DoorImage != "" {
+		if err := release.CheckImage(c.App.DoorImage); err != nil {
+			report(key+"doorImage", "%v", err)
+		}
+	}
 	if err != nil {
 		report(key+"release", "%v", err)
 		return
@@ -83,7 +89,7 @@ func (c *Config) validateAppSize(report reporter) {
 		return // of another family, or reported already
 	}
 	cpus, memory := m.allocatable()
-	cpus, memory = cpus-systemCPU, memory-systemMemoryGiB
+	cpus, memory = cpus-systemCPU-app.DoorCPURequest, memory-systemMemoryGiB-app.DoorMemoryGiB // a door beside it
 	if c.App.CPURequest > cpus || c.App.MemoryGiB > memory {
 		report("openhands:app.memoryGiB", "the application asks for %g vCPU and %g GiB, and an %s has %.2f and %.1f left: choose a larger "+
 			"openhands:cluster.appPool.machineType, or a smaller application",

@@ -101,6 +101,7 @@ type App struct {
 	Runtime          string            `json:"runtime" jsonschema:"enum=kubernetes,enum=remote" jsonschema_description:"Where conversations get their sandboxes: pods of this cluster, or a runtime API that you bring."`
 	Image            string            `json:"image,omitempty" jsonschema_description:"Image of the application. The release's, through the mirror of ghcr.io, unless set."`
 	SandboxImage     string            `json:"sandboxImage,omitempty" jsonschema_description:"Image of the sandboxes. The release's, through the mirror of ghcr.io, unless set."`
+	DoorImage        string            `json:"doorImage,omitempty" jsonschema_description:"Image of the door, which is Envoy. That of Envoy's own release, through the mirror of Docker Hub, unless set."`
 	RemoteRuntimeURL string            `json:"remoteRuntimeUrl,omitempty" jsonschema_description:"Address of the runtime API, where runtime is remote."`
 	CPURequest       float64           `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that the application is sure of."`
 	MemoryGiB        float64           `json:"memoryGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory of the application, in GiB."`

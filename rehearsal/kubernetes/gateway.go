@@ -3,11 +3,15 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/theory/jsonpath"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/rehearsal/values"
 )
 
 // gatewayAPI fails where the cluster does not bring the kinds of the Gateway API.
@@ -99,6 +103,12 @@ func checkBackendPolicy(r *cloud.Request, policy *GCPBackendPolicy) error {
 	if err := checkTarget(r, policy.Namespace, policy.Spec.TargetRef); err != nil {
 		return err
 	}
+	if err := endsWithAttached(policy.Annotations["pulumi.com/waitFor"]); err != nil {
+		return err
+	}
+	if err := needRoute(r, policy); err != nil {
+		return err
+	}
 	backend := policy.Spec.Default
 	if backend.SecurityPolicy != "" {
 		if _, err := r.Need(types.SecurityPolicy, "spec.default.securityPolicy", backend.SecurityPolicy); err != nil {
@@ -122,6 +132,53 @@ func checkBackendPolicy(r *cloud.Request, policy *GCPBackendPolicy) error {
 		return fmt.Errorf("spec.default.iap.oauth2ClientSecret: Secret %s has no value of the name key", secret.ID)
 	}
 	return err
+}
+
+// endsWithAttached fails unless a wait of the provider for Kubernetes ends when the policy is in force, and not before. GKE notes that as a condition of the
+// policy, or of the policy at each Gateway, and has changed from the one to the other.
+// https://github.com/GoogleCloudPlatform/gke-gateway-api/blob/main/apis/networking/v1/gcpbackendpolicy_types.go
+func endsWithAttached(wait string) error {
+	path, value, ok := strings.Cut(strings.TrimPrefix(wait, "jsonpath={"), "}=")
+	if !ok {
+		return fmt.Errorf("pulumi.com/waitFor: %q: nothing waits until the policy is in force", wait)
+	}
+	query, err := jsonpath.Parse("$" + path)
+	if err != nil {
+		return fmt.Errorf("pulumi.com/waitFor: %q: %w", wait, err)
+	}
+	for status, inForce := range map[string]bool{"True": true, "False": false} {
+		conditions := map[string]any{"conditions": []any{
+			map[string]any{"type": "Other", "status": "True"}, map[string]any{"type": "Attached", "status": status},
+		}}
+		for where, object := range map[string]map[string]any{"conditions": conditions, "ancestors": {"ancestors": []any{conditions}}} {
+			// The provider looks at the first that is found.
+			found := query.Select(map[string]any{"status": object})
+			if ends := len(found) > 0 && fmt.Sprint(found[0]) == value; ends != inForce {
+				return fmt.Errorf("pulumi.com/waitFor: %q: with Attached=%s in status.%s the wait must end: %t", wait, status, where, inForce)
+			}
+		}
+	}
+	return nil
+}
+
+// needRoute fails where no Gateway leads to the Service of a policy: GKE does not look at such a policy, and the wait for it does not end.
+func needRoute(r *cloud.Request, policy *GCPBackendPolicy) error {
+	for _, route := range r.All(types.HTTPRoute) {
+		leads := func(rule values.Map) bool {
+			return slices.ContainsFunc(rule.Maps("backendRefs"), func(backend values.Map) bool { return backend.Str("name") == policy.Spec.TargetRef.Name })
+		}
+		if route.Inputs.Str("metadata.namespace") != policy.Namespace || !slices.ContainsFunc(route.Inputs.Maps("spec.rules"), leads) {
+			continue
+		}
+		for _, parent := range route.Inputs.Maps("spec.parentRefs") {
+			if gateway := r.Find(types.Gateway, policy.Namespace+"/"+parent.Str("name")); gateway != nil {
+				r.NeedObject(route, "the route to its Service")
+				r.NeedObject(gateway, "the Gateway that it is for")
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("timed out waiting for Attached: no Gateway leads to Service %s", policy.Spec.TargetRef.Name)
 }
 
 func checkGatewayPolicy(r *cloud.Request, policy *GCPGatewayPolicy) error {
