@@ -167,7 +167,7 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		{"policy of another kind", "GCPBackendPolicy", "openhands-backend", setInput("spec.targetRef.kind", "Gateway"), "is not a Service"},
 		{
 			"policy that nothing waits for", "GCPBackendPolicy", "openhands-backend", removeInput("metadata.annotations[\"pulumi.com/waitFor\"]"),
-			"nothing waits until the policy is in force",
+			"nothing is waited for",
 		},
 		{
 			"wait that looks in one place only", "GCPBackendPolicy", "openhands-backend",
@@ -270,7 +270,7 @@ func TestWhatWouldBreakTheDoor(t *testing.T) {
 		{"one of another project", "envoy.json", "/projects/123456789012/", "/projects/1/", "lets in others"},
 		{"one for whatever application", "envoy.json", "envoy.filters.http.rbac", "envoy.filters.http.none", "lets in others"},
 		{"one of another host", "public.json", "openhands.example.com", "*", "must lead openhands.example.com"},
-		{"one that cuts WebSockets", "envoy.json", `"stream_idle_timeout": "0s"`, `"x": 1`, "cuts WebSockets"},
+		{"one that cuts WebSockets", "public.json", `"idle_timeout": "0s"`, `"x": 1`, "cuts WebSockets"},
 		{"one that cuts long answers", "public.json", `"timeout": "0s"`, `"x": 1`, "cuts WebSockets"},
 		{"one that closes idle connections", "envoy.json", `"620s"`, `"60s"`, "the door closes idle connections after"},
 		{"one that keeps them too long", "clusters.json", `"600s"`, `"3600s"`, "the server closes idle connections after 620 s"},

@@ -3,6 +3,7 @@ package stacks_test
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -175,4 +176,25 @@ func TestTeardownWarnsAndLiftsProtection(t *testing.T) {
 	assert.False(t, config.Protect(config.Database.DeletionProtection))
 	require.Len(t, config.Warnings(), 1)
 	assert.Contains(t, config.Warnings()[0], "nothing of stack prod is protected")
+}
+
+// TestProgramsNeedAClientOfOnesOwn: the tokens by which most of them log in are for a client, and Google's own takes none.
+func TestProgramsNeedAClientOfOnesOwn(t *testing.T) {
+	values := minimal("prod")
+	for login, warns := range map[string]bool{
+		`"members":["serviceAccount:ci@my-tools.iam.gserviceaccount.com"]`:                                                          true,
+		`"members":["user:somebody@example.com"]`:                                                                                   false,
+		`"members":["serviceAccount:ci@my-tools.iam.gserviceaccount.com"],"clientId":"123456789012-abc.apps.googleusercontent.com"`: false,
+	} {
+		values["openhands:exposure"] = `{"host":"openhands.example.com","login":{` + login + `}}`
+		source := stacks.Source{Stack: "prod", Values: values}
+		if strings.Contains(login, "clientId") {
+			values["openhands:iapClientSecret"], source.SecretKeys = "secret", []string{"openhands:iapClientSecret"}
+		} else {
+			delete(values, "openhands:iapClientSecret")
+		}
+		config, err := stacks.Load(source)
+		require.NoError(t, err, login)
+		assert.Equal(t, warns, strings.Contains(strings.Join(config.Warnings(), "\n"), "ci@my-tools.iam.gserviceaccount.com cannot log in by OIDC tokens"), login)
+	}
 }

@@ -190,7 +190,7 @@ func (e *exposure) checkDoorSettings(d door, public doorListener) {
 		e.report("the door does not answer the load balancer's health check by itself, or says nothing of the application")
 	}
 	manager := public.manager()
-	if manager.Str("stream_idle_timeout") != "0s" || route.Str("route.timeout") != "0s" || route.Str("route.idle_timeout") != "0s" {
+	if route.Str("route.timeout") != "0s" || route.Str("route.idle_timeout") != "0s" {
 		e.report("the door cuts WebSockets before the load balancer does")
 	}
 	if kept := seconds(manager.Str("common_http_protocol_options.idle_timeout")); kept <= loadBalancerKeepAlive {

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/theory/jsonpath"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"openhands-gcp/rehearsal/cloud"
@@ -44,7 +42,7 @@ func checkGateway(r *cloud.Request, gateway *gatewayv1.Gateway) error {
 		}
 	}
 	// Without it the engine goes on as soon as the object exists, while the load balancer comes minutes later, or never.
-	if gateway.Annotations["pulumi.com/waitFor"] != "condition=Programmed" {
+	if gateway.Annotations[waitFor] != "condition=Programmed" {
 		return errors.New("nothing waits until the Gateway is programmed")
 	}
 	certificates := gateway.Annotations["networking.gke.io/certmap"]
@@ -103,7 +101,7 @@ func checkBackendPolicy(r *cloud.Request, policy *GCPBackendPolicy) error {
 	if err := checkTarget(r, policy.Namespace, policy.Spec.TargetRef); err != nil {
 		return err
 	}
-	if err := endsWithAttached(policy.Annotations["pulumi.com/waitFor"]); err != nil {
+	if err := endsWithAttached(policy.Annotations[waitFor]); err != nil {
 		return err
 	}
 	if err := needRoute(r, policy); err != nil {
@@ -138,23 +136,17 @@ func checkBackendPolicy(r *cloud.Request, policy *GCPBackendPolicy) error {
 // policy, or of the policy at each Gateway, and has changed from the one to the other.
 // https://github.com/GoogleCloudPlatform/gke-gateway-api/blob/main/apis/networking/v1/gcpbackendpolicy_types.go
 func endsWithAttached(wait string) error {
-	path, value, ok := strings.Cut(strings.TrimPrefix(wait, "jsonpath={"), "}=")
-	if !ok {
-		return fmt.Errorf("pulumi.com/waitFor: %q: nothing waits until the policy is in force", wait)
-	}
-	query, err := jsonpath.Parse("$" + path)
-	if err != nil {
-		return fmt.Errorf("pulumi.com/waitFor: %q: %w", wait, err)
-	}
 	for status, inForce := range map[string]bool{"True": true, "False": false} {
 		conditions := map[string]any{"conditions": []any{
 			map[string]any{"type": "Other", "status": "True"}, map[string]any{"type": "Attached", "status": status},
 		}}
 		for where, object := range map[string]map[string]any{"conditions": conditions, "ancestors": {"ancestors": []any{conditions}}} {
-			// The provider looks at the first that is found.
-			found := query.Select(map[string]any{"status": object})
-			if ends := len(found) > 0 && fmt.Sprint(found[0]) == value; ends != inForce {
-				return fmt.Errorf("pulumi.com/waitFor: %q: with Attached=%s in status.%s the wait must end: %t", wait, status, where, inForce)
+			ends, err := WaitEnds(wait, map[string]any{"status": object})
+			if err != nil {
+				return err
+			}
+			if ends != inForce {
+				return fmt.Errorf("%s: %q: with Attached=%s in status.%s the wait must end: %t", waitFor, wait, status, where, inForce)
 			}
 		}
 	}

@@ -93,8 +93,9 @@ const (
 
 	noLimit = "0s"
 
-	// maxConnections is how many connections a pod takes, so that its memory suffices.
-	maxConnections = 2000
+	// So that a pod's memory suffices: how many connections it takes, and how much of a request or an answer it holds when the other side is slow.
+	maxConnections = 1000
+	bufferBytes    = 32 << 10
 )
 
 // ownPage is the filter that lets a host's own page through.
@@ -189,21 +190,21 @@ func listener(name, address string, port int, manager object) object {
 	manager["@type"] = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 	manager["stat_prefix"] = name
 	return object{
-		"name":    name,
-		"address": object{"socket_address": object{"address": address, "port_value": port}},
+		"name":                              name,
+		"address":                           object{"socket_address": object{"address": address, "port_value": port}},
+		"per_connection_buffer_limit_bytes": bufferBytes,
 		"filter_chains": []any{object{"filters": []any{object{
 			"name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
 		}}}},
 	}
 }
 
-// served is a listener that leads to hosts: WebSockets may be idle for as long as the load balancer lets them.
+// served is a listener that leads to hosts.
 func served(directory, file, way string, manager object) object {
 	manager["rds"] = object{"route_config_name": file, "config_source": watched(directory, file)}
 	manager["use_remote_address"] = true
 	manager["server_header_transformation"] = "APPEND_IF_ABSENT" // an answer of the door's own says envoy
 	manager["upgrade_configs"] = []any{object{"upgrade_type": "websocket"}}
-	manager["stream_idle_timeout"] = noLimit
 	manager["common_http_protocol_options"] = object{"idle_timeout": keepAliveFromLoadBalancer}
 	manager["access_log"] = []any{accessLog(way)}
 	return manager
@@ -288,7 +289,8 @@ func (c Config) cluster() object {
 	return object{
 		"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
 		"name":  a.Name, "type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY", "connect_timeout": "5s",
-		"load_assignment": endpoint(a.Name, a.Address, a.Port),
+		"per_connection_buffer_limit_bytes": bufferBytes,
+		"load_assignment":                   endpoint(a.Name, a.Address, a.Port),
 		"health_checks": []any{object{
 			"timeout": "3s", "interval": "5s", "no_traffic_interval": "5s", "unhealthy_threshold": 3, "healthy_threshold": 1,
 			"http_health_check": object{"path": a.HealthPath},
@@ -325,6 +327,7 @@ func (c Config) routes(name string, others object, hosts ...string) object {
 		"virtual_hosts": []any{
 			object{"name": c.Application.Name, "domains": hosts, "routes": []any{object{
 				"match": object{"prefix": "/"},
+				// Envoy's own limits, 15 seconds for an answer and five minutes without a word, cut conversations. The load balancer has limits of its own.
 				"route": object{"cluster": c.Application.Name, "timeout": noLimit, "idle_timeout": noLimit},
 				"request_headers_to_add": []any{object{
 					"header":        object{"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
