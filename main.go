@@ -95,7 +95,7 @@ func install(ctx *pulumi.Context, config *stacks.Config) error {
 		}
 		after = append(after, google.Entrance.Ready())
 	}
-	application, err := app.NewOpenHandsApp(ctx, name, config.OpenHandsAppArgs(google), after...)
+	application, err := app.NewOpenHandsApp(ctx, name, config.OpenHandsAppArgs(google, services), after...)
 	if err != nil {
 		return err
 	}
@@ -111,8 +111,8 @@ func export(ctx *pulumi.Context, google stacks.Google, application *app.OpenHand
 	ctx.Export("url", application.URL)
 	ctx.Export("dnsRecords", google.DNSRecords())
 	ctx.Export("appNamespace", application.Namespace)
-	ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward service/%s %[3]d:%[3]d",
-		application.Namespace, application.Service, application.Port))
+	ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward deployment/%s %[3]d:%[3]d",
+		application.Namespace, application.Door, application.Port))
 	ctx.Export("clusterName", google.Cluster.Name)
 	ctx.Export("clusterLocation", google.Cluster.Location)
 	ctx.Export("credentialsCommand", google.Cluster.CredentialsCommand)
@@ -124,6 +124,7 @@ func export(ctx *pulumi.Context, google stacks.Google, application *app.OpenHand
 	ctx.Export("bucketName", google.Bucket.Name)
 	ctx.Export("imagePrefix", google.Registry.ImagePrefix)
 	ctx.Export("ghcrPrefix", google.Registry.GHCRPrefix)
+	ctx.Export("dockerHubPrefix", google.Registry.DockerHubPrefix)
 	ctx.Export("appServiceAccount", google.Identity.Email)
 }
 

@@ -47,6 +47,8 @@ var otherValues = map[string]any{
 	"openhands:app.release":               "1.11.0",
 	"openhands:app.image":                 "ghcr.io/example/openhands:0.62.0",
 	"openhands:app.sandboxImage":          "ghcr.io/example/runtime:0.62-own",
+	"openhands:app.doorImage":             "docker.io/example/envoy:v1.40.1",
+	"openhands:app.doorImageDigest":       "sha256:" + strings.Repeat("2", 64),
 	"openhands:app.remoteRuntimeUrl":      "https://runtime.example.com",
 	"openhands:app.cpuRequest":            2.0,
 	"openhands:app.memoryGiB":             8,

@@ -5,11 +5,13 @@ import (
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"openhands-gcp/rehearsal/checks"
 	"openhands-gcp/rehearsal/providers"
+	"openhands-gcp/rehearsal/types"
 )
 
 func TestABrowserReachesTheApplicationThroughTheLoginOnly(t *testing.T) {
@@ -19,7 +21,10 @@ func TestABrowserReachesTheApplicationThroughTheLoginOnly(t *testing.T) {
 		assert.Equal(t, stack != "dev", len(hops) > 0)
 		if stack == "remote" {
 			_, problems = checks.Exposure(mocks.Cloud.Inventory(), false)
-			assert.Equal(t, []string{"there is no login: whoever finds https://open.example.com owns the installation"}, problems)
+			assert.Equal(t, []string{
+				`the door lets in others than those whom Google vouches for: it asks for "", and must ask for "/projects/123456789012/global/backendServices/"`,
+				"there is no login: whoever finds https://open.example.com owns the installation",
+			}, problems)
 		}
 	})
 }
@@ -33,7 +38,9 @@ func TestWithoutAGatewayNothingIsOpen(t *testing.T) {
 		says                    string
 	}{
 		{"the server believes a header", "ConfigMap", "openhands-environment", setInput("data.FORWARDED_ALLOW_IPS", "*"), "believes the header"},
-		{"the server may be reached", "NetworkPolicy", "openhands-server", setInput("spec.ingress[1]", rule), "may be reached from 35.191.0.0/16"},
+		{"the server may be reached", "NetworkPolicy", "openhands-server", setInput("spec.ingress[1]", rule), "may be reached from 35.191.0.0/16, past the door"},
+		{"the door may be reached", "NetworkPolicy", "openhands-door", setInput("spec.ingress", []any{rule}), "the door may be reached from [35.191.0.0/16]"},
+		{"the door listens", "ConfigMap", "openhands-door", doorFile("envoy.json", `"127.0.0.1"`, `"0.0.0.0"`), "the door listens to a load balancer"},
 		{"the firewall is open", "Firewall", "openhands-allow-iap-ssh", func(in resource.PropertyMap) {
 			setInput("sourceRanges", []any{"35.191.0.0/16", "130.211.0.0/22"})(in)
 			setInput("allows[0].ports[0]", "3000")(in)
@@ -48,20 +55,30 @@ func TestWithoutAGatewayNothingIsOpen(t *testing.T) {
 	}
 }
 
-// TestTheGatewayComesLastAndGoesFirst: before it nothing serves, so nothing serves without what guards it; and what its load balancer uses goes after it.
-func TestTheGatewayComesLastAndGoesFirst(t *testing.T) {
+// doorFile changes a text in one of the door's files.
+func doorFile(name, old, new string) func(resource.PropertyMap) {
+	return func(inputs resource.PropertyMap) {
+		data := inputs["data"].ObjectValue()
+		data[resource.PropertyKey(name)] = resource.NewProperty(strings.ReplaceAll(data[resource.PropertyKey(name)].StringValue(), old, new))
+	}
+}
+
+// TestTheGatewayGoesBeforeWhatItUses: it comes after all that its load balancer is made of. The policy with the login comes after it, because GKE attaches it
+// to a load balancer that is there; until then the door lets nobody in.
+func TestTheGatewayGoesBeforeWhatItUses(t *testing.T) {
 	mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{"openhands:exposure.dnsZone": "example"}), nil)
 	require.NoError(t, err)
 	graph, gateway := graphOf(t, mocks), find(t, mocks, "Gateway", "openhands")
 	for _, before := range []providers.Registered{
 		find(t, mocks, "GlobalAddress", "openhands-address"), find(t, mocks, "CertificateMap", "openhands-certificates"),
 		find(t, mocks, "CertificateMapEntry", "openhands-certificate"),
-		find(t, mocks, "SecurityPolicy", "openhands-armor"), find(t, mocks, "SSLPolicy", "openhands-tls"), find(t, mocks, "GCPBackendPolicy", "openhands-backend"),
+		find(t, mocks, "SecurityPolicy", "openhands-armor"), find(t, mocks, "SSLPolicy", "openhands-tls"),
 		find(t, mocks, "HealthCheckPolicy", "openhands-health"), find(t, mocks, "GCPGatewayPolicy", "openhands-tls"), find(t, mocks, "HTTPRoute", "openhands"),
 		find(t, mocks, "WebIamMember", "openhands-login-group:openhands-users@example.com"),
 	} {
 		assert.Truef(t, graph.WaitsFor(gateway.URN, before.URN), "the Gateway does not wait for %s", before.URN)
 	}
+	assert.True(t, graph.WaitsFor(find(t, mocks, "GCPBackendPolicy", "openhands-backend").URN, gateway.URN), "the policy does not wait for the Gateway")
 	for _, record := range []string{"openhands-address", "openhands-domain"} {
 		assert.Equal(t, "example", find(t, mocks, "RecordSet", record).Inputs["managedZone"])
 	}
@@ -83,6 +100,19 @@ func TestWhatTheLoadBalancerUsesGoesAfterIt(t *testing.T) {
 	for _, r := range append(append([]providers.Registered{gateway}, used...), entry, certificate, authorization, certificates) {
 		require.NoError(t, mocks.Cloud.Delete(r.Type, r.URN, r.ID))
 	}
+}
+
+// TestARefusedLoginLetsNobodyIn: GKE may refuse the policy with the login. Then the update fails and says so, and the door is what it was.
+func TestARefusedLoginLetsNobodyIn(t *testing.T) {
+	mocks, err := deployed(t, "prod", stackFile(t, "prod"), func(mocks *providers.Mocks, _ *pulumi.RunInfo) {
+		mocks.Cloud.Refuse(types.BackendPolicy, "Attached=False, reason Invalid: iap.clientID is missing")
+	})
+	require.ErrorContains(t, err, "iap.clientID is missing")
+	hops, problems := checks.Exposure(mocks.Cloud.Inventory(), false)
+	assert.Equal(t, []string{"Service openhands-door has no GCPBackendPolicy: no login, no Cloud Armor, and WebSockets are cut after 30 s"}, problems)
+	assert.Contains(t, hops, checks.Hop{
+		What: "door", Which: "openhands/openhands-door, port 8080: only with what Google signs for /projects/123456789012/global/backendServices/...",
+	})
 }
 
 // TestArmorRules has the rules in the order in which Cloud Armor asks them.
@@ -135,6 +165,18 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		{"login turned off", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.iap.enabled", false), "there is no login"},
 		{"policy of another Service", "GCPBackendPolicy", "openhands-backend", setInput("spec.targetRef.name", "other"), "does not exist"},
 		{"policy of another kind", "GCPBackendPolicy", "openhands-backend", setInput("spec.targetRef.kind", "Gateway"), "is not a Service"},
+		{
+			"policy that nothing waits for", "GCPBackendPolicy", "openhands-backend", removeInput("metadata.annotations[\"pulumi.com/waitFor\"]"),
+			"nothing is waited for",
+		},
+		{
+			"wait that looks in one place only", "GCPBackendPolicy", "openhands-backend",
+			setInput("metadata.annotations[\"pulumi.com/waitFor\"]", `jsonpath={.status.conditions[?@.type=="Attached"].status}=True`), "in status.ancestors",
+		},
+		{
+			"wait for anything that is said", "GCPBackendPolicy", "openhands-backend",
+			setInput("metadata.annotations[\"pulumi.com/waitFor\"]", `jsonpath={.status..conditions[*].status}=True`), "the wait must end: false",
+		},
 		{"timeout that cuts WebSockets", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.timeoutSec", 30.0), "WebSockets are cut"},
 		{"field misspelt", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.securitypolicy", "x"), "unknown field"},
 		{"missing Cloud Armor policy", "GCPBackendPolicy", "openhands-backend", setInput("spec.default.securityPolicy", "other"), "does not exist"},
@@ -181,15 +223,20 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		{"record of another host", "RecordSet", "openhands-address", setInput("name", "other.example.com."), "does not lead openhands.example.com"},
 		{"record without its dot", "RecordSet", "openhands-address", setInput("name", "openhands.example.com"), "does not end with a dot"},
 		{
-			"server that answers strangers", "NetworkPolicy", "openhands-server", setInput("spec.ingress[0].from[0].ipBlock.cidr", "0.0.0.0/0"),
+			"door that answers strangers", "NetworkPolicy", "openhands-door", setInput("spec.ingress[0].from[0].ipBlock.cidr", "0.0.0.0/0"),
 			"let [0.0.0.0/0 130.211.0.0/22] in",
 		},
+		{
+			"way past the door", "NetworkPolicy", "openhands-server",
+			setInput("spec.ingress[0].from[0]", map[string]any{"ipBlock": map[string]any{"cidr": "35.191.0.0/16"}}), "may be reached from 35.191.0.0/16, past the door",
+		},
+		{"route past the door", "HTTPRoute", "openhands", setInput("spec.rules[0].backendRefs[0].name", "openhands"), "no Gateway leads to Service openhands-door"},
 		{
 			"server that closes idle connections", "Deployment", "openhands",
 			setInput("spec.template.spec.containers[0].command", []any{"python", "-m", "openhands.server"}), "closes idle connections after 5 s",
 		},
 		{
-			"server behind a closed firewall", "Firewall", "openhands-allow-load-balancer", setInput("allows[0].ports[0]", "8080"),
+			"door behind a closed firewall", "Firewall", "openhands-allow-load-balancer", setInput("allows[0].ports[0]", "3000"),
 			"lets the load balancer not through",
 		},
 		{"another origin", "ConfigMap", "openhands-environment", setInput("data.PERMITTED_CORS_ORIGINS", "http://localhost:3000"), "PERMITTED_CORS_ORIGINS is"},
@@ -209,6 +256,33 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 				said = err.Error()
 			}
 			assert.Contains(t, said, c.says)
+		})
+	}
+}
+
+// TestWhatWouldBreakTheDoor makes one mistake at a time in the files of the door.
+func TestWhatWouldBreakTheDoor(t *testing.T) {
+	for _, c := range []struct{ mistake, file, old, new, says string }{
+		{"one that asks for nothing", "envoy.json", "envoy.filters.http.jwt_authn", "envoy.filters.http.none", "lets in others"},
+		{"one that believes another", "envoy.json", "https://cloud.google.com/iap", "https://example.org", "lets in others"},
+		{"one with another's keys", "envoy.json", "https://www.gstatic.com/", "https://example.org/", "lets in others"},
+		{"one that asks on some paths", "envoy.json", `"prefix": "/"`, `"prefix": "/api"`, "lets in others"},
+		{"one of another project", "envoy.json", "/projects/123456789012/", "/projects/1/", "lets in others"},
+		{"one for whatever application", "envoy.json", "envoy.filters.http.rbac", "envoy.filters.http.none", "lets in others"},
+		{"one of another host", "public.json", "openhands.example.com", "*", "must lead openhands.example.com"},
+		{"one that cuts WebSockets", "public.json", `"idle_timeout": "0s"`, `"x": 1`, "cuts WebSockets"},
+		{"one that cuts long answers", "public.json", `"timeout": "0s"`, `"x": 1`, "cuts WebSockets"},
+		{"one that closes idle connections", "envoy.json", `"620s"`, `"60s"`, "the door closes idle connections after"},
+		{"one that keeps them too long", "clusters.json", `"600s"`, `"3600s"`, "the server closes idle connections after 620 s"},
+		{"one that believes a header", "public.json", "OVERWRITE_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "somebody can make up"},
+		{"one without a log", "envoy.json", `"access_log"`, `"x"`, "who did what"},
+		{"one that passes the health check on", "envoy.json", `"pass_through_mode": false`, `"pass_through_mode": true`, "health check by itself"},
+	} {
+		t.Run(c.mistake, func(t *testing.T) {
+			mocks, err := spoiledIn(t, "prod", stackFile(t, "prod"), "ConfigMap", "openhands-door", doorFile(c.file, c.old, c.new))
+			require.NoError(t, err)
+			_, problems := checks.Exposure(mocks.Cloud.Inventory(), false)
+			assert.Contains(t, strings.Join(problems, "\n"), c.says)
 		})
 	}
 }

@@ -173,7 +173,7 @@ func createAll(ctx *pulumi.Context, name string, number int, services *infra.Pro
 	}
 	_, err = infra.NewObservability(ctx, name, &infra.ObservabilityArgs{
 		Title: name, DatabaseSettings: "the settings",
-		Cluster: cluster.Name, Namespace: pulumi.String("web"), Deployment: pulumi.String("web"), Database: database.MonitoringID,
+		Cluster: cluster.Name, Namespace: pulumi.String("web"), Deployment: pulumi.String("web"), Door: pulumi.String("door"), Database: database.MonitoringID,
 	}, ready)
 	return err
 }

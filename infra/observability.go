@@ -22,6 +22,7 @@ type ObservabilityArgs struct {
 	Labels           pulumi.StringMapInput
 
 	Cluster, Namespace, Deployment pulumi.StringInput // of the application
+	Door                           pulumi.StringInput // Deployment of what stands before it
 
 	Database pulumi.StringInput // as Cloud Monitoring names it: CloudSqlPostgres.MonitoringID
 }
@@ -46,16 +47,23 @@ func (args *ObservabilityArgs) signals() []signal {
 	database := func(metric string) pulumi.StringOutput {
 		return pulumi.Sprintf(`max(cloudsql_googleapis_com:%s{monitored_resource="cloudsql_database",database_id="%s"})`, metric, args.Database)
 	}
+	// No series at all is as bad as no replica.
+	available := func(deployment pulumi.StringInput) pulumi.StringOutput {
+		return pulumi.Sprintf(`(max(kube_deployment_status_replicas_available{cluster="%s",namespace="%s",deployment="%s"}) or vector(0))`,
+			args.Cluster, args.Namespace, deployment)
+	}
 	return []signal{
 		{
-			role: "availability", title: "application available",
-			// No series at all is as bad as no replica.
-			query: pulumi.Sprintf(`(max(kube_deployment_status_replicas_available{cluster="%s",namespace="%s",deployment="%s"}) or vector(0))`,
-				args.Cluster, args.Namespace, args.Deployment),
+			role: "availability", title: "application available", query: available(args.Deployment),
 			alert: "< 1", lasting: "300s",
 			advice: pulumi.Sprintf("No pod of the application is ready. `kubectl --namespace=%[1]s get pods`, then `kubectl --namespace=%[1]s describe pod` and "+
 				"`kubectl --namespace=%[1]s logs deployment/%[2]s --previous`. A database that cannot be reached keeps the server from starting.",
 				args.Namespace, args.Deployment),
+		},
+		{
+			role: "door", title: "door available", query: available(args.Door), alert: "< 1", lasting: "300s",
+			advice: pulumi.Sprintf("No pod of the door is ready, and nobody reaches the application. `kubectl --namespace=%[1]s get pods`, then "+
+				"`kubectl --namespace=%[1]s describe pod` and `kubectl --namespace=%[1]s logs deployment/%[2]s`.", args.Namespace, args.Door),
 		},
 		{
 			role: "database-cpu", title: "database CPU", query: database("database_cpu_utilization"), alert: "> 0.9", lasting: "900s",
@@ -73,7 +81,7 @@ func (args *ObservabilityArgs) signals() []signal {
 func (args *ObservabilityArgs) validate(check *component.Check) {
 	check.Strings(map[string]string{"title": args.Title, "databaseSettings": args.DatabaseSettings})
 	check.Inputs(map[string]pulumi.StringInput{
-		"cluster": args.Cluster, "namespace": args.Namespace, "deployment": args.Deployment, "database": args.Database,
+		"cluster": args.Cluster, "namespace": args.Namespace, "deployment": args.Deployment, "door": args.Door, "database": args.Database,
 	})
 }
 

@@ -17,7 +17,7 @@ const secondsPerDay = 24 * 60 * 60
 type RegistryArgs struct {
 	Location string // region, e.g. us-central1
 
-	// RepositoryPrefix begins the ids of both repositories, which are part of every image's name: <prefix>-images, <prefix>-ghcr.
+	// RepositoryPrefix begins the ids of the repositories, which are part of every image's name: <prefix>-images, <prefix>-ghcr, <prefix>-docker-hub.
 	RepositoryPrefix string
 
 	KeepNewest              int  // versions of every image that clean-up never deletes, at least 1
@@ -29,14 +29,15 @@ type RegistryArgs struct {
 	Reader pulumi.StringInput
 }
 
-// Registry holds the installation's own images, and mirrors those of ghcr.io so that nodes pull them from Artifact Registry.
+// Registry holds the installation's own images, and mirrors those of ghcr.io and of Docker Hub so that nodes pull them from Artifact Registry.
 type Registry struct {
 	pulumi.ResourceState
 
-	// ImagePrefix and GHCRPrefix go in front of an image's name, without a slash at the end: <ImagePrefix>/my-image:1.0 and
+	// The prefixes go in front of an image's name, without a slash at the end: <ImagePrefix>/my-image:1.0, and
 	// <GHCRPrefix>/openhands/openhands:0.62.0 for ghcr.io/openhands/openhands:0.62.0.
-	ImagePrefix pulumi.StringOutput `pulumi:"imagePrefix"`
-	GHCRPrefix  pulumi.StringOutput `pulumi:"ghcrPrefix"`
+	ImagePrefix     pulumi.StringOutput `pulumi:"imagePrefix"`
+	GHCRPrefix      pulumi.StringOutput `pulumi:"ghcrPrefix"`
+	DockerHubPrefix pulumi.StringOutput `pulumi:"dockerHubPrefix"`
 }
 
 func (args *RegistryArgs) validate(check *component.Check) {
@@ -47,7 +48,7 @@ func (args *RegistryArgs) validate(check *component.Check) {
 	check.Require(args.Reader != nil, "reader is required")
 }
 
-// NewRegistry creates both repositories and lets the reader pull from these two alone.
+// NewRegistry creates the repositories and lets the reader pull from these alone.
 func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...pulumi.ResourceOption) (_ *Registry, err error) {
 	defer component.Explain(&err, registryType, name)
 	c := &Registry{}
@@ -78,21 +79,37 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 	if err != nil {
 		return nil, fmt.Errorf("own images: %w", err)
 	}
-	c.GHCRPrefix, err = c.newRepository(ctx, name+"-ghcr", args, &artifactregistry.RepositoryArgs{
-		RepositoryId: pulumi.String(args.RepositoryPrefix + "-ghcr"),
-		Description:  pulumi.String("Pull-through mirror of ghcr.io"),
-		Mode:         pulumi.String("REMOTE_REPOSITORY"),
-		RemoteRepositoryConfig: &artifactregistry.RepositoryRemoteRepositoryConfigArgs{
-			Description: pulumi.String("ghcr.io"),
-			DockerRepository: &artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryArgs{
-				CustomRepository: &artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryCustomRepositoryArgs{Uri: pulumi.String("https://ghcr.io")},
-			},
-		},
+	c.GHCRPrefix, err = c.newMirror(ctx, name, "ghcr", "ghcr.io", args, &artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryArgs{
+		CustomRepository: &artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryCustomRepositoryArgs{Uri: pulumi.String("https://ghcr.io")},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mirror: %w", err)
+		return nil, err
 	}
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"imagePrefix": c.ImagePrefix, "ghcrPrefix": c.GHCRPrefix})
+	c.DockerHubPrefix, err = c.newMirror(ctx, name, "docker-hub", "Docker Hub", args, &artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryArgs{
+		PublicRepository: pulumi.String("DOCKER_HUB"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"imagePrefix": c.ImagePrefix, "ghcrPrefix": c.GHCRPrefix, "dockerHubPrefix": c.DockerHubPrefix,
+	})
+}
+
+// newMirror creates a repository that fetches images from another place when they are asked for, and returns the prefix of its images. role ends its name.
+func (c *Registry) newMirror(ctx *pulumi.Context, name, role, of string, args *RegistryArgs,
+	source *artifactregistry.RepositoryRemoteRepositoryConfigDockerRepositoryArgs,
+) (pulumi.StringOutput, error) {
+	prefix, err := c.newRepository(ctx, name+"-"+role, args, &artifactregistry.RepositoryArgs{
+		RepositoryId:           pulumi.String(args.RepositoryPrefix + "-" + role),
+		Description:            pulumi.String("Pull-through mirror of " + of),
+		Mode:                   pulumi.String("REMOTE_REPOSITORY"),
+		RemoteRepositoryConfig: &artifactregistry.RepositoryRemoteRepositoryConfigArgs{Description: pulumi.String(of), DockerRepository: source},
+	})
+	if err != nil {
+		return pulumi.StringOutput{}, fmt.Errorf("mirror of %s: %w", of, err)
+	}
+	return prefix, nil
 }
 
 // newRepository creates one Docker repository with its reader, and returns the prefix of its images.

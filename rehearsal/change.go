@@ -2,11 +2,14 @@ package rehearsal
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"openhands-gcp/rehearsal/checks"
 	"openhands-gcp/rehearsal/state"
+	"openhands-gcp/rehearsal/types"
 )
 
 // changeExposure changes the way in on a stack that is up. A wrong order of deletions fails here: Google deletes nothing that a load balancer uses.
@@ -22,10 +25,15 @@ func (r *run) changeExposure(ctx context.Context) (string, error) {
 	}{
 		{"another host", func() error { return r.SetConfig(ctx, "openhands:exposure.host", "elsewhere.example.com") }, true},
 		{"mode none", func() error { return r.closeWayIn(ctx) }, false},
-		{"as before", func() error { return r.WriteStackFile(before) }, true},
+		{asBefore, func() error { return r.WriteStackFile(before) }, true},
 	} {
 		if err := change.apply(); err != nil {
 			return "", err
+		}
+		if change.what == asBefore {
+			if err := r.refusedLogin(ctx); err != nil {
+				return "", err
+			}
 		}
 		if _, err := r.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
 			return "", fmt.Errorf("%s: %w", change.what, err)
@@ -46,6 +54,29 @@ func (r *run) changeExposure(ctx context.Context) (string, error) {
 	}
 	r.graph = state.NewGraph(export)
 	return "", nil
+}
+
+const asBefore = "as before"
+
+// refusedLogin opens the way in where GKE refuses the policy with the login: the update must fail, and say why and what to do, and the door must be shut.
+func (r *run) refusedLogin(ctx context.Context) error {
+	const why = "Attached=False, reason Invalid: iap.clientID is missing"
+	r.Cloud.Refuse(types.BackendPolicy, why)
+	defer r.Cloud.Refuse(types.BackendPolicy, "")
+	output, err := r.Quiet(ctx, "up", "--yes", "--skip-preview")
+	if err == nil {
+		return errors.New("GKE has refused the policy with the login, and the update succeeded")
+	}
+	for _, says := range []string{why, "has not attached GCPBackendPolicy", "describe gcpbackendpolicy"} {
+		if !strings.Contains(output, says) {
+			return fmt.Errorf("GKE has refused the policy with the login, and the update does not say %q:\n%s", says, output)
+		}
+	}
+	hops, _ := checks.Exposure(r.Cloud.Inventory(), r.OpenToEveryone)
+	if !slices.ContainsFunc(hops, func(h checks.Hop) bool { return h.What == "door" }) {
+		return errors.New("GKE has refused the policy with the login, and no door stands before the server")
+	}
+	return nil
 }
 
 // closeWayIn sets the mode to none, with nothing else of an exposure.

@@ -138,7 +138,7 @@ func (r *run) step(step string) (action func(context.Context) (string, error), w
 	case stepRefresh:
 		return r.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes"), "compare with the cloud, which must find nothing"
 	case stepChange:
-		return r.changeExposure, "another host, then no way in, then as before"
+		return r.changeExposure, "another host, then no way in, then a login that is refused, then as before"
 	case stepReplacement:
 		return r.refuseReplacement, "what would replace the database, or anything else that is protected, must be refused"
 	case stepRefusal:

@@ -45,7 +45,7 @@ type Release struct {
 	StartupPath, LivenessPath, ReadinessPath string
 }
 
-// Image is an image on ghcr.io. A tag names whatever who may move it wants; a digest always the same bytes.
+// Image is an image of a public registry. A tag names whatever who may move it wants; a digest always the same bytes.
 type Image struct {
 	Name, Tag string
 	// Digest is filled in only with a public source of it: none is known for the images below, which nobody has signed.
@@ -179,7 +179,7 @@ func together() string {
 // CheckAppImage refuses an image of the application that is not of the release's line: environment, probes and runtime are the line's. Of an image by
 // digest, the line cannot be seen.
 func (r Release) CheckAppImage(reference string) error {
-	if err := checkImage(reference); err != nil {
+	if err := CheckImage(reference); err != nil {
 		return err
 	}
 	if _, tag, digest := split(reference); digest == "" && !r.tags.MatchString(tag) {
@@ -190,8 +190,8 @@ func (r Release) CheckAppImage(reference string) error {
 
 var sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// checkImage refuses a reference that may name another image tomorrow.
-func checkImage(reference string) error {
+// CheckImage refuses a reference that may name another image tomorrow.
+func CheckImage(reference string) error {
 	name, tag, digest := split(reference)
 	switch {
 	case name == "" || strings.ContainsAny(reference, " \t"):
@@ -201,9 +201,10 @@ func checkImage(reference string) error {
 	case digest != "":
 		return nil
 	case tag == "":
-		return fmt.Errorf("%s has no tag, which means latest: a line without the Kubernetes runtime, and another image tomorrow. Write a tag or a digest", reference)
+		return fmt.Errorf("%s has no tag, which means latest: another image tomorrow, and of OpenHands a line without the Kubernetes runtime. Write a tag or a "+
+			"digest", reference)
 	case tag == "latest":
-		return fmt.Errorf("%s: latest is a line without the Kubernetes runtime, and another image tomorrow. Write a tag or a digest", reference)
+		return fmt.Errorf("%s: latest is another image tomorrow, and of OpenHands a line without the Kubernetes runtime. Write a tag or a digest", reference)
 	}
 	return nil
 }
@@ -214,7 +215,7 @@ func (r Release) CheckSandboxImage(reference string) error {
 	if r.SandboxImage == (Image{}) {
 		return fmt.Errorf("release %s starts no sandboxes of its own: remove the image", r.Version)
 	}
-	if err := checkImage(reference); err != nil {
+	if err := CheckImage(reference); err != nil {
 		return err
 	}
 	if _, tag, digest := split(reference); digest == "" && !r.sandboxTags.MatchString(tag) {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 
+	"openhands-gcp/infra/app"
+	"openhands-gcp/infra/app/door"
 	"openhands-gcp/release"
 )
 
@@ -26,6 +28,11 @@ func (c *Config) validateApp(report reporter) {
 	c.validateEnv(report)
 	c.validateRuntime(report)
 	c.validateAppSize(report)
+	if c.App.DoorImage != "" {
+		if err := release.CheckImage(c.App.DoorImage); err != nil {
+			report(key+"doorImage", "%v", err)
+		}
+	}
 	if err != nil {
 		report(key+"release", "%v", err)
 		return
@@ -74,6 +81,7 @@ func (c *Config) validateEnv(report reporter) {
 func (c *Config) validateDigests(report reporter) {
 	for _, i := range []struct{ key, digest, image string }{
 		{"openhands:app.imageDigest", c.App.ImageDigest, c.App.Image}, {"openhands:app.sandboxImageDigest", c.App.SandboxImageDigest, c.App.SandboxImage},
+		{"openhands:app.doorImageDigest", c.App.DoorImageDigest, c.App.DoorImage},
 	} {
 		if i.digest == "" {
 			continue
@@ -94,14 +102,15 @@ func (c *Config) validateDigests(report reporter) {
 func (c *Config) unpinned() map[string]string {
 	out := map[string]string{}
 	for _, i := range []struct {
-		key, configured, digest string
-		released                release.Image
+		key, configured, digest, registry string
+		released                          release.Image
 	}{
-		{"openhands:app.imageDigest", c.App.Image, c.App.ImageDigest, c.Release().Image},
-		{"openhands:app.sandboxImageDigest", c.App.SandboxImage, c.App.SandboxImageDigest, c.Release().SandboxImage},
+		{"openhands:app.imageDigest", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image},
+		{"openhands:app.sandboxImageDigest", c.App.SandboxImage, c.App.SandboxImageDigest, "ghcr.io", c.Release().SandboxImage},
+		{"openhands:app.doorImageDigest", c.App.DoorImage, c.App.DoorImageDigest, "docker.io", door.Image},
 	} {
 		if pinned := i.released.Pinned(i.digest); i.configured == "" && pinned.Name != "" && pinned.Digest == "" {
-			out[i.key] = "ghcr.io/" + pinned.String()
+			out[i.key] = i.registry + "/" + pinned.String()
 		}
 	}
 	return out
@@ -137,7 +146,7 @@ func (c *Config) validateAppSize(report reporter) {
 		return // of another family, or reported already
 	}
 	cpus, memory := m.allocatable()
-	cpus, memory = cpus-systemCPU, memory-systemMemoryGiB
+	cpus, memory = cpus-systemCPU-app.DoorCPURequest, memory-systemMemoryGiB-app.DoorMemoryGiB // a door beside it
 	if c.App.CPURequest > cpus || c.App.MemoryGiB > memory {
 		report("openhands:app.memoryGiB", "the application asks for %g vCPU and %g GiB, and an %s has %.2f and %.1f left: choose a larger "+
 			"openhands:cluster.appPool.machineType, or a smaller application",

@@ -5,6 +5,7 @@ import (
 
 	"openhands-gcp/infra"
 	"openhands-gcp/infra/app"
+	"openhands-gcp/infra/app/door"
 	"openhands-gcp/release"
 )
 
@@ -27,11 +28,13 @@ func (g Google) DNSRecords() pulumi.ArrayOutput {
 }
 
 // OpenHandsAppArgs is the application on what Google runs for it.
-func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
+func (c *Config) OpenHandsAppArgs(g Google, services *infra.ProjectServices) *app.OpenHandsAppArgs {
 	args := &app.OpenHandsAppArgs{
-		Release:  c.Release(),
-		Image:    image(c.App.Image, g.Registry, c.Release().Image.Pinned(c.App.ImageDigest)),
-		Identity: app.Identity{Namespace: appNamespace, ServiceAccountName: c.serverAccount(), GoogleServiceAccount: g.Identity.Email},
+		Release: c.Release(),
+		Image:   image(c.App.Image, g.Registry.GHCRPrefix, c.Release().Image.Pinned(c.App.ImageDigest)),
+
+		DoorImage: image(c.App.DoorImage, g.Registry.DockerHubPrefix, door.Image.Pinned(c.App.DoorImageDigest)),
+		Identity:  app.Identity{Namespace: appNamespace, ServiceAccountName: c.serverAccount(), GoogleServiceAccount: g.Identity.Email},
 		Database: app.Database{
 			Host: g.Database.Host, Name: g.Database.Database, User: g.Database.User, Password: g.Database.Password, Range: c.Ranges().Peering,
 		},
@@ -58,7 +61,7 @@ func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
 		args.RemoteRuntime = &app.RemoteRuntime{URL: c.App.RemoteRuntimeURL, APIKey: secret(c.SandboxAPIKey), Conversations: c.Sandboxes.Max}
 	}
 	if g.Entrance != nil {
-		args.Gateway = c.gatewayArgs(g.Entrance)
+		args.Gateway = c.gatewayArgs(g.Entrance, services)
 	}
 	return args
 }
@@ -67,7 +70,7 @@ func (c *Config) sandboxesArgs(registry *infra.Registry) *app.SandboxesArgs {
 	s, taint := c.Sandboxes, app.Taint(sandboxTaint)
 	return &app.SandboxesArgs{
 		Namespace:            sandboxNamespace,
-		Image:                image(c.App.SandboxImage, registry, c.Release().SandboxImage.Pinned(c.App.SandboxImageDigest)),
+		Image:                image(c.App.SandboxImage, registry.GHCRPrefix, c.Release().SandboxImage.Pinned(c.App.SandboxImageDigest)),
 		ImagePrefixes:        pulumi.StringArray{pulumi.Sprintf("%s/", registry.ImagePrefix)},
 		Max:                  s.Max,
 		CPURequest:           s.CPURequest,
@@ -82,7 +85,7 @@ func (c *Config) sandboxesArgs(registry *infra.Registry) *app.SandboxesArgs {
 	}
 }
 
-func (c *Config) gatewayArgs(entrance *infra.Entrance) *app.GatewayArgs {
+func (c *Config) gatewayArgs(entrance *infra.Entrance, services *infra.ProjectServices) *app.GatewayArgs {
 	args := &app.GatewayArgs{
 		Host: c.Exposure.Host,
 		Global: app.Global{
@@ -91,21 +94,25 @@ func (c *Config) gatewayArgs(entrance *infra.Entrance) *app.GatewayArgs {
 		LoadBalancerRanges: infra.LoadBalancerRanges,
 	}
 	if c.Exposure.OpenToEveryoneWithoutLogin {
+		args.IfRefused = "There is no login (" + exposureKey + "dangerouslyOpenToEveryoneWithoutLogin): everyone gets in, from whatever address."
 		return args
 	}
-	args.Login = &app.Login{}
+	args.Login = &app.Login{ProjectNumber: services.ProjectNumber}
+	args.IfRefused = "Until they are, nobody gets in."
 	if id := c.Exposure.Login.ClientID; id != "" {
-		args.Login = &app.Login{ClientID: id, ClientSecret: secret(c.IAPClientSecret)}
+		args.Login.ClientID, args.Login.ClientSecret = id, secret(c.IAPClientSecret)
+	} else {
+		args.IfRefused += " If it is for want of an OAuth client, make one of your own, and set " + exposureKey + "login.clientId: docs/exposure.md."
 	}
 	return args
 }
 
-// image is the configured image, or the release's through the mirror.
-func image(configured string, registry *infra.Registry, released release.Image) pulumi.StringInput {
+// image is the configured image, or the released one through the mirror.
+func image(configured string, mirror pulumi.StringOutput, released release.Image) pulumi.StringInput {
 	if configured != "" {
 		return pulumi.String(configured)
 	}
-	return pulumi.Sprintf("%s/%s", registry.GHCRPrefix, released)
+	return pulumi.Sprintf("%s/%s", mirror, released)
 }
 
 func secret(value string) pulumi.StringOutput {

@@ -294,6 +294,10 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:app.sandboxImage", says: "is not of the line of release 0.62.0",
 		},
 		{
+			mistake: "door that is another one tomorrow", set: values{"openhands:app": `{"doorImage":"envoyproxy/envoy:latest"}`},
+			path: "openhands:app.doorImage", says: "latest is another image tomorrow",
+		},
+		{
 			mistake: "sandbox image for a remote runtime", set: values{"openhands:app": `{"release":"1.11.0","runtime":"remote","sandboxImage":"a:1"}`},
 			path: "openhands:app.sandboxImage", says: "starts no sandboxes of its own",
 		},

@@ -5,6 +5,7 @@ import (
 
 	"openhands-gcp/infra"
 	"openhands-gcp/infra/app"
+	"openhands-gcp/infra/app/door"
 )
 
 // What the components must agree on, and no stack decides.
@@ -34,7 +35,7 @@ func (c *Config) ProjectServicesArgs() *infra.ProjectServicesArgs {
 	return &infra.ProjectServicesArgs{LoadBalancer: c.Exposed(), DNS: c.Exposure.DNSZone != ""}
 }
 
-// NetworkArgs lets the load balancer reach the server where there is one.
+// NetworkArgs lets the load balancer reach the door where there is one.
 func (c *Config) NetworkArgs() *infra.NetworkArgs {
 	ranges := c.Ranges()
 	args := &infra.NetworkArgs{
@@ -47,7 +48,7 @@ func (c *Config) NetworkArgs() *infra.NetworkArgs {
 		NodeTag:         nodeTag,
 	}
 	if c.Exposed() {
-		args.LoadBalancerPort = c.Release().Port
+		args.LoadBalancerPort = door.PublicPort
 	}
 	return args
 }
@@ -171,6 +172,7 @@ func (c *Config) ObservabilityArgs(cluster *infra.GkeCluster, application *app.O
 		Cluster:    cluster.Name,
 		Namespace:  application.Namespace,
 		Deployment: application.Deployment,
+		Door:       application.Door,
 		Database:   database.MonitoringID,
 
 		DatabaseSettings: "`openhands:database` in the stack file",

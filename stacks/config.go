@@ -106,6 +106,8 @@ type App struct {
 	SandboxImage       string            `json:"sandboxImage,omitempty" jsonschema_description:"Image of the sandboxes. The release's, through the mirror of ghcr.io, unless set."`
 	ImageDigest        string            `json:"imageDigest,omitempty" jsonschema_description:"Digest of the release's image of the application, sha256:..., which no moved tag changes."`
 	SandboxImageDigest string            `json:"sandboxImageDigest,omitempty" jsonschema_description:"Digest of the release's image of the sandboxes."`
+	DoorImage          string            `json:"doorImage,omitempty" jsonschema_description:"Image of the door, which is Envoy. That of Envoy's own release, through the mirror of Docker Hub, unless set."`
+	DoorImageDigest    string            `json:"doorImageDigest,omitempty" jsonschema_description:"Digest of Envoy's image of the door."`
 	RemoteRuntimeURL   string            `json:"remoteRuntimeUrl,omitempty" jsonschema_description:"Address of the runtime API, where runtime is remote."`
 	CPURequest         float64           `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that the application is sure of."`
 	MemoryGiB          float64           `json:"memoryGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory of the application, in GiB."`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // zonal says whether the profile has a zonal cluster.
@@ -84,8 +85,14 @@ func (c *Config) Warnings() []string {
 			"and `pulumi destroy` deletes its database, its files and its cluster. To keep the stack, run `pulumi config rm openhands:teardown`.")
 	}
 	if c.Exposed() && c.Exposure.OpenToEveryoneWithoutLogin {
-		warnings = append(warnings, "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin is on: whoever finds https://"+c.Exposure.Host+" owns this "+
-			"installation, with the keys and tokens in it, and may run any code in its sandboxes.")
+		warnings = append(warnings, "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin is on: the door asks for no login, and whoever finds https://"+
+			c.Exposure.Host+" owns this installation, with the keys and tokens in it, and may run any code in its sandboxes.")
+	}
+	for _, member := range c.Exposure.Login.Members {
+		if strings.HasPrefix(member, "serviceAccount:") && c.Exposure.Login.ClientID == "" {
+			warnings = append(warnings, "openhands:exposure.login.members: "+member+" cannot log in by OIDC tokens, which are for an OAuth client, and Google's own takes "+
+				"none. Set openhands:exposure.login.clientId to a client of your own (docs/exposure.md), or let it sign its tokens itself.")
+		}
 	}
 	unpinned := c.unpinned()
 	for _, key := range slices.Sorted(maps.Keys(unpinned)) {

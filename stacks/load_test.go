@@ -153,8 +153,8 @@ func TestNoMessageShowsAnEncryptedValue(t *testing.T) {
 // TestProfiles has the defaults that the documentation promises.
 func TestProfiles(t *testing.T) {
 	for profile, want := range map[string]string{
-		"dev":  `{"appMax":2,"sandboxNodes":1,"location":"us-central1-a","bucket":"us-central1","connections":100,"warnings":2}`,
-		"prod": `{"appMax":3,"sandboxNodes":3,"location":"us-central1","bucket":"us-central1","connections":200,"warnings":2}`,
+		"dev":  `{"appMax":2,"sandboxNodes":1,"location":"us-central1-a","bucket":"us-central1","connections":100,"warnings":3}`,
+		"prod": `{"appMax":3,"sandboxNodes":3,"location":"us-central1","bucket":"us-central1","connections":200,"warnings":3}`,
 	} {
 		config, err := stacks.Load(stacks.Source{Stack: profile, Values: minimal(profile)})
 		require.NoError(t, err)
@@ -222,15 +222,16 @@ func TestWarnings(t *testing.T) {
 		want []string
 	}{
 		"tags": {nil, []string{
+			"openhands:app.doorImageDigest is not set: who may move the tag docker.io/envoyproxy/envoy:distroless-v1.40.0 ",
 			"openhands:app.imageDigest is not set: who may move the tag ghcr.io/openhands/openhands:0.62.0 ",
 			"openhands:app.sandboxImageDigest is not set: who may move the tag ghcr.io/openhands/runtime:0.62-nikolaik ",
 		}},
-		"digests": {map[string]string{"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `"}`}, nil},
+		"digests": {map[string]string{"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`}, nil},
 		"images of one's own": {map[string]string{
-			"openhands:app": `{"image":"ghcr.io/me/openhands:0.62.0","sandboxImage":"ghcr.io/me/runtime:0.62-own"}`,
+			"openhands:app": `{"image":"ghcr.io/me/openhands:0.62.0","sandboxImage":"ghcr.io/me/runtime:0.62-own","doorImage":"ghcr.io/me/envoy:1.40.0"}`,
 		}, nil},
 		"a database whose user keeps its privileges": {map[string]string{
-			"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `"}`, "openhands:database": `{"version":"POSTGRES_16"}`,
+			"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`, "openhands:database": `{"version":"POSTGRES_16"}`,
 		}, []string{"openhands:database.version is POSTGRES_16: from PostgreSQL 16 on, the server cannot give up"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,5 +244,26 @@ func TestWarnings(t *testing.T) {
 				assert.Contains(t, warning, c.want[n])
 			}
 		})
+	}
+}
+
+// TestProgramsNeedAClientOfOnesOwn: the tokens by which most of them log in are for a client, and Google's own takes none.
+func TestProgramsNeedAClientOfOnesOwn(t *testing.T) {
+	values := minimal("prod")
+	for login, warns := range map[string]bool{
+		`"members":["serviceAccount:ci@my-tools.iam.gserviceaccount.com"]`:                                                          true,
+		`"members":["user:somebody@example.com"]`:                                                                                   false,
+		`"members":["serviceAccount:ci@my-tools.iam.gserviceaccount.com"],"clientId":"123456789012-abc.apps.googleusercontent.com"`: false,
+	} {
+		values["openhands:exposure"] = `{"host":"openhands.example.com","login":{` + login + `}}`
+		source := stacks.Source{Stack: "prod", Values: values}
+		if strings.Contains(login, "clientId") {
+			values["openhands:iapClientSecret"], source.SecretKeys = "secret", []string{"openhands:iapClientSecret"}
+		} else {
+			delete(values, "openhands:iapClientSecret")
+		}
+		config, err := stacks.Load(source)
+		require.NoError(t, err, login)
+		assert.Equal(t, warns, strings.Contains(strings.Join(config.Warnings(), "\n"), "ci@my-tools.iam.gserviceaccount.com cannot log in by OIDC tokens"), login)
 	}
 }

@@ -19,11 +19,13 @@ const openHandsAppType = "openhands:app:OpenHandsApp"
 
 // OpenHandsAppArgs are the arguments of NewOpenHandsApp. Exactly one of Sandboxes and RemoteRuntime is set, by the runtime of the release.
 type OpenHandsAppArgs struct {
-	Release  release.Release
-	Image    pulumi.StringInput // of the server
-	Identity Identity
-	Database Database
-	Bucket   pulumi.StringInput // name of the bucket of the file store
+	Release release.Release
+	Image   pulumi.StringInput // of the server
+	// DoorImage is Envoy's, in which the program is /usr/local/bin/envoy.
+	DoorImage pulumi.StringInput
+	Identity  Identity
+	Database  Database
+	Bucket    pulumi.StringInput // name of the bucket of the file store
 
 	CPURequest float64 // vCPU
 	MemoryGiB  float64 // request and limit
@@ -102,9 +104,9 @@ type OpenHandsApp struct {
 
 	Namespace  pulumi.StringOutput `pulumi:"namespace"`
 	Deployment pulumi.StringOutput `pulumi:"deployment"`
-	Service    pulumi.StringOutput `pulumi:"service"`
-	Port       pulumi.IntOutput    `pulumi:"port"`
-	URL        pulumi.StringOutput `pulumi:"url"` // as in the browser's address line
+	Door       pulumi.StringOutput `pulumi:"door"` // a Deployment too
+	Port       pulumi.IntOutput    `pulumi:"port"` // of the door's pods, for port-forward
+	URL        pulumi.StringOutput `pulumi:"url"`  // as in the browser's address line
 }
 
 func (args *OpenHandsAppArgs) validate(check *component.Check) {
@@ -114,7 +116,7 @@ func (args *OpenHandsAppArgs) validate(check *component.Check) {
 	})
 	args.Nodes.validate(check, "nodes")
 	check.Inputs(map[string]pulumi.StringInput{
-		"image": args.Image, "bucket": args.Bucket, "identity.googleServiceAccount": args.Identity.GoogleServiceAccount,
+		"image": args.Image, "doorImage": args.DoorImage, "bucket": args.Bucket, "identity.googleServiceAccount": args.Identity.GoogleServiceAccount,
 		"database.host": args.Database.Host, "database.name": args.Database.Name, "database.user": args.Database.User,
 		"database.password": args.Database.Password, "publicControlPlane": args.PublicControlPlane,
 	})
@@ -177,15 +179,19 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	if err != nil {
 		return nil, err
 	}
+	door, err := newDoor(ctx, name, args, server, component.Child(c)...)
+	if err != nil {
+		return nil, err
+	}
 	if args.Gateway != nil {
-		if _, err := newGateway(ctx, name, args, server, component.Child(c)...); err != nil {
+		if _, err := newGateway(ctx, name, args, door, component.Child(c)...); err != nil {
 			return nil, err
 		}
 	}
-	c.Namespace, c.Deployment, c.Service, c.Port = server.Namespace, server.Deployment, server.Service, server.Port
+	c.Namespace, c.Deployment, c.Door, c.Port = server.Namespace, server.Deployment, door.Deployment, door.Port
 	c.URL = pulumi.String(args.origin()).ToStringOutput()
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
-		"namespace": c.Namespace, "deployment": c.Deployment, "service": c.Service, "port": c.Port, "url": c.URL,
+		"namespace": c.Namespace, "deployment": c.Deployment, "door": c.Door, "port": c.Port, "url": c.URL,
 	})
 }
 

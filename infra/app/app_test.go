@@ -22,7 +22,8 @@ func TestArgumentsAreChecked(t *testing.T) {
 	}{
 		"none": {nil, []string{`OpenHandsApp "x": its arguments are nil`}},
 		"empty": {&app.OpenHandsAppArgs{}, []string{
-			`OpenHandsApp "x": `, "release is required", "image is required", "bucket is required", "database.password is required", "identity.namespace is required",
+			`OpenHandsApp "x": `, "release is required", "image is required", "doorImage is required", "bucket is required",
+			"database.password is required", "identity.namespace is required",
 			"nodes.label is required", "cpuRequest and memoryGiB are required", "notPublic is required", "publicControlPlane is required",
 			"one of sandboxes and remoteRuntime is needed",
 		}},
@@ -34,7 +35,8 @@ func TestArgumentsAreChecked(t *testing.T) {
 			"one of sandboxes and remoteRuntime is needed", "remoteRuntime needs url, apiKey and conversations",
 		}},
 		"gateway": {&app.OpenHandsAppArgs{Gateway: &app.GatewayArgs{Login: &app.Login{ClientID: "id"}}}, []string{
-			"gateway.host is required", "gateway.address is required", "gateway.armorPolicy is required", "gateway.loadBalancerRanges is required",
+			"gateway.host is required", "gateway.ifRefused is required", "gateway.login.projectNumber is required",
+			"gateway.address is required", "gateway.armorPolicy is required", "gateway.loadBalancerRanges is required",
 			"needs both of clientId and clientSecret",
 		}},
 		"operators": {&app.OpenHandsAppArgs{Operators: []app.Operator{{Kind: "user", Name: "a@example.com"}, {Kind: "Group"}}}, []string{
@@ -66,7 +68,7 @@ func record(t *testing.T, publicControlPlane string) (*golden.Plan, error) {
 	text := pulumi.String("x")
 	return golden.Record(t.Context(), pulumi.RunInfo{Project: "test", Stack: "test"}, func(ctx *pulumi.Context) error {
 		_, err := app.NewOpenHandsApp(ctx, "x", &app.OpenHandsAppArgs{
-			Release: line, Image: text, Bucket: text, CPURequest: 1, MemoryGiB: 1, PublicControlPlane: pulumi.String(publicControlPlane),
+			Release: line, Image: text, DoorImage: text, Bucket: text, CPURequest: 1, MemoryGiB: 1, PublicControlPlane: pulumi.String(publicControlPlane),
 			Identity:  app.Identity{Namespace: "x", ServiceAccountName: "x", GoogleServiceAccount: text},
 			Database:  app.Database{Host: text, Name: text, User: text, Password: text, Range: netip.MustParsePrefix("10.64.0.0/20")},
 			NotPublic: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, ControlPlaneCIDR: netip.MustParsePrefix("172.16.0.0/28"),
@@ -100,7 +102,7 @@ func TestTaintsAreTolerated(t *testing.T) {
 		case "batch/v1.CronJob x-cleanup":
 			spec = spec.ObjectValue()["jobTemplate"].ObjectValue()["spec"]
 			fallthrough
-		case "apps/v1.Deployment x":
+		case "apps/v1.Deployment x", "apps/v1.Deployment x-door":
 			assert.Equal(t, tolerated, spec.ObjectValue()["template"].ObjectValue()["spec"].ObjectValue()["tolerations"], golden.Label(r.URN))
 			seen++
 		case "core/v1.ConfigMap x-environment":
@@ -108,5 +110,5 @@ func TestTaintsAreTolerated(t *testing.T) {
 			seen++
 		}
 	}
-	assert.Equal(t, 3, seen)
+	assert.Equal(t, 4, seen)
 }

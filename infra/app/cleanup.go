@@ -82,7 +82,7 @@ func (c *Sandboxes) cleanupPod(args *OpenHandsAppArgs, server string, own *corev
 		RestartPolicy:      pulumi.String("Never"),
 		NodeSelector:       args.Nodes.selector(),
 		Tolerations:        args.Nodes.tolerations(),
-		SecurityContext:    args.podSecurity(),
+		SecurityContext:    podSecurity(args.Release.User),
 		Containers: corev1.ContainerArray{&corev1.ContainerArgs{
 			Name:            pulumi.String("cleanup"),
 			Image:           args.Image,

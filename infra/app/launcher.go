@@ -31,8 +31,8 @@ const (
 	launcherConfig = "release.json" // beside it
 )
 
-// keepAliveSeconds is longer than the 600 seconds for which Google's load balancers keep idle connections to the server: a request that is sent just
-// while the server closes one fails with 502. https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries
+// keepAliveSeconds is longer than the 600 seconds for which the door keeps idle connections to the server: a request that is sent just while the server
+// closes one fails.
 const keepAliveSeconds = 620
 
 // newLauncher writes the launcher, and what it has to know of the release and of this installation, into a ConfigMap. It returns that, and its content.

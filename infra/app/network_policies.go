@@ -26,8 +26,12 @@ var internet = netip.MustParsePrefix("0.0.0.0/0")
 func newNetworkPolicies(ctx *pulumi.Context, parent pulumi.Resource, name string, policies ...policy) ([]pulumi.Resource, error) {
 	var created []pulumi.Resource
 	for _, p := range policies {
-		resource, err := networkingv1.NewNetworkPolicy(ctx, name+"-"+p.role, &networkingv1.NetworkPolicyArgs{
-			Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name + "-" + p.role), Namespace: p.namespace},
+		policyName := name
+		if p.role != "" {
+			policyName += "-" + p.role
+		}
+		resource, err := networkingv1.NewNetworkPolicy(ctx, policyName, &networkingv1.NetworkPolicyArgs{
+			Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(policyName), Namespace: p.namespace},
 			Spec: &networkingv1.NetworkPolicySpecArgs{
 				PodSelector: p.selector(),
 				PolicyTypes: pulumi.ToStringArray([]string{"Ingress", "Egress"}),
@@ -36,7 +40,7 @@ func newNetworkPolicies(ctx *pulumi.Context, parent pulumi.Resource, name string
 			},
 		}, component.Child(parent, p.opts...)...)
 		if err != nil {
-			return nil, fmt.Errorf("create the NetworkPolicy %s: %w", p.role, err)
+			return nil, fmt.Errorf("create the NetworkPolicy %s: %w", policyName, err)
 		}
 		created = append(created, resource)
 	}
@@ -44,7 +48,7 @@ func newNetworkPolicies(ctx *pulumi.Context, parent pulumi.Resource, name string
 }
 
 // serverPolicy is what the server talks to: the API server, the database, the metadata server for its identity, its sandboxes, and by TLS the internet, or what
-// is listed of it. To it come the load balancer and the clean-up.
+// is listed of it. To it come the door and the clean-up.
 func (args *OpenHandsAppArgs) serverPolicy(namespace pulumi.StringOutput, sandboxes *Sandboxes) policy {
 	p := policy{role: "server", namespace: namespace, pods: labelSelector(serverLabels), egress: append(dnsEgress(),
 		to(tcp(80, 8080), ipBlock(metadataServer)),
@@ -52,13 +56,7 @@ func (args *OpenHandsAppArgs) serverPolicy(namespace pulumi.StringOutput, sandbo
 		to(tcp(databasePort), ipBlock(args.Database.Range)),
 	)}
 	p.egress = append(p.egress, args.egressRules(args.Egress, tcp(443))...)
-	if args.Gateway != nil {
-		var ranges []networkingv1.NetworkPolicyPeerInput
-		for _, r := range args.Gateway.LoadBalancerRanges {
-			ranges = append(ranges, ipBlock(r))
-		}
-		p.ingress = append(p.ingress, from(tcp(args.Release.Port), ranges...))
-	}
+	p.ingress = append(p.ingress, from(tcp(args.Release.Port), podsOf(namespace, labelSelector(doorLabels))))
 	if sandboxes != nil {
 		p.egress = append(p.egress, to(tcp(release.ActionServerPort), podsOf(sandboxes.Namespace, labelSelector(release.SandboxLabels))))
 		p.ingress = append(p.ingress, from(tcp(args.Release.Port), podsOf(namespace, labelSelector(cleanupLabels))))
@@ -95,7 +93,7 @@ const databasePort = 5432
 
 // policy is a NetworkPolicy for some pods of a namespace, all of them where pods is nil. It denies what it does not allow.
 type policy struct {
-	role      string
+	role      string // ends its name
 	namespace pulumi.StringInput
 	pods      *metav1.LabelSelectorArgs
 	ingress   networkingv1.NetworkPolicyIngressRuleArray

@@ -19,8 +19,6 @@ type Server struct {
 
 	Namespace  pulumi.StringOutput `pulumi:"namespace"`
 	Deployment pulumi.StringOutput `pulumi:"deployment"`
-	Service    pulumi.StringOutput `pulumi:"service"`
-	Port       pulumi.IntOutput    `pulumi:"port"`
 }
 
 // serverLabels select the server's pods.
@@ -65,7 +63,8 @@ func newServer(
 	if err != nil {
 		return nil, fmt.Errorf("create the deployment: %w", err)
 	}
-	service, err := corev1.NewService(ctx, name, &corev1.ServiceArgs{
+	// For the door and the clean-up only.
+	_, err = corev1.NewService(ctx, name, &corev1.ServiceArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespace},
 		Spec: &corev1.ServiceSpecArgs{
 			Type:     pulumi.String("ClusterIP"),
@@ -80,9 +79,7 @@ func newServer(
 	}
 	c.Namespace = namespace
 	c.Deployment = deployment.Metadata.Name().Elem()
-	c.Service = service.Metadata.Name().Elem()
-	c.Port = service.Spec.Ports().Index(pulumi.Int(0)).Port()
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "deployment": c.Deployment, "service": c.Service, "port": c.Port})
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "deployment": c.Deployment})
 }
 
 func (c *Server) newDeployment(
@@ -113,7 +110,7 @@ func (c *Server) newDeployment(
 					TerminationGracePeriodSeconds: pulumi.Int(args.Release.StopSeconds),
 					NodeSelector:                  args.Nodes.selector(),
 					Tolerations:                   args.Nodes.tolerations(),
-					SecurityContext:               args.podSecurity(),
+					SecurityContext:               podSecurity(args.Release.User),
 					Containers:                    corev1.ContainerArray{args.container(environment)},
 					Volumes: corev1.VolumeArray{
 						// The server insists on the state path, and writes nothing there: what it keeps is in the bucket and the database.
@@ -146,9 +143,9 @@ func (args *OpenHandsAppArgs) container(environment environment) *corev1.Contain
 			&corev1.EnvFromSourceArgs{SecretRef: &corev1.SecretEnvSourceArgs{Name: environment.secret}},
 		},
 		// The launcher waits for the database, and migrations run before the server answers: five minutes.
-		StartupProbe:   probe(args.Release.StartupPath, 10, 30),
-		LivenessProbe:  probe(args.Release.LivenessPath, 10, 3),
-		ReadinessProbe: probe(args.Release.ReadinessPath, 5, 3),
+		StartupProbe:   probe("http", args.Release.StartupPath, 10, 30),
+		LivenessProbe:  probe("http", args.Release.LivenessPath, 10, 3),
+		ReadinessProbe: probe("http", args.Release.ReadinessPath, 5, 3),
 		Resources: &corev1.ResourceRequirementsArgs{
 			Requests: pulumi.StringMap{"cpu": pulumi.String(milliCPU(args.CPURequest)), "memory": memory, "ephemeral-storage": pulumi.String("512Mi")},
 			Limits:   pulumi.StringMap{"memory": memory, "ephemeral-storage": pulumi.String("2Gi")}, // the volumes, and the container's log
@@ -164,10 +161,10 @@ func (args *OpenHandsAppArgs) container(environment environment) *corev1.Contain
 	}
 }
 
-// probe asks the server by HTTP, every period seconds.
-func probe(path string, period, failures int) *corev1.ProbeArgs {
+// probe asks a container by HTTP, every period seconds.
+func probe(port, path string, period, failures int) *corev1.ProbeArgs {
 	return &corev1.ProbeArgs{
-		HttpGet:          &corev1.HTTPGetActionArgs{Path: pulumi.String(path), Port: pulumi.String("http")},
+		HttpGet:          &corev1.HTTPGetActionArgs{Path: pulumi.String(path), Port: pulumi.String(port)},
 		PeriodSeconds:    pulumi.Int(period),
 		TimeoutSeconds:   pulumi.Int(3),
 		FailureThreshold: pulumi.Int(failures),
@@ -181,10 +178,10 @@ func emptyVolume(name, limit string) corev1.VolumeInput {
 }
 
 // podSecurity and containerSecurity are what the level "restricted" of Pod Security asks for, and a read-only root file system.
-func (args *OpenHandsAppArgs) podSecurity() *corev1.PodSecurityContextArgs {
-	user := pulumi.Int(args.Release.User)
+func podSecurity(user int) *corev1.PodSecurityContextArgs {
+	id := pulumi.Int(user)
 	return &corev1.PodSecurityContextArgs{
-		RunAsNonRoot: pulumi.Bool(true), RunAsUser: user, RunAsGroup: user, FsGroup: user,
+		RunAsNonRoot: pulumi.Bool(true), RunAsUser: id, RunAsGroup: id, FsGroup: id,
 		SeccompProfile: &corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 	}
 }

@@ -46,7 +46,8 @@ func Exposure(inventory *cloud.Inventory, openToEveryone bool) ([]Hop, []string)
 	e.checkTLS()
 	service := e.checkRoutes()
 	e.checkBackend(service, openToEveryone)
-	e.checkServer(service)
+	e.checkDoor(service, openToEveryone)
+	e.checkServer()
 	slices.Sort(e.problems)
 	return e.hops, e.problems
 }
@@ -64,13 +65,19 @@ func (e *exposure) checkNothingOpen() {
 	if e.env["FORWARDED_ALLOW_IPS"] != "" {
 		e.report("the server believes the header X-Forwarded-For, and nothing in front of it sets it")
 	}
-	for _, peer := range e.ingressPeers() {
-		if peer.IPBlock != nil {
-			e.report("the server may be reached from %s, and there is no load balancer", peer.IPBlock.CIDR)
+	e.checkOnlyPods()
+	for _, d := range doors(e.Inventory) {
+		if _, found := d.listener("0.0.0.0"); found {
+			e.report("the door listens to a load balancer, and there is none")
+		}
+		if sources := e.doorSources(d); len(sources) > 0 {
+			e.report("the door may be reached from %v, and there is no load balancer", sources)
 		}
 	}
-	if e.firewallOpen(e.port()) {
-		e.report("the firewall lets load balancers in, and there is no load balancer")
+	for _, o := range e.All(types.Firewall) {
+		if slices.Equal(slices.Sorted(slices.Values(o.Inputs.Strs("sourceRanges"))), loadBalancerSources) {
+			e.report("the firewall lets load balancers in, and there is no load balancer")
+		}
 	}
 	for _, typ := range []string{types.Certificate, types.SecurityPolicy, types.LoginMember, types.BackendPolicy} {
 		for _, o := range e.All(typ) {

@@ -42,14 +42,10 @@ func expectedOutputs(i *cloud.Inventory) map[string]any {
 		want["credentialsCommand"] = fmt.Sprintf("gcloud container fleet memberships get-credentials %s --location=%s --project=%s",
 			o.Outputs.Str("membershipId"), o.Outputs.Str("location"), i.Project)
 	}
-	for _, o := range i.All(types.KubernetesService) {
-		namespace, name := o.Inputs.Str("metadata.namespace"), o.Inputs.Str("metadata.name")
-		want["appNamespace"] = namespace
-		for _, port := range o.Inputs.Maps("spec.ports") {
-			want["openCommand"] = fmt.Sprintf("kubectl --namespace=%s port-forward service/%s %v:%v", namespace, name, port["port"], port["port"])
-		}
-	}
-	if len(i.All(types.KubernetesService)) > 0 {
+	for _, d := range doors(i) {
+		local, _ := d.listener("127.0.0.1")
+		want["appNamespace"] = d.Namespace
+		want["openCommand"] = fmt.Sprintf("kubectl --namespace=%s port-forward deployment/%s %d:%[3]d", d.Namespace, d.Name, local.port())
 		want["url"], want["dnsRecords"] = expectedWayIn(i)
 	}
 	for _, o := range i.All(types.SQLInstance) {
@@ -66,8 +62,11 @@ func expectedOutputs(i *cloud.Inventory) map[string]any {
 	}
 	for _, o := range i.All(types.Repository) {
 		name := "imagePrefix"
-		if o.Inputs.Str("mode") == "REMOTE_REPOSITORY" {
+		switch {
+		case o.Inputs.Str("remoteRepositoryConfig.dockerRepository.customRepository.uri") == "https://ghcr.io":
 			name = "ghcrPrefix"
+		case o.Inputs.Str("mode") == "REMOTE_REPOSITORY": // without an address, of Docker Hub
+			name = "dockerHubPrefix"
 		}
 		want[name] = fmt.Sprintf("%s-docker.pkg.dev/%s/%s", o.Outputs.Str("location"), i.Project, o.Outputs.Str("repositoryId"))
 	}

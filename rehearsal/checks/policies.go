@@ -28,7 +28,7 @@ func (t *conversation) checkPolicies() {
 			denied[policy.Namespace] = len(policy.Spec.Ingress)+len(policy.Spec.Egress) == 0 && len(policy.Spec.PolicyTypes) == 2
 			continue
 		}
-		if !kubernetes.Selects(selector, pods[policy.Namespace]) && !t.selectsCleanup(policy) {
+		if !kubernetes.Selects(selector, pods[policy.Namespace]) && !t.selectsAnother(policy) {
 			t.report("NetworkPolicy %s selects no pod: %v", o.ID, selector)
 		}
 		for _, rule := range policy.Spec.Egress {
@@ -138,9 +138,11 @@ func names(peers []networkingv1.NetworkPolicyPeer, namespace string, pods map[st
 	})
 }
 
-// selectsCleanup reports whether a policy is for the pods of the clean-up.
-func (t *conversation) selectsCleanup(policy *networkingv1.NetworkPolicy) bool {
-	return slices.ContainsFunc(t.All(types.CronJob), func(o *cloud.Object) bool {
+// selectsAnother reports whether a policy is for the pods of the door or of the clean-up.
+func (t *conversation) selectsAnother(policy *networkingv1.NetworkPolicy) bool {
+	return slices.ContainsFunc(doors(t.Inventory), func(d door) bool {
+		return d.Namespace == policy.Namespace && kubernetes.Selects(policy.Spec.PodSelector.MatchLabels, d.Spec.Template.Labels)
+	}) || slices.ContainsFunc(t.All(types.CronJob), func(o *cloud.Object) bool {
 		job := kubernetes.DecodeAs[*batchv1.CronJob](o)
 		return job.Namespace == policy.Namespace && kubernetes.Selects(policy.Spec.PodSelector.MatchLabels, job.Spec.JobTemplate.Spec.Template.Labels)
 	})

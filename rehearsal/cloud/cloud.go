@@ -4,6 +4,7 @@
 package cloud
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,7 @@ type Cloud struct {
 	mu        sync.Mutex // protects everything below
 	inventory *Inventory
 	reserved  map[string]string // keys of names that stay taken after a deletion, and why
+	refused   map[string]string // types of which nothing is taken, and why
 	needs     []Need
 }
 
@@ -37,11 +39,21 @@ func New(project, region string, tables ...map[string]Rule) *Cloud {
 		rules:     map[string]Rule{},
 		inventory: &Inventory{Project: project, Region: region, objects: map[string]*Object{}},
 		reserved:  map[string]string{},
+		refused:   map[string]string{},
 	}
 	for _, table := range tables {
 		maps.Copy(c.rules, table)
 	}
 	return c
+}
+
+// Refuse makes the cloud take no object of a type, for a reason. Without a reason it takes them again.
+func (c *Cloud) Refuse(typ, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused[typ] = why; why == "" {
+		delete(c.refused, typ)
+	}
 }
 
 // Create makes an object, or says why the cloud refuses. It returns the id, and the inputs with what the cloud computed.
@@ -51,6 +63,9 @@ func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs v
 	rule, ok := c.rules[typ]
 	if !ok {
 		return "", nil, fmt.Errorf("the simulated cloud does not know type %s", typ)
+	}
+	if why, refused := c.refused[typ]; refused {
+		return "", nil, errors.New(why)
 	}
 	r := &Request{Inventory: c.inventory, cloud: c, Type: typ, URN: urn, Inputs: inputs, Outputs: inputs.Clone()}
 	if rule.API != "" {
@@ -134,8 +149,8 @@ func (c *Cloud) Delete(typ, urn, id string) error {
 	return nil
 }
 
-// projectNumber is that of the simulated project.
-const projectNumber = "123456789012"
+// ProjectNumber is that of the simulated project.
+const ProjectNumber = "123456789012"
 
 // Invoke answers the lookups that the program makes.
 func (c *Cloud) Invoke(token string, args values.Map) (values.Map, error) {
@@ -152,7 +167,7 @@ func (c *Cloud) Invoke(token string, args values.Map) (values.Map, error) {
 	if project != r.Project {
 		return nil, fmt.Errorf("projectId: %q is not project %s", project, r.Project)
 	}
-	return values.Map{"id": "projects/" + project, "projectId": project, "name": project, "number": projectNumber}, nil
+	return values.Map{"id": "projects/" + project, "projectId": project, "name": project, "number": ProjectNumber}, nil
 }
 
 // Inventory returns what exists now.

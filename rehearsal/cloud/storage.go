@@ -24,7 +24,9 @@ func checkRepository(r *Request) error {
 	if remote && r.Inputs.Str("mode") != "REMOTE_REPOSITORY" {
 		return errors.New("mode: remoteRepositoryConfig needs REMOTE_REPOSITORY")
 	}
-	if uri := r.Inputs.Str("remoteRepositoryConfig.dockerRepository.customRepository.uri"); remote && !strings.HasPrefix(uri, "https://") {
+	const source = "remoteRepositoryConfig.dockerRepository."
+	custom := r.Inputs.At(source+"customRepository") != nil || r.Inputs.Str(source+"publicRepository") != "DOCKER_HUB"
+	if uri := r.Inputs.Str(source + "customRepository.uri"); remote && custom && !strings.HasPrefix(uri, "https://") {
 		return fmt.Errorf("remoteRepositoryConfig.dockerRepository.customRepository.uri: %q is not an https address", uri)
 	}
 	for _, policy := range r.Inputs.Maps("cleanupPolicies") {

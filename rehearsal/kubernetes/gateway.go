@@ -3,11 +3,13 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/rehearsal/values"
 )
 
 // gatewayAPI fails where the cluster does not bring the kinds of the Gateway API.
@@ -40,7 +42,7 @@ func checkGateway(r *cloud.Request, gateway *gatewayv1.Gateway) error {
 		}
 	}
 	// Without it the engine goes on as soon as the object exists, while the load balancer comes minutes later, or never.
-	if gateway.Annotations["pulumi.com/waitFor"] != "condition=Programmed" {
+	if gateway.Annotations[waitFor] != "condition=Programmed" {
 		return errors.New("nothing waits until the Gateway is programmed")
 	}
 	certificates := gateway.Annotations["networking.gke.io/certmap"]
@@ -99,6 +101,12 @@ func checkBackendPolicy(r *cloud.Request, policy *GCPBackendPolicy) error {
 	if err := checkTarget(r, policy.Namespace, policy.Spec.TargetRef); err != nil {
 		return err
 	}
+	if err := endsWithAttached(policy.Annotations[waitFor]); err != nil {
+		return err
+	}
+	if err := needRoute(r, policy); err != nil {
+		return err
+	}
 	backend := policy.Spec.Default
 	if backend.SecurityPolicy != "" {
 		if _, err := r.Need(types.SecurityPolicy, "spec.default.securityPolicy", backend.SecurityPolicy); err != nil {
@@ -122,6 +130,47 @@ func checkBackendPolicy(r *cloud.Request, policy *GCPBackendPolicy) error {
 		return fmt.Errorf("spec.default.iap.oauth2ClientSecret: Secret %s has no value of the name key", secret.ID)
 	}
 	return err
+}
+
+// endsWithAttached fails unless a wait of the provider for Kubernetes ends when the policy is in force, and not before. GKE notes that as a condition of the
+// policy, or of the policy at each Gateway, and has changed from the one to the other.
+// https://github.com/GoogleCloudPlatform/gke-gateway-api/blob/main/apis/networking/v1/gcpbackendpolicy_types.go
+func endsWithAttached(wait string) error {
+	for status, inForce := range map[string]bool{"True": true, "False": false} {
+		conditions := map[string]any{"conditions": []any{
+			map[string]any{"type": "Other", "status": "True"}, map[string]any{"type": "Attached", "status": status},
+		}}
+		for where, object := range map[string]map[string]any{"conditions": conditions, "ancestors": {"ancestors": []any{conditions}}} {
+			ends, err := WaitEnds(wait, map[string]any{"status": object})
+			if err != nil {
+				return err
+			}
+			if ends != inForce {
+				return fmt.Errorf("%s: %q: with Attached=%s in status.%s the wait must end: %t", waitFor, wait, status, where, inForce)
+			}
+		}
+	}
+	return nil
+}
+
+// needRoute fails where no Gateway leads to the Service of a policy: GKE does not look at such a policy, and the wait for it does not end.
+func needRoute(r *cloud.Request, policy *GCPBackendPolicy) error {
+	for _, route := range r.All(types.HTTPRoute) {
+		leads := func(rule values.Map) bool {
+			return slices.ContainsFunc(rule.Maps("backendRefs"), func(backend values.Map) bool { return backend.Str("name") == policy.Spec.TargetRef.Name })
+		}
+		if route.Inputs.Str("metadata.namespace") != policy.Namespace || !slices.ContainsFunc(route.Inputs.Maps("spec.rules"), leads) {
+			continue
+		}
+		for _, parent := range route.Inputs.Maps("spec.parentRefs") {
+			if gateway := r.Find(types.Gateway, policy.Namespace+"/"+parent.Str("name")); gateway != nil {
+				r.NeedObject(route, "the route to its Service")
+				r.NeedObject(gateway, "the Gateway that it is for")
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("timed out waiting for Attached: no Gateway leads to Service %s", policy.Spec.TargetRef.Name)
 }
 
 func checkGatewayPolicy(r *cloud.Request, policy *GCPGatewayPolicy) error {

@@ -132,6 +132,7 @@ func CustomResourceDefinitions() ([]map[string]any, error) {
 				"names": map[string]any{"kind": kind.name, "plural": kind.plural, "singular": strings.ToLower(kind.name)},
 				"versions": []any{map[string]any{
 					"name": kind.version, "served": true, "storage": true, "schema": map[string]any{"openAPIV3Schema": schema},
+					"subresources": map[string]any{"status": map[string]any{}},
 				}},
 			},
 		})
@@ -139,7 +140,7 @@ func CustomResourceDefinitions() ([]map[string]any, error) {
 	return out, nil
 }
 
-// structural returns the schema of an object's spec in the form that a definition has.
+// structural returns the schema of an object's spec in the form that a definition has. Its status is its controller's.
 func structural(object any) (map[string]any, error) {
 	reflector := jsonschema.Reflector{DoNotReference: true, Anonymous: true, AllowAdditionalProperties: true}
 	spec, ok := reflector.Reflect(object).Properties.Get("spec")
@@ -154,5 +155,6 @@ func structural(object any) (map[string]any, error) {
 	if err := json.Unmarshal(raw, &schema); err != nil {
 		return nil, err
 	}
-	return map[string]any{"type": "object", "properties": map[string]any{"spec": schema}, "required": []any{"spec"}}, nil
+	status := map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+	return map[string]any{"type": "object", "properties": map[string]any{"spec": schema, "status": status}, "required": []any{"spec"}}, nil
 }

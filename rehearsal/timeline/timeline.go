@@ -83,6 +83,8 @@ func Creation(typ string, inputs values.Map) (d time.Duration, ok bool) {
 			seconds = 60 // until it is ready
 		case types.Gateway:
 			seconds = 240 // until the load balancer serves
+		case types.BackendPolicy:
+			seconds = 30 // until it is in force
 		}
 	}
 	if strings.HasPrefix(typ, "random:") {

@@ -19,7 +19,7 @@ import (
 )
 
 // box is what a container runtime makes of a container: a root file system in which only what is mounted as writable can be written, a process table of
-// its own with the command as its first process, a user without privileges. The network is the one of the tests.
+// its own with the command as its first process, a user without privileges. The network is the one of the tests, or one of its own that leads there.
 type box struct {
 	mounts   []mount // in their order
 	readOnly bool    // the root file system
@@ -27,6 +27,41 @@ type box struct {
 	dir      string  // working directory
 	env      map[string]string
 	command  []string
+	network  *link // none where it shares that of the tests
+}
+
+// link is a network of its own with one way out, to that of the tests.
+type link struct {
+	name           string // of the near end
+	inside, nearby string // addresses of both ends, without the length of their range
+}
+
+// newLink returns the n-th link.
+func newLink(n int) *link {
+	return &link{name: fmt.Sprintf("door%d", n), inside: fmt.Sprintf("192.168.%d.2", n), nearby: fmt.Sprintf("192.168.%d.1", n)}
+}
+
+// join gives a process that has begun with a network of its own the way out.
+func (l *link) join(ctx context.Context, pid int) error {
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
+	for theirs := own; theirs == own; time.Sleep(5 * time.Millisecond) {
+		if theirs, err = os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid)); err != nil {
+			return fmt.Errorf("network of the box: %w", err)
+		}
+	}
+	for _, args := range [][]string{
+		{"link", "add", l.name, "type", "veth", "peer", "name", "eth0", "netns", strconv.Itoa(pid)},
+		{"addr", "add", l.nearby + "/30", "dev", l.name},
+		{"link", "set", l.name, "up"},
+	} {
+		if _, err := command(ctx, nil, "ip", args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mount puts a file or a directory of the machine at a path of the box.
@@ -51,6 +86,12 @@ func (b *box) script(root string) string {
 	var s strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	line("set -eu")
+	if b.network != nil {
+		line("ip link set lo up")
+		line("until ip addr add %s/30 dev eth0 2>/dev/null; do sleep 0.02; done", b.network.inside)
+		line("ip link set eth0 up")
+		line("ip route add default via %s", b.network.nearby)
+	}
 	line("mount --make-rprivate /")
 	line("mount -t tmpfs -o mode=755 root %s", root)
 	line("mkdir %[1]s/proc && mount -t proc proc %[1]s/proc", root)
@@ -93,7 +134,11 @@ func (b *box) start(ctx context.Context) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"--mount", "--pid", "--fork", "--kill-child", "sh", "-c", b.script(root), "box"}
+	args := []string{"--mount", "--pid", "--fork", "--kill-child"}
+	if b.network != nil {
+		args = append(args, "--net")
+	}
+	args = append(args, "sh", "-c", b.script(root), "box")
 	for _, name := range slices.Sorted(maps.Keys(b.env)) {
 		args = append(args, name+"="+b.env[name])
 	}
@@ -108,6 +153,11 @@ func (b *box) start(ctx context.Context) (*running, error) {
 		r.err = errors.Join(r.cmd.Wait(), os.Remove(root))
 		close(r.done)
 	}()
+	if b.network != nil {
+		if err := b.network.join(ctx, r.cmd.Process.Pid); err != nil {
+			return nil, errors.Join(err, r.kill())
+		}
+	}
 	return r, nil
 }
 

@@ -22,7 +22,8 @@ import (
 const (
 	appNamespace     = "openhands"
 	sandboxNamespace = "openhands-sandboxes"
-	application      = "openhands" // Deployment of the server
+	application      = "openhands"      // Deployment of the server
+	doorName         = "openhands-door" // Deployment and ConfigMap of the door
 	databaseUser     = "openhands_server"
 )
 
@@ -62,6 +63,7 @@ type tools struct {
 	python   python
 	emulator string // directories of environments
 	releases map[string]string
+	envoy    string // the program
 	engine   engine.Options
 }
 
@@ -80,6 +82,9 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 	}
 	t := &tools{root: root, python: install.python, releases: map[string]string{}}
 	if t.emulator, err = install.emulator(ctx); err != nil {
+		return nil, err
+	}
+	if t.envoy, err = install.envoy(ctx); err != nil {
 		return nil, err
 	}
 	for _, release := range testedReleases {

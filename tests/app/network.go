@@ -60,17 +60,18 @@ func prepareNetwork(ctx context.Context) error {
 	return nil
 }
 
-// clusterDNS is a name server that knows the Services of a cluster and nothing else.
+// clusterDNS is a name server that knows the Services of a cluster, where Google's keys are, and nothing else.
 type clusterDNS struct {
 	client     kubernetes.Interface
 	connection net.PacketConn
 }
 
-const dnsAddress = "127.0.0.1:53"
+// dnsAddress is where the name server listens: for a box with a network of its own too.
+const dnsAddress = ":53"
 
-// resolvConf is what a kubelet writes into a pod of the namespace.
-func resolvConf(namespace string) string {
-	return fmt.Sprintf("nameserver 127.0.0.1\nsearch %s.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n", namespace)
+// resolvConf is what a kubelet writes into a pod of the namespace. server is the address of the name server.
+func resolvConf(namespace, server string) string {
+	return fmt.Sprintf("nameserver %s\nsearch %s.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n", server, namespace)
 }
 
 func startDNS(client kubernetes.Interface) (*clusterDNS, error) {
@@ -126,6 +127,9 @@ func (d *clusterDNS) answer(query []byte) ([]byte, error) {
 
 // lookup returns the address of a Service.
 func (d *clusterDNS) lookup(name string) (netip.Addr, error) {
+	if name == keysHost+"." {
+		return netip.MustParseAddr(keysAddress), nil
+	}
 	labels := strings.Split(strings.TrimSuffix(name, ".svc.cluster.local."), ".")
 	if len(labels) != 2 {
 		return netip.Addr{}, apierrors.NewNotFound(corev1.Resource("services"), name)

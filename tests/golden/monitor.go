@@ -132,6 +132,11 @@ func (m *monitor) RegisterResourceOutputs(_ context.Context, req *pulumirpc.Regi
 	return &emptypb.Empty{}, nil
 }
 
+// RegisterErrorHook takes the hook: nothing fails in a plan.
+func (*monitor) RegisterErrorHook(context.Context, *pulumirpc.RegisterErrorHookRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
+}
+
 // answers are the properties of what the program looks up, by the token of the function.
 var answers = map[string][]resource.PropertyKey{
 	"gcp:organizations/getProject:getProject": {"id", "number", "projectId", "name"},

@@ -136,28 +136,37 @@ func (a *APIServer) apply(ctx context.Context, resource dynamic.ResourceInterfac
 	return applied, nil
 }
 
+// noted are the conditions that GKE's controllers, which are not here, note on objects of a kind.
+var noted = map[string]string{"Gateway": "Programmed", "GCPBackendPolicy": "Attached"}
+
 // await waits for what the engine's provider waits for.
 func (a *APIServer) await(ctx context.Context, resource dynamic.ResourceInterface, object *unstructured.Unstructured) error {
 	annotations := object.GetAnnotations()
-	condition := ""
-	switch {
-	case annotations["pulumi.com/skipAwait"] == "true":
-		return nil
-	case object.GetKind() == "Deployment":
-		condition = "Available"
-	case annotations["pulumi.com/waitFor"] != "":
-		var ok bool
-		if condition, ok = strings.CutPrefix(annotations["pulumi.com/waitFor"], "condition="); !ok {
-			return fmt.Errorf("%s %s: the annotation pulumi.com/waitFor names no condition", object.GetKind(), object.GetName())
-		}
-		// GKE's controller is not here to do it.
-		if err := a.program(ctx, resource, object, condition); err != nil {
-			return err
-		}
-	default:
+	if annotations["pulumi.com/skipAwait"] == "true" {
 		return nil
 	}
-	return a.awaitCondition(ctx, resource, object, condition)
+	if object.GetKind() == "Deployment" {
+		return a.awaitCondition(ctx, resource, object, "Available")
+	}
+	wanted := annotations["pulumi.com/waitFor"]
+	if wanted == "" {
+		return nil
+	}
+	if err := a.program(ctx, resource, object, noted[object.GetKind()]); err != nil {
+		return err
+	}
+	found, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	ends, err := kubernetes.WaitEnds(wanted, found.Object)
+	if err == nil && !ends {
+		err = fmt.Errorf("the wait for %s does not end: %v", wanted, found.Object["status"])
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	return nil
 }
 
 func (a *APIServer) awaitCondition(ctx context.Context, resource dynamic.ResourceInterface, object *unstructured.Unstructured, condition string) error {

@@ -22,6 +22,7 @@ type place struct {
 
 var (
 	server  = place{what: "server", namespace: appNamespace, labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}, address: "10.16.0.2"}
+	door    = place{what: "door", namespace: appNamespace, labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "door"}, address: "10.16.0.5"}
 	cleaner = place{
 		what: "clean-up", namespace: appNamespace, address: "10.16.0.3",
 		labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "cleanup"},
@@ -69,11 +70,36 @@ const (
 
 // connections are who may talk to whom, and who may not.
 var connections = []connection{
+	// To the door.
+	{loadBalancer1, door, tcp, 8080, true},
+	{loadBalancer2, door, tcp, 8080, true},
+	{loadBalancer1, door, tcp, 3000, false},
+	{internet, door, tcp, 8080, false},
+	{corporate, door, tcp, 8080, false},
+	{node, door, tcp, 8080, false},
+	{server, door, tcp, 8080, false},
+	{cleaner, door, tcp, 8080, false},
+	{sandbox, door, tcp, 8080, false},
+	{stray, door, tcp, 8080, false},
+
+	// From the door.
+	{door, server, tcp, 3000, true},
+	{door, server, tcp, 22, false},
+	{door, kubeDNS, udp, 53, true},
+	{door, nodeDNS, udp, 53, true},
+	{door, dnsCache, udp, 53, true},
+	{door, internet, tcp, 443, true}, // Google's keys
+	{door, internet, tcp, 80, false},
+	{door, sandbox, tcp, 8080, false},
+	{door, cleaner, tcp, 8080, false},
+	{door, database, tcp, 5432, false},
+	{door, metadata, tcp, 80, false},
+	{door, apiServer, tcp, 443, false},
+	{door, corporate, tcp, 443, false},
+
 	// To the server.
-	{loadBalancer1, server, tcp, 3000, true},
-	{loadBalancer2, server, tcp, 3000, true},
 	{cleaner, server, tcp, 3000, true},
-	{loadBalancer1, server, tcp, 22, false},
+	{loadBalancer1, server, tcp, 3000, false},
 	{internet, server, tcp, 3000, false},
 	{corporate, server, tcp, 3000, false},
 	{node, server, tcp, 3000, false},
@@ -212,6 +238,9 @@ func TestWhoTalksToWhom(t *testing.T) {
 	deployment, err := i.admin.AppsV1().Deployments(appNamespace).Get(t.Context(), "openhands", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, server.labels, deployment.Spec.Template.Labels)
+	deployment, err = i.admin.AppsV1().Deployments(appNamespace).Get(t.Context(), "openhands-door", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, door.labels, deployment.Spec.Template.Labels)
 	job, err := i.admin.BatchV1().CronJobs(appNamespace).Get(t.Context(), "openhands-cleanup", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, cleaner.labels, job.Spec.JobTemplate.Spec.Template.Labels)

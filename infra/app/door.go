@@ -1,0 +1,203 @@
+package app
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"openhands-gcp/infra/app/door"
+	"openhands-gcp/infra/internal/component"
+)
+
+const doorType = "openhands:app:Door"
+
+// Door is what stands before the server: Envoy in two pods, which alone the load balancer and port-forward reach, and which lets in whom Google vouches for.
+// Whatever becomes of the load balancer's own policies, nobody else gets in.
+type Door struct {
+	pulumi.ResourceState
+
+	Namespace  pulumi.StringOutput `pulumi:"namespace"`
+	Deployment pulumi.StringOutput `pulumi:"deployment"`
+	// Service is what the load balancer sends requests to; empty without a Gateway.
+	Service pulumi.StringOutput `pulumi:"service"`
+	// Port is where port-forward finds it.
+	Port pulumi.IntOutput `pulumi:"port"`
+}
+
+// doorLabels select the door's pods.
+var doorLabels = map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "door"}
+
+const (
+	doorReplicas = 2
+	doorUser     = 65532 // of Envoy's image without a shell
+	doorMount    = "/door"
+	// doorStopSeconds is how long a door goes on serving when it is told to stop: the load balancer needs as long to send requests elsewhere.
+	doorStopSeconds = drainSeconds + 5
+)
+
+// What each of the door's pods asks for. The real Envoy has 70 MiB, and 125 with as many connections as it takes.
+const (
+	DoorCPURequest = 0.05 // vCPU
+	DoorMemoryGiB  = 0.25
+)
+
+// newDoor puts the door before the server.
+func newDoor(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, server *Server, opts ...pulumi.ResourceOption) (_ *Door, err error) {
+	defer component.Explain(&err, doorType, name)
+	c := &Door{}
+	if err := ctx.RegisterComponentResource(doorType, name, c, opts...); err != nil {
+		return nil, err
+	}
+	c.Namespace, c.Service, c.Port = server.Namespace, pulumi.String("").ToStringOutput(), pulumi.Int(args.Release.Port).ToIntOutput()
+	files := args.doorFiles(name)
+	name += "-door"
+	configMap, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
+		Data:     files,
+	}, component.Child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("create the ConfigMap: %w", err)
+	}
+	policies, err := newNetworkPolicies(ctx, c, name, args.doorPolicy(c.Namespace))
+	if err != nil {
+		return nil, err
+	}
+	deployment, err := c.newDeployment(ctx, name, args, configMap, files, pulumi.DependsOn(policies))
+	if err != nil {
+		return nil, fmt.Errorf("create the deployment: %w", err)
+	}
+	c.Deployment = deployment.Metadata.Name().Elem()
+	if args.Gateway != nil {
+		service, err := corev1.NewService(ctx, name, &corev1.ServiceArgs{
+			Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
+			Spec: &corev1.ServiceSpecArgs{
+				Type:     pulumi.String("ClusterIP"),
+				Selector: pulumi.ToStringMap(doorLabels),
+				Ports: corev1.ServicePortArray{&corev1.ServicePortArgs{
+					Name: pulumi.String("http"), Port: pulumi.Int(door.PublicPort), TargetPort: pulumi.String("http"), Protocol: pulumi.String("TCP"),
+				}},
+			},
+		}, component.Child(c)...)
+		if err != nil {
+			return nil, fmt.Errorf("create the service: %w", err)
+		}
+		c.Service = service.Metadata.Name().Elem()
+	}
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "deployment": c.Deployment, "service": c.Service, "port": c.Port})
+}
+
+// doorFiles are what the door knows. name is the server's.
+func (args *OpenHandsAppArgs) doorFiles(name string) pulumi.StringMapOutput {
+	config := door.Config{
+		LocalPort: args.Release.Port,
+		Application: door.Application{
+			Name: name, Address: serverHost(name, args.Identity.Namespace), Port: args.Release.Port, HealthPath: args.Release.LivenessPath,
+		},
+	}
+	number := pulumi.String("").ToStringOutput()
+	if args.Gateway != nil {
+		config.Public = &door.Public{Host: args.Gateway.Host}
+		if args.Gateway.Login != nil {
+			number = args.Gateway.Login.ProjectNumber.ToStringOutput()
+		}
+	}
+	return number.ApplyT(func(number string) (map[string]string, error) {
+		if args.Gateway == nil || args.Gateway.Login == nil {
+			return config.Files(doorMount)
+		}
+		if number == "" { // then the door would ask for no login
+			return nil, errors.New("the number of the project is empty")
+		}
+		public := *config.Public
+		public.Audience = door.Audience(number)
+		config := config
+		config.Public = &public
+		return config.Files(doorMount)
+	}).(pulumi.StringMapOutput)
+}
+
+// doorPolicy lets in the load balancer, and out to the server and, where there is a login, to Google's keys. The kubelet's probes and port-forward come from
+// the node itself, which a NetworkPolicy does not keep off.
+func (args *OpenHandsAppArgs) doorPolicy(namespace pulumi.StringInput) policy {
+	p := policy{
+		namespace: namespace, pods: labelSelector(doorLabels),
+		egress: append(dnsEgress(), to(tcp(args.Release.Port), podsOf(namespace, labelSelector(serverLabels)))),
+	}
+	if args.Gateway == nil {
+		return p
+	}
+	var ranges []networkingv1.NetworkPolicyPeerInput
+	for _, r := range args.Gateway.LoadBalancerRanges {
+		ranges = append(ranges, ipBlock(r))
+	}
+	p.ingress = networkingv1.NetworkPolicyIngressRuleArray{from(tcp(door.PublicPort), ranges...)}
+	if args.Gateway.Login != nil {
+		p.egress = append(p.egress, to(tcp(443), ipBlock(internet, args.NotPublic...)))
+	}
+	return p
+}
+
+func (c *Door) newDeployment(
+	ctx *pulumi.Context, name string, args *OpenHandsAppArgs, configMap *corev1.ConfigMap, files pulumi.StringMapOutput, after pulumi.ResourceOption,
+) (*appsv1.Deployment, error) {
+	memory, disk := pulumi.String(mebibytes(DoorMemoryGiB)), pulumi.String("64Mi") // nothing is written but the container's log
+	ports := corev1.ContainerPortArray{&corev1.ContainerPortArgs{Name: pulumi.String("probe"), ContainerPort: pulumi.Int(door.ProbePort)}}
+	if args.Gateway != nil {
+		ports = append(ports, &corev1.ContainerPortArgs{Name: pulumi.String("http"), ContainerPort: pulumi.Int(door.PublicPort)})
+	}
+	return appsv1.NewDeployment(ctx, name, &appsv1.DeploymentArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace, Labels: pulumi.ToStringMap(doorLabels)},
+		Spec: &appsv1.DeploymentSpecArgs{
+			Replicas: pulumi.Int(doorReplicas),
+			Selector: labelSelector(doorLabels),
+			Template: &corev1.PodTemplateSpecArgs{
+				Metadata: &metav1.ObjectMetaArgs{
+					Labels: pulumi.ToStringMap(doorLabels),
+					// The other files are read again when they change, without a restart.
+					Annotations: pulumi.StringMap{"openhands.dev/configuration": files.ApplyT(func(files map[string]string) string {
+						sum := sha256.Sum256([]byte(files[door.BootstrapFile]))
+						return hex.EncodeToString(sum[:])
+					}).(pulumi.StringOutput)},
+				},
+				Spec: &corev1.PodSpecArgs{
+					AutomountServiceAccountToken:  pulumi.Bool(false),
+					EnableServiceLinks:            pulumi.Bool(false),
+					TerminationGracePeriodSeconds: pulumi.Int(doorStopSeconds + 10),
+					NodeSelector:                  args.Nodes.selector(),
+					Tolerations:                   args.Nodes.tolerations(),
+					SecurityContext:               podSecurity(doorUser),
+					Containers: corev1.ContainerArray{&corev1.ContainerArgs{
+						Name:    pulumi.String("envoy"),
+						Image:   args.DoorImage,
+						Command: pulumi.ToStringArray(door.Command(doorMount)),
+						Ports:   ports,
+						// It answers once it has asked for the keys, and has looked for the server.
+						StartupProbe:   probe("probe", "/ready", 2, 60),
+						LivenessProbe:  probe("probe", "/ready", 10, 3),
+						ReadinessProbe: probe("probe", "/ready", 5, 3),
+						// Envoy ends its connections at once when it is told to stop.
+						Lifecycle: &corev1.LifecycleArgs{PreStop: &corev1.LifecycleHandlerArgs{Sleep: &corev1.SleepActionArgs{Seconds: pulumi.Int(doorStopSeconds)}}},
+						Resources: &corev1.ResourceRequirementsArgs{
+							Requests: pulumi.StringMap{"cpu": pulumi.String(milliCPU(DoorCPURequest)), "memory": memory, "ephemeral-storage": disk},
+							Limits:   pulumi.StringMap{"memory": memory, "ephemeral-storage": disk},
+						},
+						SecurityContext: containerSecurity(),
+						VolumeMounts: corev1.VolumeMountArray{
+							&corev1.VolumeMountArgs{Name: pulumi.String("configuration"), MountPath: pulumi.String(doorMount), ReadOnly: pulumi.Bool(true)},
+						},
+					}},
+					Volumes: corev1.VolumeArray{
+						&corev1.VolumeArgs{Name: pulumi.String("configuration"), ConfigMap: &corev1.ConfigMapVolumeSourceArgs{Name: configMap.Metadata.Name()}},
+					},
+				},
+			},
+		},
+	}, component.Child(c, after)...)
+}
