@@ -221,6 +221,25 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 			"alert to a channel that does not exist", "AlertPolicy", "openhands-availability",
 			setInput("notificationChannels", []any{"projects/p/notificationChannels/1"}), "does not exist",
 		},
+		{
+			"dashboard with a zero", "Dashboard", "openhands-dashboard",
+			setInput("dashboardJson", `{"displayName":"d","mosaicLayout":{"columns":48,"tiles":[{"xPos":0,"width":24,"height":16}]}}`),
+			"the next preview would not be empty: [dashboardJson]",
+		},
+		{
+			"dashboard with what is the default", "Dashboard", "openhands-dashboard",
+			setInput("dashboardJson", `{"displayName":"d","mosaicLayout":{"tiles":[{"widget":{"xyChart":{"thresholds":[]}}}]}}`),
+			"the next preview would not be empty: [dashboardJson]",
+		},
+		{
+			"dashboard with too many charts", "Dashboard", "openhands-dashboard",
+			setInput("dashboardJson", `{"displayName":"d","gridLayout":{"widgets":[`+strings.Repeat(`{"title":"t"},`, 50)+`{"title":"t"}]}}`),
+			"has 51 widgets, at most 50",
+		},
+		{
+			"block that the provider does not send", "Repository", "openhands-images", setInput("dockerConfig", map[string]any{"immutableTags": false}),
+			"the next preview would not be empty: [dockerConfig]",
+		},
 		{"dashboard that is no JSON", "Dashboard", "openhands-dashboard", setInput("dashboardJson", "{"), "dashboardJson"},
 		{"provider without a project", "gcp", "gcp", removeInput("project"), "project: is \"\""},
 		{"provider of another region", "gcp", "gcp", setInput("region", "europe-west4"), "the stack's is \"us-central1\""},

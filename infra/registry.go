@@ -54,10 +54,9 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 	if err := component.Register(ctx, registryType, name, c, args, (*RegistryArgs).validate, opts...); err != nil {
 		return nil, err
 	}
-	c.ImagePrefix, err = c.newRepository(ctx, name+"-images", args, &artifactregistry.RepositoryArgs{
+	own := &artifactregistry.RepositoryArgs{
 		RepositoryId: pulumi.String(args.RepositoryPrefix + "-images"),
 		Description:  pulumi.String("Images built for this installation"),
-		DockerConfig: &artifactregistry.RepositoryDockerConfigArgs{ImmutableTags: pulumi.Bool(args.ImmutableTags)},
 		// A keep policy wins over a delete policy.
 		CleanupPolicies: artifactregistry.RepositoryCleanupPolicyArray{
 			&artifactregistry.RepositoryCleanupPolicyArgs{
@@ -74,7 +73,12 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 				},
 			},
 		},
-	}, component.ProtectIf(args.Protect)...)
+	}
+	// A block that is off is one that the API does not answer with: it would be a difference at every preview.
+	if args.ImmutableTags {
+		own.DockerConfig = &artifactregistry.RepositoryDockerConfigArgs{ImmutableTags: pulumi.Bool(true)}
+	}
+	c.ImagePrefix, err = c.newRepository(ctx, name+"-images", args, own, component.ProtectIf(args.Protect)...)
 	if err != nil {
 		return nil, fmt.Errorf("own images: %w", err)
 	}

@@ -73,8 +73,9 @@ func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs v
 	if why, taken := c.reserved[k]; taken {
 		return "", nil, fmt.Errorf("the name %s is %s", r.ID, why)
 	}
-	c.inventory.objects[k] = &Object{Type: typ, ID: r.ID, URN: urn, Inputs: inputs, Outputs: r.Outputs}
-	return r.ID, r.Outputs.Clone(), nil
+	o := &Object{Type: typ, ID: r.ID, URN: urn, Inputs: inputs, Outputs: answered(rule.API, r.Outputs)}
+	c.inventory.objects[k] = o
+	return r.ID, o.Outputs.Clone(), nil
 }
 
 // Read returns the object's properties, or nil where it does not exist.
@@ -106,8 +107,8 @@ func (c *Cloud) Update(typ, urn, id string, inputs values.Map) (outputs values.M
 			return nil, err
 		}
 	}
-	o.Inputs, o.Outputs = inputs, r.Outputs
-	return r.Outputs.Clone(), nil
+	o.Inputs, o.Outputs = inputs, answered(rule.API, r.Outputs)
+	return o.Outputs.Clone(), nil
 }
 
 // Delete deletes an object, or says why the cloud refuses. An object that does not exist is no error.
