@@ -111,6 +111,17 @@ func (c *Cloud) Update(typ, urn, id string, inputs values.Map) (outputs values.M
 	return o.Outputs.Clone(), nil
 }
 
+// DryRun returns what the cloud would refuse about a change of an object, beside what it says about any object with these inputs. It changes nothing.
+func (c *Cloud) DryRun(typ, id string, inputs values.Map) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rule, o := c.rules[typ], c.inventory.objects[key(typ, id)]
+	if rule.Update == nil || o == nil {
+		return nil
+	}
+	return rule.Update(&Request{Inventory: c.inventory, cloud: c, Type: typ, URN: o.URN, ID: id, Inputs: inputs, Outputs: inputs.Clone(), Old: o})
+}
+
 // Delete deletes an object, or says why the cloud refuses. An object that does not exist is no error.
 func (c *Cloud) Delete(typ, urn, id string) error {
 	c.mu.Lock()

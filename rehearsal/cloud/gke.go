@@ -161,8 +161,9 @@ func removeCluster(r *Request) (string, error) {
 	if r.Outputs.Is("deletionProtection") {
 		return "", errors.New("cannot destroy cluster because deletionProtection is set to true")
 	}
-	for _, o := range r.All(types.NodePool) {
-		if o.Inputs.Str("cluster") == r.Outputs.Str("name") {
+	for _, o := range r.Everything() {
+		inside := strings.HasPrefix(o.Type, "kubernetes:") // the simulated Kubernetes has one cluster
+		if inside || (o.Type == types.NodePool && o.Inputs.Str("cluster") == r.Outputs.Str("name")) {
 			r.Drop(o)
 		}
 	}

@@ -28,7 +28,8 @@ import (
 type Engine struct {
 	Stack     string
 	Cloud     *cloud.Cloud
-	Protected bool // the stack's profile is prod: it must refuse to be destroyed
+	Protected bool   // the stack's profile is prod: it must refuse to be destroyed
+	Zone      string // of a zonal cluster; empty for a regional one
 
 	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
@@ -72,6 +73,9 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.Cloud = providers.NewCloud(file.value("gcp:project"), file.value("gcp:region"))
+	if file.value("openhands:profile") == "dev" {
+		e.Zone = file.value("gcp:zone")
+	}
 	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
 	if options.APIServer != nil {
 		e.forwarding = providers.Forward(e.Cloud, options.APIServer)
