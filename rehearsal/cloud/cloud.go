@@ -16,6 +16,10 @@ import (
 
 // Cloud is a simulated project. It is safe for concurrent use, as the engine creates in parallel.
 type Cloud struct {
+	// Configuration returns the text of the stack's configuration. The service accounts of the project that it names exist already: somebody else made them. Nil
+	// where there is none. Set it before the first call.
+	Configuration func() string
+
 	rules map[string]Rule
 
 	mu        sync.Mutex // protects everything below

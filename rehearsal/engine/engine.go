@@ -73,6 +73,7 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.Cloud = providers.NewCloud(file.value("gcp:project"), file.value("gcp:region"))
+	e.Cloud.Configuration = e.configuration
 	if file.value("openhands:profile") == "dev" {
 		e.Zone = file.value("gcp:zone")
 	}
@@ -275,6 +276,15 @@ func (e *Engine) ReadStackFile() ([]byte, error) {
 		return nil, fmt.Errorf("copy of the stack file: %w", err)
 	}
 	return raw, nil
+}
+
+// configuration is the rehearsal's copy of the stack file as it is now; empty where it cannot be read, and then the CLI says so.
+func (e *Engine) configuration() string {
+	raw, err := e.ReadStackFile()
+	if err != nil {
+		return ""
+	}
+	return string(raw)
 }
 
 // WriteStackFile replaces the rehearsal's copy of the stack file.
