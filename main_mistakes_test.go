@@ -149,6 +149,10 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 			"missing service account of the nodes", "NodePool", "openhands-app",
 			setInput("nodeConfig.serviceAccount", "nobody@my-openhands-dev.iam.gserviceaccount.com"), "does not exist",
 		},
+		{"nodes without their role", "IAMMember", "openhands-nodes-role", setInput("role", "roles/logging.logWriter"), "its nodes write no logs"},
+		{
+			"nodes that may not pull the image", "RepositoryIamMember", "openhands-ghcr-reader", setInput("role", "roles/viewer"), "may not read repository",
+		},
 		{
 			"fleet membership of a missing cluster", "Membership", "openhands-membership",
 			setInput("endpoint.gkeCluster.resourceLink", "//container.googleapis.com/projects/p/locations/l/clusters/c"), "does not exist",

@@ -32,6 +32,7 @@ type RegistryArgs struct {
 // Registry holds the installation's own images, and mirrors those of ghcr.io so that nodes pull them from Artifact Registry.
 type Registry struct {
 	pulumi.ResourceState
+	component.Readiness // the reader may pull
 
 	// ImagePrefix and GHCRPrefix go in front of an image's name, without a slash at the end: <ImagePrefix>/my-image:1.0 and
 	// <GHCRPrefix>/openhands/openhands:0.62.0 for ghcr.io/openhands/openhands:0.62.0.
@@ -111,7 +112,7 @@ func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *Registr
 	if err != nil {
 		return pulumi.StringOutput{}, err
 	}
-	_, err = artifactregistry.NewRepositoryIamMember(ctx, name+"-reader", &artifactregistry.RepositoryIamMemberArgs{
+	grant, err := artifactregistry.NewRepositoryIamMember(ctx, name+"-reader", &artifactregistry.RepositoryIamMemberArgs{
 		Repository: repository.Name,
 		Location:   repository.Location,
 		Role:       pulumi.String("roles/artifactregistry.reader"),
@@ -120,5 +121,6 @@ func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *Registr
 	if err != nil {
 		return pulumi.StringOutput{}, fmt.Errorf("grant the reader: %w", err)
 	}
+	c.Awaits(grant)
 	return pulumi.Sprintf("%s-docker.pkg.dev/%s/%s", repository.Location, repository.Project, repository.RepositoryId), nil
 }

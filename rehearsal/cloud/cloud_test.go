@@ -168,3 +168,14 @@ func TestNodePoolFieldsOfTheCloudCannotBeUpdated(t *testing.T) {
 	r.Inputs.Set("nodeConfig.kubeletConfig.cpuManagerPolicy", "static")
 	assert.ErrorContains(t, Rules[types.NodePool].Update(r), "Error 400")
 }
+
+func TestPrivateNodesNeedANAT(t *testing.T) {
+	c := newCloud(t)
+	network := c.make(types.Network, values.Map{"name": "vpc"})
+	c.make(types.Router, values.Map{"name": "router", "network": network})
+	r := &Request{Inventory: c.inventory, cloud: c.Cloud}
+	cluster := &Object{Inputs: values.Map{"network": network}}
+	require.ErrorContains(t, r.NeedInternet(cluster), "has no NAT")
+	c.make(types.NAT, values.Map{"name": "nat", "router": "router"})
+	require.NoError(t, r.NeedInternet(cluster))
+}
