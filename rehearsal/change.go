@@ -53,16 +53,23 @@ func (r *run) look(ctx context.Context) error {
 	return nil
 }
 
-// replaceCluster moves a zonal cluster to another zone, in the two steps that the README has. In one, the engine closes its connection to the old cluster when
-// it finds that the provider is to be replaced, and the deletion of what is in the cluster fails: "the client connection is closing".
+// replaceCluster moves a zonal cluster to another zone, in the steps that the README has. In one, or without the first, the engine closes its connection to the
+// old cluster when it finds that the provider goes too, and the deletion of what is in the cluster fails: "the client connection is closing".
 func (r *run) replaceCluster(ctx context.Context) (string, error) {
 	zone := r.Zone[:len(r.Zone)-1] + "b"
 	if zone == r.Zone {
 		zone = r.Zone[:len(r.Zone)-1] + "c"
 	}
-	provider := fmt.Sprintf("urn:pulumi:%s::openhands::%skubernetes::kubernetes", r.Stack, state.ProviderPrefix)
-	if _, err := r.Run(ctx, "destroy", "--yes", "--skip-preview", "--target", provider, "--target-dependents"); err != nil {
-		return "", fmt.Errorf("destroy the application: %w", err)
+	for _, target := range []string{state.ProviderPrefix + "kubernetes::kubernetes", "openhands:gcp:GkeCluster$" + types.Cluster + "::openhands-cluster"} {
+		target = fmt.Sprintf("urn:pulumi:%s::openhands::%s", r.Stack, target)
+		if _, err := r.Run(ctx, "destroy", "--yes", "--skip-preview", "--target", target, "--target-dependents"); err != nil {
+			return "", fmt.Errorf("destroy the cluster: %w", err)
+		}
+	}
+	for _, o := range r.Cloud.List() {
+		if o.Type == types.Short(types.Cluster) || strings.HasPrefix(o.Type, "core.") {
+			return "", fmt.Errorf("the cluster was destroyed, and %s %s is still there", o.Type, o.ID)
+		}
 	}
 	if err := r.SetConfig(ctx, "gcp:zone", zone); err != nil {
 		return "", err

@@ -151,7 +151,7 @@ func (r *run) step(step string) (action func(context.Context) (string, error), w
 	case stepChange:
 		return r.changeExposure, "another host, then no way in, then as before"
 	case stepMove:
-		return r.replaceCluster, "another zone: the application goes, the cluster is replaced, the application comes back"
+		return r.replaceCluster, "another zone: the cluster goes with all that is in it, and comes back elsewhere"
 	case stepReplacement:
 		return r.refuseReplacement, "what would replace the database, or anything else that is protected, must be refused"
 	case stepRefusal:

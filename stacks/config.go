@@ -43,8 +43,8 @@ const (
 // Network is the configuration of the VPC.
 type Network struct {
 	NodesCIDR        string  `json:"nodesCidr" jsonschema_description:"Range of the nodes' addresses. Four of them are Google's. A larger range around it grows in place, any other replaces the cluster."`
-	PodsCIDR         string  `json:"podsCidr" jsonschema_description:"Range of the pods' addresses. Every node takes a /24 of it. It cannot change while the cluster exists: Google refuses."`
-	ServicesCIDR     string  `json:"servicesCidr" jsonschema_description:"Range of the Kubernetes Services' addresses. It cannot change while the cluster exists: Google refuses."`
+	PodsCIDR         string  `json:"podsCidr" jsonschema_description:"Range of the pods' addresses. Every node takes a /24 of it. Google refuses another one while the cluster exists: see README, Replacing the cluster."`
+	ServicesCIDR     string  `json:"servicesCidr" jsonschema_description:"Range of the Kubernetes Services' addresses. Google refuses another one while the cluster exists: see README, Replacing the cluster."`
 	ControlPlaneCIDR string  `json:"controlPlaneCidr" jsonschema_description:"Range of the cluster's control plane, a /28. Another one replaces the cluster."`
 	PeeringCIDR      string  `json:"peeringCidr" jsonschema_description:"Range in which Google places Cloud SQL, a /24 or larger."`
 	FlowLogSampling  float64 `json:"flowLogSampling" jsonschema:"minimum=0,maximum=1" jsonschema_description:"Share of the network flows that are logged. 0 turns flow logs off."`
