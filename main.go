@@ -87,7 +87,7 @@ func install(ctx *pulumi.Context, config *stacks.Config) error {
 		return err
 	}
 	google := stacks.Google{Cluster: cluster, Registry: registry, Database: database, Bucket: bucket, Identity: identity}
-	after := []pulumi.ResourceOption{providers, kubernetes, cluster.Ready(), bucket.Ready(), identity.Ready()}
+	after := []pulumi.ResourceOption{providers, kubernetes, network.Ready(), cluster.Ready(), registry.Ready(), bucket.Ready(), identity.Ready()}
 	if config.Exposed() {
 		google.Entrance, err = infra.NewEntrance(ctx, name, config.EntranceArgs(), providers, ready)
 		if err != nil {

@@ -8,9 +8,15 @@ import (
 	"testing"
 
 	"github.com/invopop/jsonschema"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"openhands-gcp/rehearsal/cloud/facts"
+	"openhands-gcp/rehearsal/providers"
+	"openhands-gcp/rehearsal/types"
 	"openhands-gcp/stacks"
 )
 
@@ -154,9 +160,11 @@ var remoteRuntime = map[string]any{
 	"openhands:app.remoteRuntimeUrl": "https://other.example.com", "openhands:sandboxApiKey": "other",
 }
 
-// TestEveryKeyChangesSomething walks all keys of the configuration. A key that changes no resource is a lie to whoever sets it.
+// TestEveryKeyChangesSomething walks all keys of the configuration. A key that changes no resource is a lie to whoever sets it, and one that replaces the
+// cluster without a word a trap.
 func TestEveryKeyChangesSomething(t *testing.T) {
-	for _, key := range leaves("", stacks.Schema()) {
+	keys := leaves("", stacks.Schema())
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		t.Run(key, func(t *testing.T) {
 			value, known := otherValues[key]
 			special, isSpecial := notAlone[key]
@@ -174,23 +182,52 @@ func TestEveryKeyChangesSomething(t *testing.T) {
 				after[key] = "prod"
 				delete(after, "gcp:zone")
 			}
-			assert.NotEqual(t, fingerprint(t, stack, before), fingerprint(t, stack, after))
+			from, err := deployed(t, stack, before, nil)
+			require.NoError(t, err)
+			to, err := deployed(t, stack, after, nil)
+			require.NoError(t, err)
+			assert.NotEqual(t, fingerprint(t, from), fingerprint(t, to))
+			assert.Equal(t, replacesCluster(t, from, to) || replacesCluster(t, to, from), strings.Contains(keys[key].Description, "replaces the cluster"),
+				"its description says whether another value replaces the cluster")
 		})
 	}
 }
 
-// leaves lists the paths of a schema's keys that hold values.
-func leaves(path string, schema *jsonschema.Schema) []string {
-	if schema.Type != "object" || schema.Properties == nil || schema.Properties.Len() == 0 {
-		return []string{path}
+// replacesCluster reports whether the provider replaces the cluster, or the network that it lies in, where the configuration changes.
+func replacesCluster(t *testing.T, from, to *providers.Mocks) bool {
+	t.Helper()
+	schema, err := facts.Load("gcp")
+	require.NoError(t, err)
+	for typ, name := range map[string]string{types.Network: "openhands-vpc", types.Subnetwork: "openhands-subnet", types.Cluster: "openhands-cluster"} {
+		_, end, _ := strings.Cut(typ, "/")
+		_, end, _ = strings.Cut(end, ":")
+		old, wanted := find(t, from, end, name), find(t, to, end, name)
+		inputs := resource.NewPropertyMapFromMap(wanted.Inputs)
+		inputs["name"] = resource.NewPropertyValue(old.Outputs["name"]) // the provider keeps the name that it made up
+		diff := schema.Diff(plugin.DiffRequest{
+			Type: tokens.Type(typ), OldOutputs: resource.NewPropertyMapFromMap(old.Outputs), NewInputs: inputs, IgnoreChanges: wanted.IgnoreChanges,
+		})
+		for _, d := range diff {
+			if d.Kind.IsReplace() {
+				return true
+			}
+		}
 	}
-	var out []string
+	return false
+}
+
+// leaves returns the keys of a schema that hold values, by their paths.
+func leaves(path string, schema *jsonschema.Schema) map[string]*jsonschema.Schema {
+	if schema.Type != "object" || schema.Properties == nil || schema.Properties.Len() == 0 {
+		return map[string]*jsonschema.Schema{path: schema}
+	}
+	out := map[string]*jsonschema.Schema{}
 	for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
 		at := pair.Key
 		if path != "" {
 			at = path + "." + pair.Key
 		}
-		out = append(out, leaves(at, pair.Value)...)
+		maps.Copy(out, leaves(at, pair.Value))
 	}
 	return out
 }
@@ -235,10 +272,8 @@ func nested(t *testing.T, config map[string]string, changes map[string]any) map[
 }
 
 // fingerprint is all that the program registers.
-func fingerprint(t *testing.T, stack string, config map[string]string) string {
+func fingerprint(t *testing.T, mocks *providers.Mocks) string {
 	t.Helper()
-	mocks, err := deployed(t, stack, config, nil)
-	require.NoError(t, err)
 	type registered struct {
 		URN     string
 		Protect bool

@@ -149,6 +149,10 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 			"missing service account of the nodes", "NodePool", "openhands-app",
 			setInput("nodeConfig.serviceAccount", "nobody@my-openhands-dev.iam.gserviceaccount.com"), "does not exist",
 		},
+		{"nodes without their role", "IAMMember", "openhands-nodes-role", setInput("role", "roles/logging.logWriter"), "its nodes write no logs"},
+		{
+			"nodes that may not pull the image", "RepositoryIamMember", "openhands-ghcr-reader", setInput("role", "roles/viewer"), "may not read repository",
+		},
 		{
 			"fleet membership of a missing cluster", "Membership", "openhands-membership",
 			setInput("endpoint.gkeCluster.resourceLink", "//container.googleapis.com/projects/p/locations/l/clusters/c"), "does not exist",
@@ -220,6 +224,25 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		{
 			"alert to a channel that does not exist", "AlertPolicy", "openhands-availability",
 			setInput("notificationChannels", []any{"projects/p/notificationChannels/1"}), "does not exist",
+		},
+		{
+			"dashboard with a zero", "Dashboard", "openhands-dashboard",
+			setInput("dashboardJson", `{"displayName":"d","mosaicLayout":{"columns":48,"tiles":[{"xPos":0,"width":24,"height":16}]}}`),
+			"the next preview would not be empty: [dashboardJson]",
+		},
+		{
+			"dashboard with what is the default", "Dashboard", "openhands-dashboard",
+			setInput("dashboardJson", `{"displayName":"d","mosaicLayout":{"tiles":[{"widget":{"xyChart":{"thresholds":[]}}}]}}`),
+			"the next preview would not be empty: [dashboardJson]",
+		},
+		{
+			"dashboard with too many charts", "Dashboard", "openhands-dashboard",
+			setInput("dashboardJson", `{"displayName":"d","gridLayout":{"widgets":[`+strings.Repeat(`{"title":"t"},`, 50)+`{"title":"t"}]}}`),
+			"has 51 widgets, at most 50",
+		},
+		{
+			"block that the provider does not send", "Repository", "openhands-images", setInput("dockerConfig", map[string]any{"immutableTags": false}),
+			"the next preview would not be empty: [dockerConfig]",
 		},
 		{"dashboard that is no JSON", "Dashboard", "openhands-dashboard", setInput("dashboardJson", "{"), "dashboardJson"},
 		{"provider without a project", "gcp", "gcp", removeInput("project"), "project: is \"\""},

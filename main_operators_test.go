@@ -29,6 +29,33 @@ func TestOperatorsOfNoSandboxes(t *testing.T) {
 	find(t, mocks, "RoleBinding", "openhands-operators-view")
 }
 
+// TestMembersThatSomebodyElseMade: a service account of the same project, CI's for one, is there before the stack is. One of the stack's own is not.
+func TestMembersThatSomebodyElseMade(t *testing.T) {
+	const (
+		login   = "openhands:exposure.login.members"
+		gateway = "openhands:cluster.access.connectGateway.members"
+	)
+	for _, c := range []struct{ stack, key, account, refusal string }{
+		{stack: "prod", key: login, account: "ci"},
+		{stack: "prod", key: gateway, account: "ci"},
+		{stack: "dev", key: gateway, account: "ci"},
+		{stack: "prod", key: login, account: "openhands-prod-app", refusal: "which the stack creates itself"},
+		{stack: "dev", key: gateway, account: "openhands-dev-nodes", refusal: "which the stack creates itself"},
+	} {
+		t.Run(c.stack+" "+c.key+" "+c.account, func(t *testing.T) {
+			config := stackFile(t, c.stack)
+			member := "serviceAccount:" + c.account + "@" + config["gcp:project"] + ".iam.gserviceaccount.com"
+			mocks, err := deployed(t, c.stack, nested(t, config, map[string]any{c.key: []any{member}}), nil)
+			if c.refusal != "" {
+				require.ErrorContains(t, err, c.refusal)
+				return
+			}
+			require.NoError(t, err)
+			assert.Empty(t, checks.Operators(mocks.Cloud.Inventory()))
+		})
+	}
+}
+
 // TestNobodyLosesTheWayToWhatIsLeft: whoever destroys a stack may be a member of the Connect gateway. Their grants go after the objects in the cluster.
 func TestNobodyLosesTheWayToWhatIsLeft(t *testing.T) {
 	mocks, err := deployed(t, "everything", stackFile(t, "everything"), nil)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -44,6 +45,7 @@ func deployed(t *testing.T, stack string, config map[string]string, prepare func
 	t.Helper()
 	mocks, err := providers.NewMocks(stack, config["gcp:project"], config["gcp:region"])
 	require.NoError(t, err)
+	mocks.Cloud.Configuration = func() string { return fmt.Sprint(config) }
 	source := &stacks.Source{}
 	err = pulumi.RunErr(deploy(source), mocks.Option(), func(info *pulumi.RunInfo) {
 		info.Config = config

@@ -120,11 +120,11 @@ func NewGkeCluster(ctx *pulumi.Context, name string, args *GkeClusterArgs, opts 
 	if err := component.Register(ctx, gkeClusterType, name, c, args, (*GkeClusterArgs).validate, opts...); err != nil {
 		return nil, err
 	}
-	nodes, err := c.newNodeAccount(ctx, name, args)
+	nodes, role, err := c.newNodeAccount(ctx, name, args)
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := c.newCluster(ctx, name, args, nodes)
+	cluster, err := c.newCluster(ctx, name, args, nodes, role)
 	if err != nil {
 		return nil, fmt.Errorf("create: %w", err)
 	}
@@ -155,29 +155,33 @@ func NewGkeCluster(ctx *pulumi.Context, name string, args *GkeClusterArgs, opts 
 	})
 }
 
-// newNodeAccount creates the identity of the nodes. The default one, which GKE would take, is an editor of the whole project.
-func (c *GkeCluster) newNodeAccount(ctx *pulumi.Context, name string, args *GkeClusterArgs) (*serviceaccount.Account, error) {
+// newNodeAccount creates the identity of the nodes, and gives it the role that they need. The default one, which GKE would take, is an editor of the whole project.
+func (c *GkeCluster) newNodeAccount(ctx *pulumi.Context, name string, args *GkeClusterArgs) (*serviceaccount.Account, *projects.IAMMember, error) {
 	account, err := serviceaccount.NewAccount(ctx, name+"-nodes", &serviceaccount.AccountArgs{
 		AccountId:   pulumi.String(args.NodeAccountID),
 		DisplayName: pulumi.String("Nodes of " + name),
 	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("create the nodes' service account: %w", err)
+		return nil, nil, fmt.Errorf("create the nodes' service account: %w", err)
 	}
 	// Writing logs and metrics, no more: https://cloud.google.com/kubernetes-engine/docs/how-to/hardening-your-cluster#use_least_privilege_sa
-	_, err = projects.NewIAMMember(ctx, name+"-nodes-role", &projects.IAMMemberArgs{
+	role, err := projects.NewIAMMember(ctx, name+"-nodes-role", &projects.IAMMemberArgs{
 		Project: account.Project,
 		Role:    pulumi.String("roles/container.defaultNodeServiceAccount"),
 		Member:  account.Member,
 	}, component.Child(c)...)
 	if err != nil {
-		return nil, fmt.Errorf("grant the nodes' role: %w", err)
+		return nil, nil, fmt.Errorf("grant the nodes' role: %w", err)
 	}
-	return account, nil
+	return account, role, nil
 }
 
-func (c *GkeCluster) newCluster(ctx *pulumi.Context, name string, args *GkeClusterArgs, nodes *serviceaccount.Account) (*container.Cluster, error) {
+// newCluster creates the cluster once its nodes, and with them those of every pool, have their role: without it they write neither logs nor metrics.
+func (c *GkeCluster) newCluster(
+	ctx *pulumi.Context, name string, args *GkeClusterArgs, nodes *serviceaccount.Account, role *projects.IAMMember,
+) (*container.Cluster, error) {
 	opts := append(component.ProtectIf(args.Protect),
+		pulumi.DependsOn([]pulumi.Resource{role}),
 		// Two clusters cannot share the control plane's range.
 		pulumi.DeleteBeforeReplace(true),
 		// The node configuration is the throwaway pool's, which is gone after creation; what is read back belongs to other pools.

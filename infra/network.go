@@ -47,6 +47,7 @@ type NetworkArgs struct {
 // Network is a VPC in which nothing has a public address and nothing may enter that a rule does not name.
 type Network struct {
 	pulumi.ResourceState
+	component.Readiness // the way out to the internet is open, and the firewall closed. A cluster needs neither: Private Google Access brings its nodes' images
 
 	NetworkID         pulumi.StringOutput `pulumi:"networkId"`
 	SubnetworkID      pulumi.StringOutput `pulumi:"subnetworkId"`
@@ -143,7 +144,7 @@ func (c *Network) newNAT(ctx *pulumi.Context, name string, args *NetworkArgs) er
 	if err != nil {
 		return err
 	}
-	_, err = compute.NewRouterNat(ctx, name+"-nat", &compute.RouterNatArgs{
+	nat, err := compute.NewRouterNat(ctx, name+"-nat", &compute.RouterNatArgs{
 		Router:                        router.Name,
 		Region:                        pulumi.String(args.Region),
 		NatIpAllocateOption:           pulumi.String("AUTO_ONLY"),
@@ -156,6 +157,7 @@ func (c *Network) newNAT(ctx *pulumi.Context, name string, args *NetworkArgs) er
 		MaxPortsPerVm:                    pulumi.Int(16384),
 		LogConfig:                        &compute.RouterNatLogConfigArgs{Enable: pulumi.Bool(true), Filter: pulumi.String("ERRORS_ONLY")},
 	}, component.Child(c)...)
+	c.Awaits(nat)
 	return err
 }
 
@@ -191,7 +193,7 @@ func (c *Network) newPrivateServicesAccess(ctx *pulumi.Context, name string, arg
 // newFirewall denies all that enters and allows at most two things by name. GKE adds its own rules for the traffic between control plane, nodes and pods.
 func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArgs) error {
 	logged := &compute.FirewallLogConfigArgs{Metadata: pulumi.String("INCLUDE_ALL_METADATA")}
-	_, err := compute.NewFirewall(ctx, name+"-deny-ingress", &compute.FirewallArgs{
+	denial, err := compute.NewFirewall(ctx, name+"-deny-ingress", &compute.FirewallArgs{
 		Network:      c.NetworkID,
 		Description:  pulumi.String("Whatever no other rule allows is refused, and logged"),
 		Direction:    pulumi.String("INGRESS"),
@@ -203,6 +205,7 @@ func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArg
 	if err != nil {
 		return err
 	}
+	c.Awaits(denial)
 	type allowance struct {
 		role, description string
 		sources           []netip.Prefix
@@ -215,7 +218,7 @@ func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArg
 		})
 	}
 	for _, a := range allowances {
-		_, err := compute.NewFirewall(ctx, name+"-"+a.role, &compute.FirewallArgs{
+		rule, err := compute.NewFirewall(ctx, name+"-"+a.role, &compute.FirewallArgs{
 			Network:      c.NetworkID,
 			Description:  pulumi.String(a.description),
 			Direction:    pulumi.String("INGRESS"),
@@ -230,6 +233,7 @@ func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArg
 		if err != nil {
 			return err
 		}
+		c.Awaits(rule)
 	}
 	return nil
 }

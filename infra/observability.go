@@ -141,6 +141,16 @@ func (c *Observability) newAlert(ctx *pulumi.Context, name string, args *Observa
 	return err
 }
 
+// tile is a chart at its place. The API does not answer with zeros, and the provider compares texts: a zero that the program writes is a difference at every
+// preview, which no `up` takes away.
+type tile struct {
+	XPos   int            `json:"xPos,omitempty"`
+	YPos   int            `json:"yPos,omitempty"`
+	Width  int            `json:"width"`
+	Height int            `json:"height"`
+	Widget map[string]any `json:"widget"`
+}
+
 // dashboardJSON writes a dashboard with one chart for each signal, two in a row.
 // https://cloud.google.com/monitoring/api/ref_v3/rest/v1/projects.dashboards
 func dashboardJSON(title string, signals []signal) pulumi.StringOutput {
@@ -150,11 +160,11 @@ func dashboardJSON(title string, signals []signal) pulumi.StringOutput {
 	}
 	return pulumi.All(queries...).ApplyT(func(values []any) (string, error) {
 		const columns, width, height = 48, 24, 16
-		var tiles []any
+		var tiles []tile
 		for i, s := range signals {
-			tiles = append(tiles, map[string]any{
-				"xPos": i % (columns / width) * width, "yPos": i / (columns / width) * height, "width": width, "height": height,
-				"widget": map[string]any{"title": s.title, "xyChart": map[string]any{
+			tiles = append(tiles, tile{
+				XPos: i % (columns / width) * width, YPos: i / (columns / width) * height, Width: width, Height: height,
+				Widget: map[string]any{"title": s.title, "xyChart": map[string]any{
 					"dataSets": []any{map[string]any{"plotType": "LINE", "timeSeriesQuery": map[string]any{"prometheusQuery": values[i]}}},
 				}},
 			})

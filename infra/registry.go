@@ -32,6 +32,7 @@ type RegistryArgs struct {
 // Registry holds the installation's own images, and mirrors those of ghcr.io and of Docker Hub so that nodes pull them from Artifact Registry.
 type Registry struct {
 	pulumi.ResourceState
+	component.Readiness // the reader may pull
 
 	// The prefixes go in front of an image's name, without a slash at the end: <ImagePrefix>/my-image:1.0, and
 	// <GHCRPrefix>/openhands/openhands:0.62.0 for ghcr.io/openhands/openhands:0.62.0.
@@ -55,10 +56,9 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 	if err := component.Register(ctx, registryType, name, c, args, (*RegistryArgs).validate, opts...); err != nil {
 		return nil, err
 	}
-	c.ImagePrefix, err = c.newRepository(ctx, name+"-images", args, &artifactregistry.RepositoryArgs{
+	own := &artifactregistry.RepositoryArgs{
 		RepositoryId: pulumi.String(args.RepositoryPrefix + "-images"),
 		Description:  pulumi.String("Images built for this installation"),
-		DockerConfig: &artifactregistry.RepositoryDockerConfigArgs{ImmutableTags: pulumi.Bool(args.ImmutableTags)},
 		// A keep policy wins over a delete policy.
 		CleanupPolicies: artifactregistry.RepositoryCleanupPolicyArray{
 			&artifactregistry.RepositoryCleanupPolicyArgs{
@@ -75,7 +75,12 @@ func NewRegistry(ctx *pulumi.Context, name string, args *RegistryArgs, opts ...p
 				},
 			},
 		},
-	}, component.ProtectIf(args.Protect)...)
+	}
+	// A block that is off is one that the API does not answer with: it would be a difference at every preview.
+	if args.ImmutableTags {
+		own.DockerConfig = &artifactregistry.RepositoryDockerConfigArgs{ImmutableTags: pulumi.Bool(true)}
+	}
+	c.ImagePrefix, err = c.newRepository(ctx, name+"-images", args, own, component.ProtectIf(args.Protect)...)
 	if err != nil {
 		return nil, fmt.Errorf("own images: %w", err)
 	}
@@ -124,7 +129,7 @@ func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *Registr
 	if err != nil {
 		return pulumi.StringOutput{}, err
 	}
-	_, err = artifactregistry.NewRepositoryIamMember(ctx, name+"-reader", &artifactregistry.RepositoryIamMemberArgs{
+	grant, err := artifactregistry.NewRepositoryIamMember(ctx, name+"-reader", &artifactregistry.RepositoryIamMemberArgs{
 		Repository: repository.Name,
 		Location:   repository.Location,
 		Role:       pulumi.String("roles/artifactregistry.reader"),
@@ -133,5 +138,6 @@ func (c *Registry) newRepository(ctx *pulumi.Context, name string, args *Registr
 	if err != nil {
 		return pulumi.StringOutput{}, fmt.Errorf("grant the reader: %w", err)
 	}
+	c.Awaits(grant)
 	return pulumi.Sprintf("%s-docker.pkg.dev/%s/%s", repository.Location, repository.Project, repository.RepositoryId), nil
 }

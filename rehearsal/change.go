@@ -43,17 +43,60 @@ func (r *run) changeExposure(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%s: the way in is not as it must be (%d stations):\n  %s", change.what, len(hops), strings.Join(problems, "\n  "))
 		}
 	}
-	// The steps that follow look at what is there now.
+	return "", r.look(ctx)
+}
+
+// look reads the state anew, for the steps that follow a change.
+func (r *run) look(ctx context.Context) error {
 	raw, err := r.Export(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
 	export, err := state.Parse(raw)
 	if err != nil {
-		return "", err
+		return err
 	}
 	r.graph = state.NewGraph(export)
-	return "", nil
+	return nil
+}
+
+// replaceCluster moves a zonal cluster to another zone, in the steps that the README has. In one, or without the first, the engine closes its connection to the
+// old cluster when it finds that the provider goes too, and the deletion of what is in the cluster fails: "the client connection is closing".
+func (r *run) replaceCluster(ctx context.Context) (string, error) {
+	zone := r.Zone[:len(r.Zone)-1] + "b"
+	if zone == r.Zone {
+		zone = r.Zone[:len(r.Zone)-1] + "c"
+	}
+	for _, target := range []string{state.ProviderPrefix + "kubernetes::kubernetes", "openhands:gcp:GkeCluster$" + types.Cluster + "::openhands-cluster"} {
+		target = fmt.Sprintf("urn:pulumi:%s::openhands::%s", r.Stack, target)
+		if _, err := r.Run(ctx, "destroy", "--yes", "--skip-preview", "--target", target, "--target-dependents"); err != nil {
+			return "", fmt.Errorf("destroy the cluster: %w", err)
+		}
+	}
+	for _, o := range r.Cloud.List() {
+		if o.Type == types.Short(types.Cluster) || strings.HasPrefix(o.Type, "core.") {
+			return "", fmt.Errorf("the cluster was destroyed, and %s %s is still there", o.Type, o.ID)
+		}
+	}
+	if err := r.SetConfig(ctx, "gcp:zone", zone); err != nil {
+		return "", err
+	}
+	if _, err := r.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
+		return "", fmt.Errorf("zone %s: %w", zone, err)
+	}
+	inventory := r.Cloud.Inventory()
+	for _, cluster := range inventory.All(types.Cluster) {
+		if location := cluster.Inputs.Str("location"); location != zone {
+			return "", fmt.Errorf("the cluster is in %s, and not in %s", location, zone)
+		}
+	}
+	if problems := checks.Conversation(inventory); len(problems) > 0 {
+		return "", fmt.Errorf("in zone %s the application is not as it must be:\n  %s", zone, strings.Join(problems, "\n  "))
+	}
+	if _, err := r.Run(ctx, "preview", "--expect-no-changes"); err != nil {
+		return "", err
+	}
+	return "", r.look(ctx)
 }
 
 const asBefore = "as before"

@@ -22,6 +22,7 @@ const (
 	stepRepeat      = "repeat" // a second preview, which must be empty
 	stepRefresh     = "refresh"
 	stepChange      = "change"      // of the host, of the mode to none, and back
+	stepMove        = "move"        // of a zonal cluster to another zone
 	stepReplacement = "replacement" // of what is protected: must be refused
 	stepRefusal     = "refusal"     // to destroy what is protected
 	stepTeardown    = "teardown"
@@ -29,7 +30,7 @@ const (
 )
 
 // Steps lists all steps in their order.
-var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange}, protectionSteps, []string{stepDestroy})
+var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepMove}, protectionSteps, []string{stepDestroy})
 
 // protectionSteps are left out for a stack that is not protected.
 var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
@@ -68,7 +69,7 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 		if !slices.Contains(steps, step) {
 			continue
 		}
-		if (slices.Contains(protectionSteps, step) && !r.Protected) || (step == stepChange && !r.Exposed) {
+		if r.pointless(step) != "" {
 			continue
 		}
 		action, what := r.step(step)
@@ -95,11 +96,8 @@ func (r *run) possible(steps []string, chosen bool) error {
 		if step != stepPreview && step != stepUp && !slices.Contains(steps, stepUp) {
 			return fmt.Errorf("step %s needs step %s: a rehearsal begins with an empty cloud", step, stepUp)
 		}
-		if chosen && step == stepChange && !r.Exposed {
-			return fmt.Errorf("step %s is for a stack with a way in from the internet, and the mode of %s is none", step, r.Stack)
-		}
-		if chosen && slices.Contains(protectionSteps, step) && !r.Protected {
-			return fmt.Errorf("step %s is for a protected stack, and the profile of %s is not prod", step, r.Stack)
+		if why := r.pointless(step); chosen && why != "" {
+			return fmt.Errorf("step %s is for %s", step, why)
 		}
 		if i > 0 && slices.Contains(steps[:i], step) {
 			return fmt.Errorf("step %s is named twice", step)
@@ -109,6 +107,19 @@ func (r *run) possible(steps []string, chosen bool) error {
 		return fmt.Errorf("step %s of a protected stack needs step %s", stepDestroy, stepTeardown)
 	}
 	return nil
+}
+
+// pointless says what stack a step is for, where it is not for this one; empty where it is.
+func (r *run) pointless(step string) string {
+	switch {
+	case step == stepChange && !r.Exposed:
+		return "a stack with a way in from the internet, and the mode of " + r.Stack + " is none"
+	case step == stepMove && (r.Zone == "" || r.Protected):
+		return "an unprotected stack with a zone, and " + r.Stack + " is none"
+	case slices.Contains(protectionSteps, step) && !r.Protected:
+		return "a protected stack, and the profile of " + r.Stack + " is not prod"
+	}
+	return ""
 }
 
 // run is a rehearsal under way.
@@ -139,6 +150,8 @@ func (r *run) step(step string) (action func(context.Context) (string, error), w
 		return r.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes"), "compare with the cloud, which must find nothing"
 	case stepChange:
 		return r.changeExposure, "another host, then no way in, then a login that is refused, then as before"
+	case stepMove:
+		return r.replaceCluster, "another zone: the cluster goes with all that is in it, and comes back elsewhere"
 	case stepReplacement:
 		return r.refuseReplacement, "what would replace the database, or anything else that is protected, must be refused"
 	case stepRefusal:

@@ -3,11 +3,11 @@ package stacks
 // Config is the whole configuration of a stack, after the profile's defaults were applied. The JSON names are the keys of the stack file; from
 // this type come the check for unknown keys and wrong types, and the table of keys in docs/configuration.md.
 type Config struct {
-	Project string `json:"gcp:project" jsonschema_description:"Project that everything is created in."`
-	Region  string `json:"gcp:region" jsonschema_description:"Region of the network, the database and the registry, and of the cluster where the profile has a regional one."`
-	Zone    string `json:"gcp:zone" jsonschema_description:"Zone of the cluster, where the profile has a zonal one (dev); prod has none."`
+	Project string `json:"gcp:project" jsonschema_description:"Project that everything is created in. Another one replaces the cluster, and all the rest."`
+	Region  string `json:"gcp:region" jsonschema_description:"Region of the network, the database and the registry, and of the cluster where the profile has a regional one. Another one replaces the cluster, and all that lies in a region."`
+	Zone    string `json:"gcp:zone" jsonschema_description:"Zone of the cluster, where the profile has a zonal one (dev); prod has none. Another one replaces the cluster: see README, Replacing the cluster."`
 
-	Profile  Profile           `json:"openhands:profile" jsonschema:"enum=dev,enum=prod" jsonschema_description:"The set of defaults. It is never guessed from the stack's name."`
+	Profile  Profile           `json:"openhands:profile" jsonschema:"enum=dev,enum=prod" jsonschema_description:"The set of defaults. It is never guessed from the stack's name. Another one replaces the cluster."`
 	Labels   map[string]string `json:"openhands:labels" jsonschema_description:"Labels for everything that can carry them, beside app, stack and managed-by."`
 	Teardown bool              `json:"openhands:teardown" jsonschema_description:"Lifts all protection, for the way out: pulumi up with it, then pulumi destroy."`
 
@@ -42,10 +42,10 @@ const (
 
 // Network is the configuration of the VPC.
 type Network struct {
-	NodesCIDR        string  `json:"nodesCidr" jsonschema_description:"Range of the nodes' addresses. Four of them are Google's."`
-	PodsCIDR         string  `json:"podsCidr" jsonschema_description:"Range of the pods' addresses. Every node takes a /24 of it."`
-	ServicesCIDR     string  `json:"servicesCidr" jsonschema_description:"Range of the Kubernetes Services' addresses."`
-	ControlPlaneCIDR string  `json:"controlPlaneCidr" jsonschema_description:"Range of the cluster's control plane, a /28."`
+	NodesCIDR        string  `json:"nodesCidr" jsonschema_description:"Range of the nodes' addresses. Four of them are Google's. A larger range around it grows in place, any other replaces the cluster."`
+	PodsCIDR         string  `json:"podsCidr" jsonschema_description:"Range of the pods' addresses. Every node takes a /24 of it. Google refuses another one while the cluster exists: see README, Replacing the cluster."`
+	ServicesCIDR     string  `json:"servicesCidr" jsonschema_description:"Range of the Kubernetes Services' addresses. Google refuses another one while the cluster exists: see README, Replacing the cluster."`
+	ControlPlaneCIDR string  `json:"controlPlaneCidr" jsonschema_description:"Range of the cluster's control plane, a /28. Another one replaces the cluster."`
 	PeeringCIDR      string  `json:"peeringCidr" jsonschema_description:"Range in which Google places Cloud SQL, a /24 or larger."`
 	FlowLogSampling  float64 `json:"flowLogSampling" jsonschema:"minimum=0,maximum=1" jsonschema_description:"Share of the network flows that are logged. 0 turns flow logs off."`
 }
@@ -172,7 +172,7 @@ type SandboxPool struct {
 
 // Database is the configuration of Cloud SQL.
 type Database struct {
-	Version            string              `json:"version" jsonschema_description:"PostgreSQL version as Cloud SQL writes it, e.g. POSTGRES_15."`
+	Version            string              `json:"version" jsonschema_description:"PostgreSQL version as Cloud SQL writes it, e.g. POSTGRES_15. A higher one upgrades the database in place, which is away meanwhile; Google refuses a lower one."`
 	Tier               string              `json:"tier" jsonschema_description:"Machine type: db-f1-micro, db-g1-small, or db-custom-<vCPUs>-<MiB>."`
 	HighAvailability   bool                `json:"highAvailability" jsonschema_description:"Keep a standby in a second zone."`
 	MaxConnections     int                 `json:"maxConnections" jsonschema:"minimum=14,maximum=262143" jsonschema_description:"PostgreSQL's max_connections."`

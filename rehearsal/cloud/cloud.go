@@ -17,6 +17,10 @@ import (
 
 // Cloud is a simulated project. It is safe for concurrent use, as the engine creates in parallel.
 type Cloud struct {
+	// Configuration returns the text of the stack's configuration. The service accounts of the project that it names exist already: somebody else made them. Nil
+	// where there is none. Set it before the first call.
+	Configuration func() string
+
 	rules map[string]Rule
 
 	mu        sync.Mutex // protects everything below
@@ -88,8 +92,9 @@ func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs v
 	if why, taken := c.reserved[k]; taken {
 		return "", nil, fmt.Errorf("the name %s is %s", r.ID, why)
 	}
-	c.inventory.objects[k] = &Object{Type: typ, ID: r.ID, URN: urn, Inputs: inputs, Outputs: r.Outputs}
-	return r.ID, r.Outputs.Clone(), nil
+	o := &Object{Type: typ, ID: r.ID, URN: urn, Inputs: inputs, Outputs: answered(rule.API, r.Outputs)}
+	c.inventory.objects[k] = o
+	return r.ID, o.Outputs.Clone(), nil
 }
 
 // Read returns the object's properties, or nil where it does not exist.
@@ -121,8 +126,19 @@ func (c *Cloud) Update(typ, urn, id string, inputs values.Map) (outputs values.M
 			return nil, err
 		}
 	}
-	o.Inputs, o.Outputs = inputs, r.Outputs
-	return r.Outputs.Clone(), nil
+	o.Inputs, o.Outputs = inputs, answered(rule.API, r.Outputs)
+	return o.Outputs.Clone(), nil
+}
+
+// DryRun returns what the cloud would refuse about a change of an object, beside what it says about any object with these inputs. It changes nothing.
+func (c *Cloud) DryRun(typ, id string, inputs values.Map) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rule, o := c.rules[typ], c.inventory.objects[key(typ, id)]
+	if rule.Update == nil || o == nil {
+		return nil
+	}
+	return rule.Update(&Request{Inventory: c.inventory, cloud: c, Type: typ, URN: o.URN, ID: id, Inputs: inputs, Outputs: inputs.Clone(), Old: o})
 }
 
 // Delete deletes an object, or says why the cloud refuses. An object that does not exist is no error.

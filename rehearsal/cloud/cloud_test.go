@@ -71,6 +71,34 @@ func TestWhatIsInUseCannotBeDeleted(t *testing.T) {
 	c.refuses(types.Router, router, "has NAT")
 }
 
+// TestWhatGoogleRefusesToChange: the provider plans these changes, and the API refuses them.
+func TestWhatGoogleRefusesToChange(t *testing.T) {
+	c := newCloud(t)
+	network, _, database := c.withDatabase("ABANDON", values.Map{"databaseVersion": "POSTGRES_16"})
+	subnet := func(pods, own string) values.Map {
+		return values.Map{"name": "subnet", "network": network, "ipCidrRange": "10.0.0.0/22", "secondaryIpRanges": []any{
+			map[string]any{"rangeName": "pods", "ipCidrRange": pods}, map[string]any{"rangeName": "services", "ipCidrRange": "10.32.0.0/20"},
+			map[string]any{"rangeName": "own", "ipCidrRange": own},
+		}}
+	}
+	id := c.make(types.Subnetwork, subnet("10.16.0.0/16", "10.48.0.0/20"))
+	c.make(types.Cluster, values.Map{"name": "cluster", "location": "us-central1-a", "network": network, "subnetwork": id, "initialNodeCount": 1.0,
+		"ipAllocationPolicy": map[string]any{"clusterSecondaryRangeName": "pods", "servicesSecondaryRangeName": "services"}})
+	const urn = "urn:" + types.Subnetwork + "subnet"
+	_, err := c.Update(types.Subnetwork, urn, id, subnet("10.18.0.0/16", "10.48.0.0/20"))
+	require.ErrorContains(t, err, "range pods (10.16.0.0/16) is used by cluster")
+	_, err = c.Update(types.Subnetwork, urn, id, subnet("10.16.0.0/16", "10.50.0.0/20"))
+	require.NoError(t, err, "a range that no cluster uses")
+
+	_, older := c.Cloud.Read(types.SQLInstance, "", database)
+	older["databaseVersion"] = "POSTGRES_15"
+	_, err = c.Update(types.SQLInstance, "", database, older)
+	require.ErrorContains(t, err, "POSTGRES_15 is below POSTGRES_16")
+	older["databaseVersion"] = "POSTGRES_17"
+	_, err = c.Update(types.SQLInstance, "", database, older)
+	require.NoError(t, err)
+}
+
 func TestNetworkWaitsForItsDatabaseAndItsPeering(t *testing.T) {
 	c := newCloud(t)
 	network, connection, database := c.withDatabase("ABANDON", values.Map{})
@@ -152,4 +180,15 @@ func TestNodePoolFieldsOfTheCloudCannotBeUpdated(t *testing.T) {
 	r := &Request{Inputs: values.Map{}, Old: &Object{Inputs: values.Map{}}}
 	r.Inputs.Set("nodeConfig.kubeletConfig.cpuManagerPolicy", "static")
 	assert.ErrorContains(t, Rules[types.NodePool].Update(r), "Error 400")
+}
+
+func TestPrivateNodesNeedANAT(t *testing.T) {
+	c := newCloud(t)
+	network := c.make(types.Network, values.Map{"name": "vpc"})
+	c.make(types.Router, values.Map{"name": "router", "network": network})
+	r := &Request{Inventory: c.inventory, cloud: c.Cloud}
+	cluster := &Object{Inputs: values.Map{"network": network}}
+	require.ErrorContains(t, r.NeedInternet(cluster), "has no NAT")
+	c.make(types.NAT, values.Map{"name": "nat", "router": "router"})
+	require.NoError(t, r.NeedInternet(cluster))
 }

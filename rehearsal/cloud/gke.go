@@ -126,14 +126,25 @@ func hasSecondaryRange(subnet values.Map, name string) bool {
 	return slices.ContainsFunc(subnet.Maps("secondaryIpRanges"), func(secondary values.Map) bool { return name != "" && secondary.Str("rangeName") == name })
 }
 
+// nodeRole is what the service account of nodes needs to write logs and metrics.
+// https://cloud.google.com/kubernetes-engine/docs/how-to/service-accounts#default-gke-service-agent
+const nodeRole = "roles/container.defaultNodeServiceAccount"
+
 // checkNodeAccount checks the service account of nodes, which the input at a path names.
 func (r *Request) checkNodeAccount(path string) error {
 	email := r.Inputs.Str(path)
 	if email == "" || email == "default" {
 		return nil
 	}
-	_, err := r.Need(types.Account, path, email)
-	return err
+	if _, err := r.Need(types.Account, path, email); err != nil {
+		return err
+	}
+	grant := r.granted(types.ProjectMember, nodeRole, "serviceAccount:"+email, nil)
+	if grant == nil {
+		return fmt.Errorf("%s: %s has no role %s: its nodes write no logs and no metrics", path, email, nodeRole)
+	}
+	r.NeedObject(grant, "the role of its nodes")
+	return nil
 }
 
 func createCluster(r *Request) error {
@@ -161,8 +172,9 @@ func removeCluster(r *Request) (string, error) {
 	if r.Outputs.Is("deletionProtection") {
 		return "", errors.New("cannot destroy cluster because deletionProtection is set to true")
 	}
-	for _, o := range r.All(types.NodePool) {
-		if o.Inputs.Str("cluster") == r.Outputs.Str("name") {
+	for _, o := range r.Everything() {
+		inside := strings.HasPrefix(o.Type, "kubernetes:") // the simulated Kubernetes has one cluster
+		if inside || (o.Type == types.NodePool && o.Inputs.Str("cluster") == r.Outputs.Str("name")) {
 			r.Drop(o)
 		}
 	}

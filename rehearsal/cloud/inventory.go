@@ -39,6 +39,16 @@ func (i *Inventory) Find(typ, ref string) *Object {
 	return nil
 }
 
+// granted returns the grant of a role to a member, of those of a type that are on the right object, or nil. on is nil for the project.
+func (i *Inventory) granted(typ, role, member string, on func(grant *Object) bool) *Object {
+	for _, o := range i.All(typ) {
+		if o.Inputs.Str("role") == role && o.Inputs.Str("member") == member && (on == nil || on(o)) {
+			return o
+		}
+	}
+	return nil
+}
+
 // All returns the objects of a type, in the order of their ids.
 func (i *Inventory) All(typ string) []*Object {
 	return slices.DeleteFunc(i.Everything(), func(o *Object) bool { return o.Type != typ })

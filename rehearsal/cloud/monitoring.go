@@ -40,15 +40,52 @@ func checkAlert(r *Request) error {
 	return r.needAll(types.Channel, "notificationChannels")
 }
 
+// widgetLimit is how many widgets a dashboard may have. https://cloud.google.com/monitoring/quotas
+const widgetLimit = 50
+
 func checkDashboard(r *Request) error {
-	var dashboard map[string]any
-	if err := json.Unmarshal([]byte(r.Inputs.Str("dashboardJson")), &dashboard); err != nil {
-		return fmt.Errorf("dashboardJson: %w", err)
+	dashboard, err := dashboardOf(r)
+	if err != nil {
+		return err
 	}
-	if values.Map(dashboard).Str("displayName") == "" {
+	if dashboard.Str("displayName") == "" {
 		return errors.New("dashboardJson: displayName is required")
 	}
+	if n := widgets(map[string]any(dashboard)); n > widgetLimit {
+		return fmt.Errorf("dashboardJson: has %d widgets, at most %d are allowed", n, widgetLimit)
+	}
 	return nil
+}
+
+func dashboardOf(r *Request) (values.Map, error) {
+	var dashboard map[string]any
+	if err := json.Unmarshal([]byte(r.Inputs.Str("dashboardJson")), &dashboard); err != nil {
+		return nil, fmt.Errorf("dashboardJson: %w", err)
+	}
+	return dashboard, nil
+}
+
+// widgets counts the widgets of a dashboard: those of tiles, and those in the lists of rows, columns and grids.
+func widgets(part any) int {
+	n := 0
+	switch part := part.(type) {
+	case map[string]any:
+		for name, value := range part {
+			list, isList := value.([]any)
+			switch {
+			case name == "widget":
+				n++
+			case name == "widgets" && isList:
+				n += len(list)
+			}
+			n += widgets(value)
+		}
+	case []any:
+		for _, item := range part {
+			n += widgets(item)
+		}
+	}
+	return n
 }
 
 // monitored creates an object whose id the API makes up, and calls its name.
@@ -62,10 +99,21 @@ func monitored(collection string) func(*Request) error {
 	}
 }
 
-// createDashboard leaves out the name, which the provider does not show of a dashboard.
+// createDashboard leaves out the name, which the provider does not show of a dashboard. The document is the API's: with a name and a version of its own, and
+// without what is zero.
 func createDashboard(r *Request) error {
-	err := monitored("dashboards")(r)
+	if err := monitored("dashboards")(r); err != nil {
+		return err
+	}
 	delete(r.Outputs, "name")
+	dashboard, err := dashboardOf(r)
+	if err != nil {
+		return err
+	}
+	dashboard = withoutZeros(dashboard, false)
+	dashboard["name"], dashboard["etag"] = r.ID, etag
+	document, err := json.Marshal(dashboard)
+	r.Outputs["dashboardJson"] = string(document)
 	return err
 }
 

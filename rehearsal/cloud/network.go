@@ -98,6 +98,30 @@ func createSubnetwork(r *Request) error {
 	return computeRegional("subnetworks")(r)
 }
 
+// updateSubnetwork keeps the secondary ranges that a cluster uses. The provider does not know that, and plans the change.
+// https://cloud.google.com/kubernetes-engine/docs/concepts/alias-ips#cluster_sizing_secondary_range_pods
+func updateSubnetwork(r *Request) error {
+	ranges := map[string]string{}
+	for _, secondary := range r.Inputs.Maps("secondaryIpRanges") {
+		ranges[secondary.Str("rangeName")] = secondary.Str("ipCidrRange")
+	}
+	for _, cluster := range r.All(types.Cluster) {
+		if cluster.Inputs.Str("subnetwork") != r.ID {
+			continue
+		}
+		for _, secondary := range r.Old.Inputs.Maps("secondaryIpRanges") {
+			name := secondary.Str("rangeName")
+			used := name == cluster.Inputs.Str("ipAllocationPolicy.clusterSecondaryRangeName") ||
+				name == cluster.Inputs.Str("ipAllocationPolicy.servicesSecondaryRangeName")
+			if used && ranges[name] != secondary.Str("ipCidrRange") {
+				return fmt.Errorf("secondaryIpRanges: range %s (%s) is used by cluster %s, and cannot change while that exists",
+					name, secondary.Str("ipCidrRange"), cluster.ID)
+			}
+		}
+	}
+	return nil
+}
+
 func removeSubnetwork(r *Request) (string, error) {
 	for _, o := range r.All(types.Cluster) {
 		if o.Inputs.Str("subnetwork") == r.ID {

@@ -40,6 +40,9 @@ func checkAccount(r *Request) error {
 
 func createAccount(r *Request) error {
 	email := fmt.Sprintf("%s@%s.iam.gserviceaccount.com", r.Inputs.Str("accountId"), r.Project)
+	if r.Old == nil && r.outside(email) {
+		return fmt.Errorf("accountId: the configuration names %s, which the stack creates itself: what is granted to it there may come before it exists", email)
+	}
 	r.ID = fmt.Sprintf("projects/%s/serviceAccounts/%s", r.Project, email)
 	r.Outputs["email"], r.Outputs["member"], r.Outputs["name"] = email, "serviceAccount:"+email, r.ID
 	r.Outputs["project"], r.Outputs["uniqueId"] = r.Project, "100000000000000000000"
@@ -93,15 +96,24 @@ func (r *Request) checkMember(path, member string) error {
 	sort, address, _ := strings.Cut(member, ":")
 	switch sort {
 	case "serviceAccount":
-		if strings.HasSuffix(address, "@"+r.Project+".iam.gserviceaccount.com") {
-			_, err := r.Need(types.Account, path, address)
-			return err
+		if !strings.HasSuffix(address, "@"+r.Project+".iam.gserviceaccount.com") || r.outside(address) {
+			return nil
 		}
-		return nil
+		_, err := r.Need(types.Account, path, address)
+		return err
 	case "user", "group", "domain", "principal", "principalSet":
 		return nil
 	}
 	return fmt.Errorf("%s: %q is not an IAM member", path, member)
+}
+
+// outside reports whether the configuration names a service account.
+func (r *Request) outside(email string) bool {
+	if r.cloud.Configuration == nil {
+		return false
+	}
+	named := regexp.MustCompile(`serviceAccount:` + regexp.QuoteMeta(email) + `\b`)
+	return named.MatchString(r.cloud.Configuration())
 }
 
 func checkLoginMember(r *Request) error {

@@ -9,7 +9,7 @@ var Rules = map[string]Rule{
 	types.Service: {Create: createService, Remove: removeService},
 
 	types.Network:    {API: "compute", Check: (*Request).namedRFC1035, Create: computeGlobal("networks"), Remove: removeNetwork},
-	types.Subnetwork: {API: "compute", Check: checkSubnetwork, Create: createSubnetwork, Remove: removeSubnetwork},
+	types.Subnetwork: {API: "compute", Check: checkSubnetwork, Create: createSubnetwork, Update: updateSubnetwork, Remove: removeSubnetwork},
 	types.Router:     {API: "compute", Check: checkRouter, Create: computeRegional("routers"), Remove: removeRouter},
 	types.NAT:        {API: "compute", Check: checkNAT, Create: createNAT},
 	types.Address:    {API: "compute", Check: checkAddress, Create: createAddress, Remove: removeAddress},

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"openhands-gcp/rehearsal/types"
 )
@@ -84,7 +86,20 @@ func updateInstance(r *Request) error {
 	if r.Inputs.Num("settings.diskSize") < r.Old.Outputs.Num("settings.diskSize") {
 		return errors.New("settings.diskSize: a disk cannot shrink")
 	}
+	// https://cloud.google.com/sql/docs/postgres/upgrade-major-db-version-inplace
+	if before, after := r.Old.Inputs.Str("databaseVersion"), r.Inputs.Str("databaseVersion"); postgresMajor(after) < postgresMajor(before) {
+		return fmt.Errorf("databaseVersion: %s is below %s, and an instance never goes back", after, before)
+	}
 	return nil
+}
+
+// postgresMajor is the number in a version such as POSTGRES_15; 0 in another.
+func postgresMajor(version string) int {
+	major, err := strconv.Atoi(strings.TrimPrefix(version, "POSTGRES_"))
+	if err != nil {
+		return 0
+	}
+	return major
 }
 
 func removeInstance(r *Request) (string, error) {

@@ -28,7 +28,8 @@ import (
 type Engine struct {
 	Stack     string
 	Cloud     *cloud.Cloud
-	Protected bool // the stack's profile is prod: it must refuse to be destroyed
+	Protected bool   // the stack's profile is prod: it must refuse to be destroyed
+	Zone      string // of a zonal cluster; empty for a regional one
 
 	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
@@ -72,6 +73,10 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.Cloud = providers.NewCloud(file.value("gcp:project"), file.value("gcp:region"))
+	e.Cloud.Configuration = e.configuration
+	if file.value("openhands:profile") == "dev" {
+		e.Zone = file.value("gcp:zone")
+	}
 	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
 	if options.APIServer != nil {
 		e.forwarding = providers.Forward(e.Cloud, options.APIServer)
@@ -271,6 +276,15 @@ func (e *Engine) ReadStackFile() ([]byte, error) {
 		return nil, fmt.Errorf("copy of the stack file: %w", err)
 	}
 	return raw, nil
+}
+
+// configuration is the rehearsal's copy of the stack file as it is now; empty where it cannot be read, and then the CLI says so.
+func (e *Engine) configuration() string {
+	raw, err := e.ReadStackFile()
+	if err != nil {
+		return ""
+	}
+	return string(raw)
 }
 
 // WriteStackFile replaces the rehearsal's copy of the stack file.

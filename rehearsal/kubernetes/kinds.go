@@ -82,7 +82,7 @@ func kindOf[T any](apiVersion, name string, namespaced bool, check func(*cloud.R
 func Rules() map[string]cloud.Rule {
 	rules := map[string]cloud.Rule{}
 	for typ, k := range kinds {
-		rules[typ] = cloud.Rule{Check: k.checkObject, Create: k.create}
+		rules[typ] = cloud.Rule{Check: k.checkObject, Create: k.create, Update: checkUpdate}
 	}
 	namespace := rules[types.Namespace]
 	namespace.Remove = removeNamespace

@@ -73,7 +73,12 @@ func checkPod(r *cloud.Request, namespace string, pod *corev1.PodSpec) error {
 		return err
 	}
 	r.NeedObject(pool, "nodes to run on")
-	return nil
+	for _, container := range pod.Containers {
+		if err := r.NeedImage(container.Image, pool); err != nil {
+			return fmt.Errorf("containers: %s: %w", container.Name, err)
+		}
+	}
+	return r.NeedInternet(clusterOf(r.Inventory))
 }
 
 // checkContainer checks one container of a pod that has the volumes.

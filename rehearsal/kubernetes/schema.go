@@ -3,12 +3,14 @@ package kubernetes
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 
+	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/types"
 	"openhands-gcp/rehearsal/values"
 )
@@ -49,12 +51,33 @@ func (Schema) Check(typ string, inputs resource.PropertyMap) []plugin.CheckFailu
 	return failures
 }
 
-// immutable are the paths that cannot change in place, by type. metadata.name and metadata.namespace never can.
-var immutable = map[string][]string{
-	types.Deployment:    {"spec.selector"},
-	types.Secret:        {"type"},
-	types.RoleBinding:   {"roleRef"},
+// replacing are the paths, by type, whose change makes the provider replace the object, beside its name and namespace. They are the provider's own list, which
+// leaves out some of those that the API server holds fixed.
+// https://github.com/pulumi/pulumi-kubernetes/blob/v4.30.0/provider/pkg/provider/diff.go
+var replacing = map[string][]string{
+	types.Deployment:        {"spec.selector"},
+	types.Secret:            {"type"},
+	types.RoleBinding:       {"roleRef"},
+	types.KubernetesService: {"spec.clusterIP"},
+	types.ResourceQuota:     {"spec.scopes"},
+}
+
+// fixed are the paths, by type, that the API server does not let change, and for which the provider does not replace the object: it sends an update, which
+// fails.
+var fixed = map[string][]string{
 	types.PriorityClass: {"value", "preemptionPolicy"},
+	types.IngressClass:  {"spec.controller"},
+}
+
+// checkUpdate returns what the API server says about a change of an object.
+func checkUpdate(r *cloud.Request) error {
+	for _, path := range fixed[r.Type] {
+		if before, after := r.Old.Inputs.At(path), r.Inputs.At(path); !reflect.DeepEqual(before, after) {
+			return fmt.Errorf("%s: field is immutable (%v, and now %v), and the provider does not replace the object for it: give the object another name, "+
+				"or ReplaceOnChanges", path, before, after)
+		}
+	}
+	return nil
 }
 
 // Complete adds nothing: the API server's defaults do not show in the state.
@@ -70,8 +93,8 @@ func (Schema) Diff(req plugin.DiffRequest) map[string]plugin.PropertyDiff {
 		return found
 	}
 	for path, d := range plugin.NewDetailedDiffFromObjectDiff(object, true) {
-		for _, fixed := range append([]string{"metadata.name", "metadata.namespace"}, immutable[string(req.Type)]...) {
-			if path == fixed || strings.HasPrefix(path, fixed+".") || strings.HasPrefix(path, fixed+"[") {
+		for _, replaced := range append([]string{"metadata.name", "metadata.namespace"}, replacing[string(req.Type)]...) {
+			if path == replaced || strings.HasPrefix(path, replaced+".") || strings.HasPrefix(path, replaced+"[") {
 				d = d.ToReplace()
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -106,6 +107,17 @@ func (m *Mocks) create(args pulumi.MockResourceArgs, where resource.URN, inputs 
 		return "", nil, err
 	}
 	created, err := p.Create(ctx, plugin.CreateRequest{URN: where, Name: args.Name, Type: tokens.Type(args.TypeToken), Properties: checked.Properties})
+	if err != nil {
+		return "", nil, err
+	}
+	// What is created as the program wants it, and differs from that already, would make every preview dirty.
+	again, err := p.Diff(ctx, plugin.DiffRequest{
+		URN: where, Name: args.Name, Type: tokens.Type(args.TypeToken), ID: created.ID, IgnoreChanges: args.RegisterRPC.GetIgnoreChanges(),
+		OldInputs: checked.Properties, OldOutputs: created.Properties, NewInputs: checked.Properties,
+	})
+	if err == nil && again.Changes != plugin.DiffNone {
+		err = fmt.Errorf("%s: the next preview would not be empty: %v", args.Name, slices.Sorted(maps.Keys(again.DetailedDiff)))
+	}
 	return string(created.ID), created.Properties, err
 }
 

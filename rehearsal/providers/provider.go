@@ -49,6 +49,10 @@ type Provider struct {
 	schema  schema
 	backend Backend
 	config  []string // the keys of the provider's own configuration that the program uses
+	// identity are those of them that say which cloud it is.
+	identity []resource.PropertyKey
+	// dryRun returns what the cloud would refuse about a change. The real provider asks in a preview, where it knows all values; nil where it does not ask.
+	dryRun func(typ, id string, inputs values.Map) error
 	// configured returns what is wrong with that configuration; nil where there is none.
 	configured func(settings values.Map) []plugin.CheckFailure
 }
@@ -82,12 +86,17 @@ func (p *Provider) CheckConfig(_ context.Context, req plugin.CheckConfigRequest)
 	return plugin.CheckConfigResponse{Properties: req.News, Failures: failures}, nil
 }
 
-// DiffConfig never asks for a replacement: the real providers take another project or region as an update of themselves, and leave it to each
-// resource what follows.
+// DiffConfig asks for a replacement, and with it for one of every object, where a setting changed that says which cloud the provider speaks to. For the
+// others the real providers update themselves, another project or region included, and leave it to each resource what follows.
 func (p *Provider) DiffConfig(_ context.Context, req plugin.DiffConfigRequest) (plugin.DiffConfigResponse, error) {
 	diff := plugin.DiffResult{Changes: plugin.DiffNone}
 	if object := req.OldInputs.Diff(req.NewInputs); object != nil {
-		diff.Changes, diff.ChangedKeys = plugin.DiffSome, object.Keys()
+		diff.Changes, diff.ChangedKeys = plugin.DiffSome, object.ChangedKeys()
+		for _, key := range p.identity {
+			if object.Updated(key) {
+				diff.ReplaceKeys = append(diff.ReplaceKeys, key)
+			}
+		}
 	}
 	return diff, nil
 }
@@ -147,6 +156,11 @@ func (p *Provider) Read(_ context.Context, req plugin.ReadRequest) (plugin.ReadR
 func (p *Provider) Update(_ context.Context, req plugin.UpdateRequest) (plugin.UpdateResponse, error) {
 	inputs := p.schema.Complete(string(req.Type), req.NewInputs)
 	if req.Preview {
+		if p.dryRun != nil && !inputs.ContainsUnknowns() {
+			if err := p.dryRun(string(req.Type), string(req.ID), values.Of(inputs)); err != nil {
+				return plugin.UpdateResponse{}, fmt.Errorf("%s %q: %w", types.Short(string(req.Type)), req.URN.Name(), err)
+			}
+		}
 		return plugin.UpdateResponse{Properties: p.schema.Planned(string(req.Type), inputs, req.OldOutputs)}, nil
 	}
 	outputs, err := p.backend.Update(string(req.Type), string(req.URN), string(req.ID), values.Of(inputs))

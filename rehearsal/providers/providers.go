@@ -37,7 +37,9 @@ func All(c *cloud.Cloud, kubernetesBackend Backend) ([]*Provider, error) {
 	}
 	random.backend = &generator{}
 	return []*Provider{gcp, random, {
-		Name: "kubernetes", version: semver.MustParse(kubernetesVersion), schema: kubernetes.Schema{}, backend: kubernetesBackend,
+		Name: "kubernetes", version: semver.MustParse(kubernetesVersion), schema: kubernetes.Schema{}, backend: kubernetesBackend, dryRun: c.DryRun,
+		// With this one set, the provider does not compare the kubeconfig.
+		identity:   []resource.PropertyKey{"clusterIdentifier"},
 		config:     []string{"kubeconfig", "clusterIdentifier", "enableConfigMapMutable", "enableSecretMutable", "enableServerSideApply"},
 		configured: kubernetes.CheckSettings,
 	}}, nil

@@ -3,6 +3,7 @@ package providers
 import (
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,4 +18,34 @@ func TestUnknownTypesAndFunctionsAreErrors(t *testing.T) {
 	assert.ErrorContains(t, err, "does not know type gcp:compute/instance:Instance")
 	_, err = gcp.Invoke(t.Context(), plugin.InvokeRequest{Tok: "gcp:compute/getZones:getZones"})
 	assert.ErrorContains(t, err, "does not know function")
+}
+
+// TestAnotherClusterIsAnotherProvider: with the provider, the engine replaces every object. Whatever else changes, the provider compares the identifier only.
+func TestAnotherClusterIsAnotherProvider(t *testing.T) {
+	c := NewCloud("my-project", "us-central1")
+	all, err := All(c, c)
+	require.NoError(t, err)
+	kubernetes := all[2]
+	old := resource.PropertyMap{"clusterIdentifier": resource.NewProperty("a"), "kubeconfig": resource.NewProperty("x")}
+	unknown := resource.MakeComputed(resource.NewProperty(""))
+	for what, test := range map[string]struct {
+		wanted   resource.PropertyMap
+		replaced []resource.PropertyKey
+	}{
+		"another cluster":           {resource.PropertyMap{"clusterIdentifier": resource.NewProperty("b"), "kubeconfig": old["kubeconfig"]}, []resource.PropertyKey{"clusterIdentifier"}},
+		"one that is not there yet": {resource.PropertyMap{"clusterIdentifier": unknown, "kubeconfig": unknown}, []resource.PropertyKey{"clusterIdentifier"}},
+		"another way to it":         {resource.PropertyMap{"clusterIdentifier": old["clusterIdentifier"], "kubeconfig": resource.NewProperty("y")}, nil},
+		"the first identifier":      {old, nil},
+	} {
+		t.Run(what, func(t *testing.T) {
+			before := old
+			if what == "the first identifier" {
+				before = resource.PropertyMap{"kubeconfig": old["kubeconfig"]}
+			}
+			diff, err := kubernetes.DiffConfig(t.Context(), plugin.DiffConfigRequest{OldInputs: before, NewInputs: test.wanted})
+			require.NoError(t, err)
+			assert.Equal(t, plugin.DiffSome, diff.Changes)
+			assert.Equal(t, test.replaced, diff.ReplaceKeys)
+		})
+	}
 }

@@ -2,10 +2,12 @@ package facts
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -101,6 +103,13 @@ var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.Proper
 			detailed[path] = d.ToReplace()
 		}
 	},
+	// A dashboard differs where a field that the program writes does: the API adds others.
+	types.Dashboard: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
+		const path = "dashboardJson"
+		if wanted := values.Plain(req.NewInputs[path]); wanted.IsString() && sameDocument(wanted.StringValue(), values.Of(req.OldOutputs).Str(path)) {
+			delete(detailed, path)
+		}
+	},
 	// A disk cannot shrink: a smaller one means another instance.
 	types.SQLInstance: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
 		const path = "settings.diskSize"
@@ -109,6 +118,38 @@ var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.Proper
 			detailed[path] = d.ToReplace()
 		}
 	},
+}
+
+// sameDocument compares two JSON objects, and leaves out the fields that only the state has.
+func sameDocument(wanted, state string) bool {
+	var w, s map[string]any
+	if json.Unmarshal([]byte(wanted), &w) != nil || json.Unmarshal([]byte(state), &s) != nil {
+		return false
+	}
+	return reflect.DeepEqual(w, fieldsOf(w, s))
+}
+
+// fieldsOf returns the state, without the fields of its objects that the wanted value has not.
+func fieldsOf(wanted, state any) any {
+	switch s := state.(type) {
+	case map[string]any:
+		w, _ := wanted.(map[string]any)
+		out := map[string]any{}
+		for name, value := range s {
+			if w[name] != nil {
+				out[name] = fieldsOf(w[name], value)
+			}
+		}
+		return out
+	case []any:
+		w, _ := wanted.([]any)
+		out := slices.Clone(s)
+		for i := range min(len(w), len(s)) {
+			out[i] = fieldsOf(w[i], s[i])
+		}
+		return out
+	}
+	return state
 }
 
 // Planned is the state of an object as a preview knows it: what the cloud will compute is unknown, unless it is known already. old is nil at a creation.
