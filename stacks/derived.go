@@ -87,6 +87,9 @@ func (c *Config) Warnings() []string {
 		warnings = append(warnings, "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin is on: whoever finds https://"+c.Exposure.Host+" owns this "+
 			"installation, with the keys and tokens in it, and may run any code in its sandboxes.")
 	}
+	if warning := c.zonesWarning(); warning != "" {
+		warnings = append(warnings, warning)
+	}
 	unpinned := c.unpinned()
 	for _, key := range slices.Sorted(maps.Keys(unpinned)) {
 		warnings = append(warnings, fmt.Sprintf("%s is not set: who may move the tag %s decides what runs here. `docker buildx imagetools inspect %[2]s "+
