@@ -140,6 +140,10 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		{"both kinds of limits", "NodePool", "openhands-app", setInput("autoscaling.maxNodeCount", 3.0), "not both"},
 		{"minimum above maximum", "NodePool", "openhands-app", setInput("autoscaling.totalMinNodeCount", 9.0), "is above"},
 		{"gVisor on another image", "NodePool", "openhands-sandbox", setInput("nodeConfig.imageType", "UBUNTU_CONTAINERD"), "needs COS_CONTAINERD"},
+		{
+			"persistent disks on machines that take none", "NodePool", "openhands-app", setInput("nodeConfig.machineType", "c4-standard-4"),
+			"pd-balanced cannot be used with machine type c4-standard-4",
+		},
 		{"GKE's own taint", "NodePool", "openhands-sandbox", setInput("nodeConfig.taints[0].key", "sandbox.gke.io/runtime"), "is GKE's own"},
 		{
 			"kubelet block without its required field", "NodePool", "openhands-app",

@@ -79,7 +79,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 	if c.RunsSandboxes() {
 		args.Pools = append(args.Pools, infra.NodePool{
 			Name: sandboxPool, MachineType: c.Sandboxes.Pool.MachineType, MaxNodes: c.SandboxNodes(), Spot: c.Sandboxes.Pool.Spot,
-			DiskGB: c.sandboxDiskGB(), Labels: map[string]string{poolLabel: sandboxPool}, Taint: &sandboxTaint, GVisor: true, PodPidsLimit: sandboxPids,
+			DiskGB: c.SandboxDiskGB(), Labels: map[string]string{poolLabel: sandboxPool}, Taint: &sandboxTaint, GVisor: true, PodPidsLimit: sandboxPids,
 		})
 	}
 	if gateway := cluster.Access.ConnectGateway; gateway.Enabled {

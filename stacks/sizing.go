@@ -65,8 +65,8 @@ func (c *Config) SandboxNodes() int {
 	return c.anywhere(fit)
 }
 
-// sandboxDiskGB is the size of the boot disk of a sandbox node.
-func (c *Config) sandboxDiskGB() int {
+// SandboxDiskGB is the size of the boot disk of a sandbox node.
+func (c *Config) SandboxDiskGB() int {
 	fit, err := c.Sandboxes.fit()
 	if err != nil {
 		return 0
