@@ -100,7 +100,8 @@ func (p NodePool) nodeConfig(tag string, nodes *serviceaccount.Account) *contain
 	return config
 }
 
-// locationPolicy spreads a pool over the zones; spot nodes are taken wherever there are any.
+// locationPolicy spreads a pool over the zones; spot nodes are taken wherever there are any. Neither holds for a pod with a volume, which gets its node in the
+// zone of that: the limit in total lets all nodes be in one zone.
 func (p NodePool) locationPolicy() string {
 	if p.Spot {
 		return "ANY"

@@ -62,7 +62,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 		Maintenance:    infra.Maintenance(cluster.Maintenance),
 		Pools: []infra.NodePool{{
 			Name: appPool, MachineType: cluster.AppPool.MachineType, MinNodes: cluster.AppPool.MinNodes, MaxNodes: cluster.AppPool.MaxNodes,
-			DiskGB: bootDiskGB(serverGB), Labels: map[string]string{poolLabel: appPool},
+			DiskGB: bootDiskGB(serverDiskGB), Labels: map[string]string{poolLabel: appPool},
 		}},
 		NodeAccountID:     c.NodeAccountID(),
 		NodeTag:           nodeTag,

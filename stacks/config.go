@@ -53,7 +53,7 @@ type Network struct {
 // Cluster is the configuration of the GKE cluster.
 type Cluster struct {
 	MinVersion         string      `json:"minVersion" jsonschema_description:"Lowest Kubernetes version of the control plane, e.g. 1.36. The release channel keeps it up to date."`
-	ReleaseChannel     string      `json:"releaseChannel" jsonschema:"enum=RAPID,enum=REGULAR,enum=STABLE" jsonschema_description:"How soon GKE brings new versions."`
+	ReleaseChannel     string      `json:"releaseChannel" jsonschema:"enum=RAPID,enum=REGULAR,enum=STABLE" jsonschema_description:"How soon GKE brings new versions. It must have minVersion, which GKE is asked before the cluster is created: STABLE came to 1.35 in September 2026."`
 	Access             Access      `json:"access"`
 	Maintenance        Maintenance `json:"maintenance"`
 	AppPool            AppPool     `json:"appPool"`

@@ -132,18 +132,21 @@ func (m machine) forPods() (cpus, memoryGiB float64) {
 	return max(cpus-systemCPU, 0), max(m.memoryGiB-reserved-evictionGiB-systemMemoryGiB, 0)
 }
 
-// What a boot disk carries beside the pods' own files, in GB: Container-Optimized OS and the images of GKE's pods, and the image of OpenHands. That of
-// release 0.62's sandboxes has 6 to 7 GB unpacked, and images of one's own have more; an upgrade has two of the server's for some time.
+// What a boot disk carries, in GB.
 const (
-	systemDiskGB = 20
-	imagesGB     = 10
-	// scratchGB is counted on for each sandbox. It may fill 10, and is evicted beyond them; but few fill what is not their workspace.
+	systemDiskGB = 20 // Container-Optimized OS, the images and logs of GKE's own pods
+
+	// The server's image, twice during an upgrade, and what its pod may write.
+	serverDiskGB = 10 + 2
+
+	// The sandboxes' image: release 0.62's has 6 to 7 unpacked, and one's own may have twice that.
+	sandboxImageGB = 15
+	// What is counted on for each sandbox beside its workspace. It may fill 10, and few fill any; a node without room evicts first who took most of it.
 	scratchGB = 5
-	serverGB  = 2 // the limit of the server's pod
 )
 
 // bootDiskGB is the size of a node's boot disk, in steps of 10, with the tenth free below which the node evicts pods. It counts in the quota of SSDs, of which a
 // new project has 250 or 500 GB in a region.
 func bootDiskGB(podsGB int) int {
-	return int(math.Ceil(float64(systemDiskGB+imagesGB+podsGB)/0.9/10)) * 10
+	return int(math.Ceil(float64(systemDiskGB+podsGB)/0.9/10)) * 10
 }

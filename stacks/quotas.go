@@ -57,7 +57,7 @@ func (c *Config) usage(appNodes, sandboxNodes, workspaces int) usage {
 	nodes := appNodes + sandboxNodes
 	u := usage{
 		"INSTANCES":        nodes,
-		"SSD_TOTAL_GB":     appNodes*bootDiskGB(serverGB) + sandboxNodes*c.SandboxDiskGB() + workspaces*c.Sandboxes.VolumeGiB,
+		"SSD_TOTAL_GB":     appNodes*bootDiskGB(serverDiskGB) + sandboxNodes*c.SandboxDiskGB() + workspaces*c.Sandboxes.VolumeGiB,
 		"IN_USE_ADDRESSES": (nodes*portsPerNode + portsPerAddress - 1) / portsPerAddress,
 		"CPUS":             0, // of the first pool, and so is the next
 		"DISKS_TOTAL_GB":   0,

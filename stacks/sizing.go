@@ -71,7 +71,7 @@ func (c *Config) SandboxDiskGB() int {
 	if err != nil {
 		return 0
 	}
-	return bootDiskGB(scratchGB * fit.perNode)
+	return bootDiskGB(sandboxImageGB + scratchGB*fit.perNode)
 }
 
 // zonesWarning says what may happen with a maximum of nodes that somebody set without a thought of zones; empty where there is enough.
