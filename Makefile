@@ -77,8 +77,8 @@ test-facts: bin/staticcheck ## the command behind make facts, on providers made 
 	go -C tools/facts test -p 2 $(TESTFLAGS) ./...
 
 .PHONY: docs
-docs: ## write docs/configuration.md and the README's list of resources anew
-	go test ./stacks -run TestConfigurationReference -update
+docs: ## write docs/configuration.md, the quotas in docs/quotas.md and the README's list of resources anew
+	go test ./stacks -run 'TestConfigurationReference|TestQuotasOfTheProfiles' -update
 	go test . -run TestReadmeListsTheResources -update
 
 .PHONY: bench

@@ -103,6 +103,7 @@ func install(ctx *pulumi.Context, config *stacks.Config) error {
 		return err
 	}
 	export(ctx, google, application)
+	ctx.Export("quotas", quotas(config))
 	return nil
 }
 
@@ -126,6 +127,15 @@ func export(ctx *pulumi.Context, google stacks.Google, application *app.OpenHand
 	ctx.Export("ghcrPrefix", google.Registry.GHCRPrefix)
 	ctx.Export("dockerHubPrefix", google.Registry.DockerHubPrefix)
 	ctx.Export("appServiceAccount", google.Identity.Email)
+}
+
+// quotas says what the project needs, for the first preview to show: an up that lacks it fails after ten minutes, or when the twentieth conversation starts.
+func quotas(config *stacks.Config) pulumi.StringMap {
+	out := pulumi.StringMap{}
+	for _, q := range config.Quotas() {
+		out[q.Name] = pulumi.String(q.String())
+	}
+	return out
 }
 
 // newProviders builds the explicit providers that all components inherit. Default providers are disabled in Pulumi.yaml: they would take whatever

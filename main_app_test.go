@@ -17,7 +17,7 @@ import (
 
 func TestAConversationCanStart(t *testing.T) {
 	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
-		assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory()))
+		assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory(), false))
 	})
 }
 
@@ -31,7 +31,7 @@ func TestAClusterHasRoomForOneDefaultIngressClass(t *testing.T) {
 		"spec":     map[string]any{"controller": "example.com/other"},
 	})
 	require.NoError(t, err)
-	assert.Contains(t, strings.Join(checks.Conversation(mocks.Cloud.Inventory()), "\n"), "has 2 default IngressClasses")
+	assert.Contains(t, strings.Join(checks.Conversation(mocks.Cloud.Inventory(), false), "\n"), "has 2 default IngressClasses")
 }
 
 func TestAChangedValueRollsThePod(t *testing.T) {
@@ -182,6 +182,8 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 			setInput("metadata.labels[\"pod-security.kubernetes.io/enforce\"]", "privileged"), "not baseline",
 		},
 
+		{"pool with smaller nodes than a sandbox", "NodePool", "openhands-sandbox", setInput("nodeConfig.machineType", "n2-highcpu-2"), "are asked for"},
+
 		// What the API server refuses.
 		{"unknown field", "Deployment", "openhands", setInput("spec.template.spec.containers[0].imagePullpolicy", "Always"), "unknown field"},
 		{"selector that matches nothing", "Deployment", "openhands", setInput("spec.selector.matchLabels.app", "x"), "does not match the labels"},
@@ -195,12 +197,44 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		},
 		{"pool that does not exist", "Deployment", "openhands", setInput("spec.template.spec.nodeSelector[\"openhands.dev/pool\"]", "other"), "no node matches"},
 		{"name that is none", "ConfigMap", "openhands-environment", setInput("metadata.name", "Environment"), "RFC 1123"},
+
+		// What no node takes.
+		{"Arm machines", "NodePool", "openhands-app", setInput("nodeConfig.machineType", "t2a-standard-4"), "untolerated taint kubernetes.io/arch=arm64"},
+		{"application larger than its nodes", "NodePool", "openhands-app", setInput("nodeConfig.machineType", "n2-highcpu-2"), "a node of pool openhands-app"},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiled(t, c.resource, c.name, c.spoil)
-			said := strings.Join(checks.Conversation(mocks.Cloud.Inventory()), "\n")
+			said := strings.Join(checks.Conversation(mocks.Cloud.Inventory(), false), "\n")
 			if err != nil {
 				said = err.Error()
+			}
+			assert.Contains(t, said, c.says)
+		})
+	}
+}
+
+// TestAContinuedConversationFindsANodeInItsZone: in a region, the workspaces may be in one zone or in all of them.
+func TestAContinuedConversationFindsANodeInItsZone(t *testing.T) {
+	for _, c := range []struct {
+		mistake string
+		path    string
+		value   any
+		few     bool
+		says    string
+	}{
+		{"as it is", "autoscaling.totalMinNodeCount", 0.0, false, ""},
+		{"one for each zone", "autoscaling.totalMaxNodeCount", 5.0, false, ""},
+		{"enough for the region only", "autoscaling.totalMaxNodeCount", 3.0, false, "20 pods at 7 a node can need 5 nodes in 3 zones, and pool openhands-sandbox"},
+		{"enough for a zone", "nodeLocations", []any{"us-central1-a"}, false, ""},
+		{"fewer by one's own will", "autoscaling.totalMaxNodeCount", 3.0, true, ""},
+	} {
+		t.Run(c.mistake, func(t *testing.T) {
+			mocks, err := spoiledIn(t, "prod", stackFile(t, "prod"), "NodePool", "openhands-sandbox", setInput(c.path, c.value))
+			require.NoError(t, err)
+			said := strings.Join(checks.Conversation(mocks.Cloud.Inventory(), c.few), "\n")
+			if c.says == "" {
+				assert.Empty(t, said)
+				return
 			}
 			assert.Contains(t, said, c.says)
 		})

@@ -35,8 +35,8 @@ var otherValues = map[string]any{
 	"openhands:network.peeringCidr":      "10.65.0.0/20",
 	"openhands:network.flowLogSampling":  0.0,
 
-	"openhands:cluster.minVersion":                             "1.37",
-	"openhands:cluster.releaseChannel":                         "STABLE",
+	"openhands:cluster.minVersion":                             "1.36.1",
+	"openhands:cluster.releaseChannel":                         "RAPID",
 	"openhands:cluster.access.connectGateway.enabled":          false,
 	"openhands:cluster.access.connectGateway.members":          []any{"user:ann@example.com"},
 	"openhands:cluster.access.securityGroup":                   "gke-security-groups@example.com",

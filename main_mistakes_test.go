@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"openhands-gcp/rehearsal/providers"
+	"openhands-gcp/rehearsal/types"
 )
 
 // setInput returns a mistake: another value at a path of the inputs.
@@ -140,6 +141,10 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		{"both kinds of limits", "NodePool", "openhands-app", setInput("autoscaling.maxNodeCount", 3.0), "not both"},
 		{"minimum above maximum", "NodePool", "openhands-app", setInput("autoscaling.totalMinNodeCount", 9.0), "is above"},
 		{"gVisor on another image", "NodePool", "openhands-sandbox", setInput("nodeConfig.imageType", "UBUNTU_CONTAINERD"), "needs COS_CONTAINERD"},
+		{
+			"persistent disks on machines that take none", "NodePool", "openhands-app", setInput("nodeConfig.machineType", "c4-standard-4"),
+			"pd-balanced cannot be used with machine type c4-standard-4",
+		},
 		{"GKE's own taint", "NodePool", "openhands-sandbox", setInput("nodeConfig.taints[0].key", "sandbox.gke.io/runtime"), "is GKE's own"},
 		{
 			"kubelet block without its required field", "NodePool", "openhands-app",
@@ -255,6 +260,38 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 			_, err := spoiled(t, c.resource, c.name, c.spoil)
 			require.Error(t, err)
 			assert.Contains(t, err.Error(), c.refusal)
+		})
+	}
+}
+
+// TestWhatGoogleKnowsIsLookedUp: a region, a zone and a version that look right are asked for before the cluster is created.
+func TestWhatGoogleKnowsIsLookedUp(t *testing.T) {
+	for _, c := range []struct {
+		mistake string
+		set     map[string]any
+		refusal string
+	}{
+		{"none", map[string]any{"openhands:cluster.minVersion": "1.36.2", "gcp:zone": "us-central1-f"}, ""},
+		{"newer minor in another channel", map[string]any{"openhands:cluster.minVersion": "1.37", "openhands:cluster.releaseChannel": "RAPID"}, ""},
+		{"region that does not exist", map[string]any{"gcp:region": "us-central9", "gcp:zone": "us-central9-a"}, `there is no region "us-central9"`},
+		{"zone that the region lacks", map[string]any{"gcp:zone": "us-central1-d"}, "there is no zone us-central1-d: those of region us-central1 end with a, b, c, f"},
+		{
+			"version that the channel lacks", map[string]any{"openhands:cluster.minVersion": "1.37"},
+			"minVersion is 1.37, which release channel REGULAR does not have in us-central1-a yet. Write another one of the two: GKE has RAPID to 1.37",
+		},
+		{"patch that the channel lacks", map[string]any{"openhands:cluster.minVersion": "1.36.3"}, "minVersion is 1.36.3, which release channel REGULAR does not have"},
+		{"channel that is behind", map[string]any{"openhands:cluster.releaseChannel": "STABLE"}, "minVersion is 1.36, which release channel STABLE does not have"},
+	} {
+		t.Run(c.mistake, func(t *testing.T) {
+			mocks, err := deployed(t, "dev", nested(t, stackFile(t, "dev"), c.set), nil)
+			if c.refusal == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.refusal)
+			for _, r := range mocks.Resources() {
+				assert.NotEqual(t, types.Cluster, r.Type, "it is found out with the cluster only")
+			}
 		})
 	}
 }

@@ -2,6 +2,7 @@ package infra
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/projects"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/serviceaccount"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"golang.org/x/mod/semver"
 
 	"openhands-gcp/infra/internal/component"
 )
@@ -190,7 +192,7 @@ func (c *GkeCluster) newCluster(
 	cluster := &container.ClusterArgs{
 		Location:            pulumi.String(args.Location),
 		DeletionProtection:  pulumi.Bool(args.Protect), // the provider's default is true
-		MinMasterVersion:    pulumi.String(args.MinVersion),
+		MinMasterVersion:    c.checkedVersion(ctx, args, nodes),
 		ReleaseChannel:      &container.ClusterReleaseChannelArgs{Channel: pulumi.String(args.ReleaseChannel)},
 		MaintenancePolicy:   args.Maintenance.policy(),
 		ResourceLabels:      args.Labels,
@@ -210,6 +212,33 @@ func (c *GkeCluster) newCluster(
 	operate(cluster)
 	giveFirstPool(cluster, nodes)
 	return container.NewCluster(ctx, name+"-cluster", cluster, component.Child(c, opts...)...)
+}
+
+// checkedVersion is the lowest version, after GKE has said that there is such a location, and that the channel has this version or a newer one there. Otherwise
+// the API says so after the cluster's turn has come, or not before the next upgrade. The argument comes out of the nodes' account, so that nothing is looked
+// up before the API is enabled: the preview of a new stack shows the version as unknown.
+func (c *GkeCluster) checkedVersion(ctx *pulumi.Context, args *GkeClusterArgs, nodes *serviceaccount.Account) pulumi.StringOutput {
+	offered := container.GetEngineVersionsOutput(ctx, container.GetEngineVersionsOutputArgs{
+		Location: pulumi.String(args.Location), Project: nodes.Project.ToStringPtrOutput(),
+	}, pulumi.Parent(c))
+	return offered.ReleaseChannelLatestVersion().ApplyT(func(latest map[string]string) (string, error) {
+		return args.MinVersion, args.checkVersion(latest)
+	}).(pulumi.StringOutput)
+}
+
+// checkVersion compares the lowest version with the latest one of the channel.
+func (args *GkeClusterArgs) checkVersion(latest map[string]string) error {
+	newest, has := latest[args.ReleaseChannel]
+	// Of 1.36.2-gke.100, both 1.36 and 1.36.2 are a part, and a version with a suffix is below the one without.
+	if has && (strings.HasPrefix(newest, args.MinVersion) || semver.Compare("v"+newest, "v"+args.MinVersion) > 0) {
+		return nil
+	}
+	var channels []string
+	for _, channel := range slices.Sorted(maps.Keys(latest)) {
+		channels = append(channels, fmt.Sprintf("%s to %s", channel, latest[channel]))
+	}
+	return fmt.Errorf("GkeCluster: minVersion is %s, which release channel %s does not have in %s yet. Write another one of the two: GKE has %s",
+		args.MinVersion, args.ReleaseChannel, args.Location, strings.Join(channels, ", "))
 }
 
 // connect sets the cluster's network. Dataplane V2 enforces NetworkPolicies by itself: the networkPolicy block must stay unset, the API refuses both.
@@ -241,6 +270,11 @@ func operate(cluster *container.ClusterArgs) {
 		HttpLoadBalancing:                &container.ClusterAddonsConfigHttpLoadBalancingArgs{Disabled: pulumi.Bool(false)}, // a Gateway needs it
 	}
 	cluster.VerticalPodAutoscaling = &container.ClusterVerticalPodAutoscalingArgs{Enabled: pulumi.Bool(true)}
+	// The scheduler fills nodes before it takes empty ones, and a node that is hardly used goes after minutes: sandboxes leave fewer half-empty nodes behind. Not
+	// enabled is the creation of pools that the program knows nothing of; both are in one block.
+	cluster.ClusterAutoscaling = &container.ClusterClusterAutoscalingArgs{
+		Enabled: pulumi.Bool(false), AutoscalingProfile: pulumi.String("OPTIMIZE_UTILIZATION"),
+	}
 	cluster.CostManagementConfig = &container.ClusterCostManagementConfigArgs{Enabled: pulumi.Bool(true)}
 	cluster.LoggingConfig = &container.ClusterLoggingConfigArgs{
 		EnableComponents: pulumi.ToStringArray([]string{"SYSTEM_COMPONENTS", "WORKLOADS"}),

@@ -15,6 +15,7 @@ type NodePool struct {
 	Name               string // ends the name of the pool, e.g. app
 	MachineType        string // e.g. e2-standard-4
 	MinNodes, MaxNodes int    // for the whole cluster, not per zone
+	DiskGB             int    // of a node's boot disk, a balanced persistent disk; at least 12
 	Spot               bool   // cheaper nodes that Google may take back within seconds
 	Labels             map[string]string
 	Taint              *Taint // keeps away every pod that does not tolerate it; none where nil
@@ -32,6 +33,7 @@ func (p NodePool) validate(check *component.Check) {
 	check.Require(p.Name != "" && p.MachineType != "", "pool %q: name and machineType are required", p.Name)
 	check.Require(p.MinNodes >= 0 && p.MaxNodes >= max(p.MinNodes, 1),
 		"pool %q has %d to %d nodes: at least 1, and the maximum not below the minimum", p.Name, p.MinNodes, p.MaxNodes)
+	check.Require(p.DiskGB >= 12, "pool %q: diskGb is %d: at least 12, which the nodes' image takes", p.Name, p.DiskGB)
 	check.Require(p.PodPidsLimit == 0 || (p.PodPidsLimit >= 1024 && p.PodPidsLimit <= 4194304), "pool %q: podPidsLimit is %d: 1024 to 4194304", p.Name, p.PodPidsLimit)
 	check.Require(p.Taint == nil || taintEffects[p.Taint.Effect] != "", "pool %q: the taint's effect is NoSchedule, PreferNoSchedule or NoExecute", p.Name)
 }
@@ -70,7 +72,7 @@ func (p NodePool) nodeConfig(tag string, nodes *serviceaccount.Account) *contain
 		MachineType:    pulumi.String(p.MachineType),
 		ImageType:      pulumi.String("COS_CONTAINERD"), // the only one that GKE Sandbox runs on
 		DiskType:       pulumi.String("pd-balanced"),
-		DiskSizeGb:     pulumi.Int(100),
+		DiskSizeGb:     pulumi.Int(p.DiskGB),
 		Spot:           pulumi.Bool(p.Spot),
 		ServiceAccount: nodes.Email,
 		OauthScopes:    pulumi.ToStringArray([]string{cloudPlatformScope}), // IAM decides, not scopes
@@ -98,7 +100,8 @@ func (p NodePool) nodeConfig(tag string, nodes *serviceaccount.Account) *contain
 	return config
 }
 
-// locationPolicy spreads a pool over the zones; spot nodes are taken wherever there are any.
+// locationPolicy spreads a pool over the zones; spot nodes are taken wherever there are any. Neither holds for a pod with a volume, which gets its node in the
+// zone of that: the limit in total lets all nodes be in one zone.
 func (p NodePool) locationPolicy() string {
 	if p.Spot {
 		return "ANY"

@@ -50,7 +50,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 		}, []string{
 			`GkeCluster "x": `, "location is required", "controlPlaneCidr is", `securityGroup is "ops@example.com"`, "at least one authorized range",
 			`pool "p": name and machineType are required`,
-			`pool "p" has 0 to 0 nodes`, "the taint's effect is NoSchedule", "no pool carries GKE's own pods",
+			`pool "p" has 0 to 0 nodes`, `pool "p": diskGb is 0`, "the taint's effect is NoSchedule", "no pool carries GKE's own pods",
 		}},
 		"cluster that nobody reaches": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewGkeCluster(ctx, "x", &infra.GkeClusterArgs{})
@@ -136,7 +136,7 @@ func createAll(ctx *pulumi.Context, name string, number int, services *infra.Pro
 		Location: region + "-b", MinVersion: "1.36", ReleaseChannel: "REGULAR", Maintenance: infra.Maintenance{Days: []string{"SA"}, StartHour: 20, Hours: 12},
 		ConnectGateway: &infra.ConnectGateway{Members: []string{"group:" + name + "@example.com"}, ProjectNumber: services.ProjectNumber},
 		SecurityGroup:  "gke-security-groups@example.com",
-		Pools:          []infra.NodePool{{Name: "default", MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3}},
+		Pools:          []infra.NodePool{{Name: "default", MachineType: "e2-standard-4", MinNodes: 1, MaxNodes: 3, DiskGB: 40}},
 		NodeAccountID:  name + "-nodes", NodeTag: "node", ControlPlaneCIDR: prefix("172.16.%d.0/28"),
 		Network: network.NetworkID, Subnetwork: network.SubnetworkID, PodsRangeName: network.PodsRangeName, ServicesRangeName: network.ServicesRangeName,
 	}, ready)

@@ -131,6 +131,7 @@ type run struct {
 	graph     *state.Graph
 	timeline  *timeline.Timeline
 	hops      []checks.Hop
+	quotas    any // the stack's output
 	destroyed bool
 }
 

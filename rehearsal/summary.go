@@ -16,6 +16,9 @@ func (r *run) printSummary() {
 	if r.graph != nil {
 		r.printResources()
 	}
+	if quotas, ok := r.quotas.(map[string]any); ok {
+		r.printQuotas(quotas)
+	}
 	if len(r.hops) > 0 {
 		r.printExposure()
 	}
@@ -73,6 +76,16 @@ func (r *run) printResources() {
 			fmt.Fprint(w, typ)
 		}
 		fmt.Fprintln(w)
+	}
+	r.flush(w)
+}
+
+// printQuotas says what the project needs before the stack is created in it.
+func (r *run) printQuotas(quotas map[string]any) {
+	fmt.Fprintln(r.out, "\nWhat it takes of the quotas of Compute Engine (docs/quotas.md):")
+	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+	for _, name := range slices.Sorted(maps.Keys(quotas)) {
+		fmt.Fprintf(w, "  %s\t%s\n", name, quotas[name])
 	}
 	r.flush(w)
 }

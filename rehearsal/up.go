@@ -33,13 +33,14 @@ func (r *run) up(ctx context.Context) (string, error) {
 		return "", err
 	}
 	r.graph = state.NewGraph(export)
+	r.quotas = export.Output("quotas")
 	problems, err := checks.State(raw)
 	if err != nil {
 		return "", err
 	}
 	inventory := r.Cloud.Inventory()
 	problems = append(problems, checks.Order(r.Cloud, r.graph)...)
-	problems = append(problems, checks.Conversation(inventory)...)
+	problems = append(problems, checks.Conversation(inventory, r.NodesOfOnesOwn)...)
 	problems = append(problems, checks.Operators(inventory)...)
 	hops, inTheWay := checks.Exposure(inventory, r.OpenToEveryone)
 	r.hops, problems = hops, append(problems, inTheWay...)

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/distribution/reference"
 )
 
 // Runtime is where conversations get their sandboxes.
@@ -178,63 +180,65 @@ func together() string {
 
 // CheckAppImage refuses an image of the application that is not of the release's line: environment, probes and runtime are the line's. Of an image by
 // digest, the line cannot be seen.
-func (r Release) CheckAppImage(reference string) error {
-	if err := CheckImage(reference); err != nil {
+func (r Release) CheckAppImage(image string) error {
+	tag, err := checkImage(image)
+	if err != nil {
 		return err
 	}
-	if _, tag, digest := split(reference); digest == "" && !r.tags.MatchString(tag) {
-		return fmt.Errorf("%s is not of the line of release %s: its tag must match %s", reference, r.Version, r.tags)
+	if tag != "" && !r.tags.MatchString(tag) {
+		return fmt.Errorf("%s is not of the line of release %s: its tag must match %s", image, r.Version, r.tags)
 	}
 	return nil
 }
 
 var sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// CheckImage refuses a reference that may name another image tomorrow.
+// CheckImage refuses a reference that no registry would take, or that may name another image tomorrow.
 func CheckImage(reference string) error {
-	name, tag, digest := split(reference)
-	switch {
-	case name == "" || strings.ContainsAny(reference, " \t"):
-		return fmt.Errorf("%q is not an image", reference)
-	case digest != "" && !sha256Digest.MatchString(digest):
-		return fmt.Errorf("%s: %q is not a digest: write sha256: and 64 hexadecimal digits", reference, digest)
-	case digest != "":
-		return nil
-	case tag == "":
-		return fmt.Errorf("%s has no tag, which means latest: another image tomorrow, and of OpenHands a line without the Kubernetes runtime. Write a tag or a "+
-			"digest", reference)
-	case tag == "latest":
-		return fmt.Errorf("%s: latest is another image tomorrow, and of OpenHands a line without the Kubernetes runtime. Write a tag or a digest", reference)
+	_, err := checkImage(reference)
+	return err
+}
+
+// checkImage is CheckImage, and returns the tag, empty for an image by digest.
+func checkImage(text string) (tag string, err error) {
+	image, err := reference.Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("%q is not an image (%w): write <registry>/<path>:<tag> or <registry>/<path>@sha256:<64 hexadecimal digits>, the path in lower case", text, err)
 	}
-	return nil
+	if image, ok := image.(reference.Digested); ok {
+		return "", CheckDigest(image.Digest().String())
+	}
+	if image, ok := image.(reference.Tagged); ok {
+		tag = image.Tag()
+	}
+	switch tag {
+	case "":
+		return "", fmt.Errorf("%s has no tag, which means latest: another image tomorrow, and of OpenHands a line without the Kubernetes runtime. "+
+			"Write a tag or a digest", text)
+	case "latest":
+		return "", fmt.Errorf("%s: latest is another image tomorrow, and of OpenHands a line without the Kubernetes runtime. Write a tag or a digest", text)
+	}
+	return tag, nil
 }
 
 // CheckSandboxImage refuses an image of another line than the application's: its action server speaks another language. Of an image by digest, the
 // line cannot be seen.
-func (r Release) CheckSandboxImage(reference string) error {
+func (r Release) CheckSandboxImage(image string) error {
 	if r.SandboxImage == (Image{}) {
 		return fmt.Errorf("release %s starts no sandboxes of its own: remove the image", r.Version)
 	}
-	if err := CheckImage(reference); err != nil {
+	tag, err := checkImage(image)
+	if err != nil {
 		return err
 	}
-	if _, tag, digest := split(reference); digest == "" && !r.sandboxTags.MatchString(tag) {
-		return fmt.Errorf("%s is not of the line of release %s: its tag must match %s, as in %s", reference, r.Version, r.sandboxTags, r.SandboxImage)
+	if tag != "" && !r.sandboxTags.MatchString(tag) {
+		return fmt.Errorf("%s is not of the line of release %s: its tag must match %s, as in %s", image, r.Version, r.sandboxTags, r.SandboxImage)
 	}
 	return nil
 }
 
-// Repository is an image's reference without tag and digest.
-func Repository(reference string) string {
-	name, _, _ := split(reference)
-	return name
-}
+// suffix is the tag and the digest of a reference that checkImage has accepted.
+var suffix = regexp.MustCompile(`(:[\w.-]+)?(@[\w:]+)?$`)
 
-// split takes an image's reference apart. The colon of a registry's port does not begin a tag.
-func split(reference string) (name, tag, digest string) {
-	name, digest, _ = strings.Cut(reference, "@")
-	if colon := strings.LastIndex(name, ":"); colon > strings.LastIndex(name, "/") {
-		name, tag = name[:colon], name[colon+1:]
-	}
-	return name, tag, digest
-}
+// Repository is an image's reference without tag and digest.
+func Repository(image string) string { return suffix.ReplaceAllString(image, "") }

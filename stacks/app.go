@@ -48,13 +48,7 @@ func (c *Config) validateApp(report reporter) {
 		}
 	}
 	c.validateDigests(report)
-	// The server keeps a few connections for its administrators, and a rolling change of the database needs some more.
-	const reserved = 10
-	if budget := line.Connections + reserved; c.Database.MaxConnections < budget {
-		report("openhands:database.maxConnections", "is %d, but one process of OpenHands opens up to %d connections, and %d are kept for administration: "+
-			"write at least %d",
-			c.Database.MaxConnections, line.Connections, reserved, budget)
-	}
+	c.validateConnections(report, line)
 }
 
 // validateEnv checks the names of the user's variables. A value is never part of a message.
@@ -143,10 +137,10 @@ func (c *Config) validateRuntime(report reporter) {
 func (c *Config) validateAppSize(report reporter) {
 	m, err := parseMachineType(c.Cluster.AppPool.MachineType)
 	if err != nil {
-		return // of another family, or reported already
+		return // reported already
 	}
-	cpus, memory := m.allocatable()
-	cpus, memory = cpus-systemCPU-app.DoorCPURequest, memory-systemMemoryGiB-app.DoorMemoryGiB // a door beside it
+	cpus, memory := m.forPods()
+	cpus, memory = cpus-app.DoorCPURequest, memory-app.DoorMemoryGiB // a door beside it
 	if c.App.CPURequest > cpus || c.App.MemoryGiB > memory {
 		report("openhands:app.memoryGiB", "the application asks for %g vCPU and %g GiB, and an %s has %.2f and %.1f left: choose a larger "+
 			"openhands:cluster.appPool.machineType, or a smaller application",

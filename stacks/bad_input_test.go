@@ -215,6 +215,32 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:cluster.appPool.machineType", says: "is not on offer",
 		},
 		{
+			mistake: "Arm machines for the application", set: values{"openhands:cluster": `{"appPool":{"machineType":"t2a-standard-4"}}`},
+			path: "openhands:cluster.appPool.machineType",
+			says: "t2a-standard-4 is an Arm machine: GKE taints its nodes with kubernetes.io/arch=arm64, which OpenHands does not tolerate. Write one of series e2,",
+		},
+		{
+			mistake: "Arm machines that take Hyperdisk", set: values{"openhands:cluster": `{"appPool":{"machineType":"c4a-highmem-8"}}`},
+			path: "openhands:cluster.appPool.machineType", says: "is an Arm machine",
+		},
+		{
+			mistake: "machines without persistent disks", set: values{"openhands:cluster": `{"appPool":{"machineType":"n4-standard-4"}}`},
+			path: "openhands:cluster.appPool.machineType",
+			says: "n4-standard-4 takes Hyperdisk only, and the nodes' disks and the sandboxes' workspaces are persistent disks (pd-balanced, standard-rwo). Write",
+		},
+		{
+			mistake: "series that nobody knows", set: values{"openhands:cluster": `{"appPool":{"machineType":"e9-standard-4"}}`},
+			path: "openhands:cluster.appPool.machineType", says: "is not a machine type that is known here (c2-standard, ",
+		},
+		{
+			mistake: "series without the size", set: values{"openhands:cluster": `{"appPool":{"machineType":"e2-standard"}}`},
+			path: "openhands:cluster.appPool.machineType", says: "is not on offer: e2-standard has [2 4 8 16 32] vCPUs",
+		},
+		{
+			mistake: "shared core that is too small", set: values{"openhands:cluster": `{"appPool":{"machineType":"e2-medium"}}`},
+			path: "openhands:app.memoryGiB", says: "the application asks for 0.5 vCPU and 2 GiB, and an e2-medium has 0.39 and 1.7 left",
+		},
+		{
 			mistake: "app pool upside down", set: values{"openhands:cluster": `{"appPool":{"minNodes":3}}`}, path: "openhands:cluster.appPool.maxNodes",
 			says: "below minNodes (3)",
 		},
@@ -229,12 +255,29 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:sandboxes.pool.machineType", says: "e2-highmem has [2 4 8 16] vCPUs",
 		},
 		{
+			mistake: "Arm machines for sandboxes", set: values{"openhands:sandboxes": `{"pool":{"machineType":"n4a-standard-4"}}`},
+			path: "openhands:sandboxes.pool.machineType", says: "is an Arm machine",
+		},
+		{
+			mistake: "workspaces on machines without persistent disks", set: values{"openhands:sandboxes": `{"pool":{"machineType":"c4d-standard-8"}}`},
+			path: "openhands:sandboxes.pool.machineType", says: "takes Hyperdisk only",
+		},
+		{
+			mistake: "shared core for sandboxes", set: values{"openhands:sandboxes": `{"pool":{"machineType":"e2-medium"}}`},
+			path: "openhands:sandboxes.pool.machineType",
+			says: "not one sandbox fits on a node (of an e2-medium, 0.44 vCPU and 1.9 GiB are left for sandboxes: 0.44 / 1 vCPU = 0, 1.9 / 2 GiB = 0)",
+		},
+		{
+			mistake: "sandbox that gVisor takes too much of", set: values{"openhands:sandboxes": `{"memoryRequestGiB":0.5}`},
+			path: "openhands:sandboxes.memoryRequestGiB", says: "is 0.5: write 1 or more",
+		},
+		{
 			mistake: "sandbox larger than a node", set: values{"openhands:sandboxes": `{"memoryRequestGiB":64}`},
 			path: "openhands:sandboxes.pool.machineType", says: "not one sandbox fits",
 		},
 		{
 			mistake: "pool too small for the sandboxes", profile: "prod", set: values{"openhands:sandboxes": `{"pool":{"maxNodes":2}}`},
-			path: "openhands:sandboxes.pool.maxNodes", says: "needs 3 nodes: write at least 3, lower max to 14",
+			path: "openhands:sandboxes.pool.maxNodes", says: "needs 3 nodes, and 6 wherever their workspaces are: write at least 3, lower max to 14",
 		},
 
 		{
@@ -269,7 +312,24 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			mistake: "digest that is none", set: values{"openhands:app": `{"image":"ghcr.io/openhands/openhands@latest"}`}, path: "openhands:app.image",
-			says: "is not a digest",
+			says: "is not an image (invalid reference format): write <registry>/<path>:<tag>",
+		},
+		{
+			mistake: "image in upper case", set: values{"openhands:app": `{"image":"ghcr.io/OpenHands/openhands:0.62.0"}`}, path: "openhands:app.image",
+			says: "(repository name must be lowercase)",
+		},
+		{
+			mistake: "image with its scheme", set: values{"openhands:app": `{"image":"https://ghcr.io/openhands/openhands:0.62.0"}`}, path: "openhands:app.image",
+			says: "is not an image (invalid reference format)",
+		},
+		{
+			mistake: "sandbox image with a blank", set: values{"openhands:app": `{"sandboxImage":"ghcr.io/me/runtime: 0.62-own"}`}, path: "openhands:app.sandboxImage",
+			says: "is not an image (invalid reference format)",
+		},
+		{
+			mistake: "digest by another algorithm",
+			set:     values{"openhands:app": `{"image":"ghcr.io/openhands/openhands@sha512:` + strings.Repeat("0", 128) + `"}`}, path: "openhands:app.image",
+			says: "is not a digest: write sha256:",
 		},
 		{
 			mistake: "application larger than its nodes", set: values{"openhands:app": `{"memoryGiB":32}`}, path: "openhands:app.memoryGiB",
@@ -376,6 +436,22 @@ func TestBadInput(t *testing.T) {
 			mistake: "version of another database", set: values{"openhands:database": `{"version":"MYSQL_8_0"}`}, path: "openhands:database.version",
 			says: "is not a PostgreSQL version",
 		},
+		{
+			mistake: "version that Cloud SQL does not have", set: values{"openhands:database": `{"version":"POSTGRES_19"}`}, path: "openhands:database.version",
+			says: "write POSTGRES_15, or another from 13 to 18",
+		},
+		{
+			mistake: "tier without memory for the server", set: values{"openhands:database": `{"tier":"db-f1-micro"}`}, path: "openhands:database.tier",
+			says: "has memory for 40 connections (10 MiB each, in two thirds of 614 MiB), and OpenHands needs 80: write db-g1-small",
+		},
+		{
+			mistake: "more connections than memory", set: values{"openhands:database": `{"maxConnections":400}`}, path: "openhands:database.maxConnections",
+			says: "is 400, and db-g1-small has memory for 116 (10 MiB each, in two thirds of 1740 MiB): write 80 to 116, or choose a larger",
+		},
+		{
+			mistake: "more connections than memory of a tier of one's own", profile: "prod", set: values{"openhands:database": `{"maxConnections":1000}`},
+			path: "openhands:database.maxConnections", says: "is 1000, and db-custom-2-7680 has memory for 512",
+		},
 		{mistake: "tier that is none", set: values{"openhands:database": `{"tier":"db-n1-standard-1"}`}, path: "openhands:database.tier", says: "is not a tier"},
 		{mistake: "tier with odd vCPUs", set: values{"openhands:database": `{"tier":"db-custom-3-7680"}`}, path: "openhands:database.tier", says: "has 3 vCPUs"},
 		{
@@ -407,6 +483,10 @@ func TestBadInput(t *testing.T) {
 			says: "0 (off) or 7 to 90",
 		},
 		{mistake: "location that is none", set: values{"openhands:bucket": `{"location":"Frankfurt"}`}, path: "openhands:bucket.location", says: "is not a location"},
+		{
+			mistake: "dual-region that does not exist", set: values{"openhands:bucket": `{"location":"EUR6"}`}, path: "openhands:bucket.location",
+			says: "write a region like us-central1, or one of US, EU, ASIA, ASIA1, EUR4, ",
+		},
 
 		{
 			mistake: "address that is none", set: values{"openhands:observability": `{"notificationEmails":["ops"]}`},
@@ -651,6 +731,36 @@ func TestBadInput(t *testing.T) {
 			}
 			require.NotEmpty(t, messages, "the problem is reported elsewhere: %v", failure)
 			assert.Contains(t, messages[0], c.says)
+		})
+	}
+}
+
+// TestGoodInput has values next to those that TestBadInput refuses.
+func TestGoodInput(t *testing.T) {
+	for _, c := range []struct{ key, value string }{
+		{"openhands:cluster", `{"appPool":{"machineType":"c3-standard-4"}}`},
+		{"openhands:cluster", `{"appPool":{"machineType":"n1-standard-2"}}`},
+		{"openhands:cluster", `{"appPool":{"machineType":"t2d-standard-4"}}`},
+		{"openhands:sandboxes", `{"pool":{"machineType":"c2d-highmem-8"}}`},
+		{"openhands:sandboxes", `{"pool":{"machineType":"e2-medium"},"cpuRequest":0.4,"memoryRequestGiB":1.5}`},
+		{"openhands:sandboxes", `{"memoryRequestGiB":1}`},
+		{"openhands:database", `{"version":"POSTGRES_13"}`},
+		{"openhands:database", `{"version":"POSTGRES_18"}`},
+		{"openhands:database", `{"maxConnections":116}`},
+		{"openhands:database", `{"tier":"db-custom-1-3840","maxConnections":256}`},
+		{"openhands:bucket", `{"location":"EUR4"}`},
+		{"openhands:bucket", `{"location":"nam4"}`},
+		{"openhands:bucket", `{"location":"EU"}`},
+		{"openhands:bucket", `{"location":"europe-west4"}`},
+		{"openhands:app", `{"image":"registry.example.com:5000/team_a/openhands:0.62.0"}`},
+		{"openhands:app", `{"image":"registry.example.com:5000/team_a/openhands:0.62.0-own@sha256:` + strings.Repeat("0", 64) + `"}`},
+		{"openhands:app", `{"image":"openhands:0.62.0","sandboxImage":"runtime@sha256:` + strings.Repeat("0", 64) + `"}`},
+	} {
+		t.Run(c.value, func(t *testing.T) {
+			values := minimal("dev")
+			values[c.key] = c.value
+			_, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
+			require.NoError(t, err)
 		})
 	}
 }

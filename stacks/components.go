@@ -63,7 +63,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 		Maintenance:    infra.Maintenance(cluster.Maintenance),
 		Pools: []infra.NodePool{{
 			Name: appPool, MachineType: cluster.AppPool.MachineType, MinNodes: cluster.AppPool.MinNodes, MaxNodes: cluster.AppPool.MaxNodes,
-			Labels: map[string]string{poolLabel: appPool},
+			DiskGB: bootDiskGB(serverDiskGB), Labels: map[string]string{poolLabel: appPool},
 		}},
 		NodeAccountID:     c.NodeAccountID(),
 		NodeTag:           nodeTag,
@@ -80,7 +80,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 	if c.RunsSandboxes() {
 		args.Pools = append(args.Pools, infra.NodePool{
 			Name: sandboxPool, MachineType: c.Sandboxes.Pool.MachineType, MaxNodes: c.SandboxNodes(), Spot: c.Sandboxes.Pool.Spot,
-			Labels: map[string]string{poolLabel: sandboxPool}, Taint: &sandboxTaint, GVisor: true, PodPidsLimit: sandboxPids,
+			DiskGB: c.SandboxDiskGB(), Labels: map[string]string{poolLabel: sandboxPool}, Taint: &sandboxTaint, GVisor: true, PodPidsLimit: sandboxPids,
 		})
 	}
 	if gateway := cluster.Access.ConnectGateway; gateway.Enabled {

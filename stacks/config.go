@@ -53,7 +53,7 @@ type Network struct {
 // Cluster is the configuration of the GKE cluster.
 type Cluster struct {
 	MinVersion         string      `json:"minVersion" jsonschema_description:"Lowest Kubernetes version of the control plane, e.g. 1.36. The release channel keeps it up to date."`
-	ReleaseChannel     string      `json:"releaseChannel" jsonschema:"enum=RAPID,enum=REGULAR,enum=STABLE" jsonschema_description:"How soon GKE brings new versions."`
+	ReleaseChannel     string      `json:"releaseChannel" jsonschema:"enum=RAPID,enum=REGULAR,enum=STABLE" jsonschema_description:"How soon GKE brings new versions. It must have minVersion, which GKE is asked before the cluster is created: STABLE came to 1.35 in September 2026."`
 	Access             Access      `json:"access"`
 	Maintenance        Maintenance `json:"maintenance"`
 	AppPool            AppPool     `json:"appPool"`
@@ -119,7 +119,7 @@ type App struct {
 type Sandboxes struct {
 	Max           int         `json:"max" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most sandboxes at a time, in the whole installation."`
 	CPURequest    float64     `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox is sure of."`
-	MemoryRequest float64     `json:"memoryRequestGiB" jsonschema:"minimum=0.5,maximum=512" jsonschema_description:"Memory that a sandbox is sure of, in GiB."`
+	MemoryRequest float64     `json:"memoryRequestGiB" jsonschema:"minimum=1,maximum=512" jsonschema_description:"Memory that a sandbox is sure of, in GiB, and that it is killed beyond. gVisor's own processes take 35 to 200 MiB of it."`
 	CPULimit      float64     `json:"cpuLimit" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox may use while others are idle."`
 	VolumeGiB     int         `json:"volumeGiB" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Size of a sandbox's workspace, in GiB."`
 	Pool          SandboxPool `json:"pool"`
@@ -166,14 +166,14 @@ type Armor struct {
 // SandboxPool is the node pool of the sandboxes. It shrinks to nothing while there are none.
 type SandboxPool struct {
 	MachineType string `json:"machineType" jsonschema_description:"Machine type of the nodes."`
-	MaxNodes    int    `json:"maxNodes,omitempty" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most nodes, in the whole cluster. Derived from max and the size of a sandbox unless set."`
+	MaxNodes    int    `json:"maxNodes,omitempty" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most nodes, in the whole cluster. Derived from max, warm and the size of a sandbox unless set, with a node of slack for each zone where the cluster has several."`
 	Spot        bool   `json:"spot" jsonschema_description:"Use spot nodes, which are cheaper and which Google may take back within seconds."`
 }
 
 // Database is the configuration of Cloud SQL.
 type Database struct {
 	Version            string              `json:"version" jsonschema_description:"PostgreSQL version as Cloud SQL writes it, e.g. POSTGRES_15. A higher one upgrades the database in place, which is away meanwhile; Google refuses a lower one."`
-	Tier               string              `json:"tier" jsonschema_description:"Machine type: db-f1-micro, db-g1-small, or db-custom-<vCPUs>-<MiB>."`
+	Tier               string              `json:"tier" jsonschema_description:"Machine type: db-g1-small, or db-custom-<vCPUs>-<MiB>."`
 	HighAvailability   bool                `json:"highAvailability" jsonschema_description:"Keep a standby in a second zone."`
 	MaxConnections     int                 `json:"maxConnections" jsonschema:"minimum=14,maximum=262143" jsonschema_description:"PostgreSQL's max_connections."`
 	DiskSizeGiB        int                 `json:"diskSizeGiB" jsonschema:"minimum=10,maximum=65536" jsonschema_description:"Disk size at creation. It grows by itself; a later change of this number does nothing."`
@@ -198,7 +198,7 @@ type DatabaseMaintenance struct {
 
 // Bucket is the configuration of the file store.
 type Bucket struct {
-	Location           string `json:"location,omitempty" jsonschema_description:"Region or multi-region. The stack's region unless set."`
+	Location           string `json:"location,omitempty" jsonschema_description:"Region, multi-region (EU) or dual-region (EUR4). The stack's region unless set."`
 	SoftDeleteDays     int    `json:"softDeleteDays" jsonschema:"minimum=0,maximum=90" jsonschema_description:"Days in which a deleted object can be restored: 0 (off) or 7 to 90."`
 	OldVersionDays     int    `json:"oldVersionDays" jsonschema:"minimum=1,maximum=3650" jsonschema_description:"Days until an overwritten version of an object is removed."`
 	DeletionProtection bool   `json:"deletionProtection" jsonschema_description:"Refuse to delete the bucket. Off, deleting it deletes its objects. prod cannot turn it off."`

@@ -94,6 +94,9 @@ func (c *Config) Warnings() []string {
 				"none. Set openhands:exposure.login.clientId to a client of your own (docs/exposure.md), or let it sign its tokens itself.")
 		}
 	}
+	if warning := c.zonesWarning(); warning != "" {
+		warnings = append(warnings, warning)
+	}
 	unpinned := c.unpinned()
 	for _, key := range slices.Sorted(maps.Keys(unpinned)) {
 		warnings = append(warnings, fmt.Sprintf("%s is not set: who may move the tag %s decides what runs here. `docker buildx imagetools inspect %[2]s "+

@@ -3,6 +3,7 @@ package stacks_test
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -154,7 +155,7 @@ func TestNoMessageShowsAnEncryptedValue(t *testing.T) {
 func TestProfiles(t *testing.T) {
 	for profile, want := range map[string]string{
 		"dev":  `{"appMax":2,"sandboxNodes":1,"location":"us-central1-a","bucket":"us-central1","connections":100,"warnings":3}`,
-		"prod": `{"appMax":3,"sandboxNodes":3,"location":"us-central1","bucket":"us-central1","connections":200,"warnings":3}`,
+		"prod": `{"appMax":3,"sandboxNodes":6,"location":"us-central1","bucket":"us-central1","connections":200,"warnings":3}`,
 	} {
 		config, err := stacks.Load(stacks.Source{Stack: profile, Values: minimal(profile)})
 		require.NoError(t, err)
@@ -170,20 +171,38 @@ func TestProfiles(t *testing.T) {
 func TestSandboxNodesFollowFromTheNumberAndTheSizeOfSandboxes(t *testing.T) {
 	// Of an e2-standard-4 (3.92 vCPU and 13.3 GiB allocatable), 3.42 vCPU and 12.3 GiB are left beside GKE's own pods.
 	for _, c := range []struct {
-		sandboxes string
-		nodes     int
+		profile, sandboxes string
+		nodes              int
+		warns              string
 	}{
-		{`{"max":3,"cpuRequest":1,"memoryRequestGiB":2}`, 1},
-		{`{"max":4,"cpuRequest":1,"memoryRequestGiB":2}`, 2},                                              // 3 a node, by CPU
-		{`{"max":4,"cpuRequest":0.5,"memoryRequestGiB":4}`, 2},                                            // 3 a node, by memory
-		{`{"max":200,"cpuRequest":0.1,"memoryRequestGiB":0.5,"pool":{"machineType":"e2-highmem-16"}}`, 3}, // 95 a node, by pods
-		{`{"max":3,"pool":{"maxNodes":5}}`, 5},
+		{"dev", `{"max":3,"cpuRequest":1,"memoryRequestGiB":2}`, 1, ""},
+		{"dev", `{"max":4,"cpuRequest":1,"memoryRequestGiB":2}`, 2, ""},                                            // 3 a node, by CPU
+		{"dev", `{"max":4,"cpuRequest":0.5,"memoryRequestGiB":4}`, 2, ""},                                          // 3 a node, by memory
+		{"dev", `{"max":200,"cpuRequest":0.1,"memoryRequestGiB":1,"pool":{"machineType":"e2-highmem-16"}}`, 3, ""}, // 95 a node, by pods
+		{"dev", `{"max":3,"warm":3}`, 1, ""},                                                                       // a placeholder makes way
+		{"dev", `{"max":3,"pool":{"maxNodes":5}}`, 5, ""},
+		// 7 on an e2-standard-8, and a node of slack for each of three zones.
+		{"prod", `{"max":20}`, 6, ""},
+		{"prod", `{"max":7}`, 4, ""},
+		{"prod", `{"max":20,"warm":2}`, 7, ""}, // a placeholder makes way in its own zone only
+		{"prod", `{"max":20,"pool":{"maxNodes":6}}`, 6, ""},
+		{
+			"prod", `{"max":20,"pool":{"maxNodes":3}}`, 3,
+			"openhands:sandboxes.pool.maxNodes is 3: 20 sandboxes and 0 warm ones at 7 a node need 3 nodes, and one of slack for each of the 3 zones",
+		},
 	} {
-		values := minimal("dev")
+		values := minimal(c.profile)
 		values["openhands:sandboxes"] = c.sandboxes
 		config, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
 		require.NoError(t, err)
 		assert.Equal(t, c.nodes, config.SandboxNodes(), c.sandboxes)
+		about := slices.DeleteFunc(config.Warnings(), func(w string) bool { return !strings.Contains(w, "maxNodes") })
+		if c.warns == "" {
+			assert.Empty(t, about, c.sandboxes)
+			continue
+		}
+		require.Len(t, about, 1, c.sandboxes)
+		assert.Contains(t, about[0], c.warns)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"openhands-gcp/stacks"
 )
 
-var update = flag.Bool("update", false, "write docs/configuration.md")
+var update = flag.Bool("update", false, "write docs/configuration.md and docs/quotas.md")
 
 const referencePath = "../docs/configuration.md"
 
@@ -28,6 +28,41 @@ func TestConfigurationReferenceIsCurrent(t *testing.T) {
 	got, err := os.ReadFile(referencePath)
 	require.NoError(t, err)
 	assert.Equal(t, want, string(got), "run `make docs`")
+}
+
+const quotasPath = "../docs/quotas.md"
+
+// The marks around what TestQuotasOfTheProfilesAreCurrent writes.
+const (
+	quotasBegin = "<!-- quotas: written by `make docs` -->\n"
+	quotasEnd   = "<!-- end of quotas -->\n"
+)
+
+// TestQuotasOfTheProfilesAreCurrent compares docs/quotas.md with the arithmetic. `make docs` writes it anew.
+func TestQuotasOfTheProfilesAreCurrent(t *testing.T) {
+	var b strings.Builder
+	for _, profile := range []string{"dev", "prod"} {
+		config, err := stacks.Load(stacks.Source{Stack: profile, Values: minimal(profile)})
+		require.NoError(t, err)
+		fmt.Fprintf(&b, "\n| %s | at the start | with all nodes | during an upgrade |\n|---|---|---|---|\n", profile)
+		for _, q := range config.Quotas() {
+			fmt.Fprintf(&b, "| `%s` | %d | %d | %d |\n", q.Name, q.Start, q.All, q.Upgrade)
+		}
+		fmt.Fprintf(&b, "\nEach node of the sandboxes has %d GB, each workspace %d. %d workspaces may be kept, which are %d GB.\n",
+			config.SandboxDiskGB(), config.Sandboxes.VolumeGiB, config.MaxVolumes(), config.MaxVolumes()*config.Sandboxes.VolumeGiB)
+	}
+	b.WriteString("\n")
+	raw, err := os.ReadFile(quotasPath)
+	require.NoError(t, err)
+	before, rest, ok := strings.Cut(string(raw), quotasBegin)
+	require.True(t, ok)
+	written, after, ok := strings.Cut(rest, quotasEnd)
+	require.True(t, ok)
+	if *update {
+		require.NoError(t, os.WriteFile(quotasPath, []byte(before+quotasBegin+b.String()+quotasEnd+after), 0o644))
+		return
+	}
+	assert.Equal(t, b.String(), written, "run `make docs`")
 }
 
 func reference(t *testing.T) string {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"openhands-gcp/release"
 )
 
 // reporter records a problem at the path of a key.
@@ -23,7 +25,6 @@ var (
 	labelValue = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 	stackName  = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
 	iamMember  = regexp.MustCompile(`^((user|group|serviceAccount):[^@\s]+@[^@\s]+\.[^@\s]+|principal(Set)?://iam\.googleapis\.com/\S+)$`)
-	location   = regexp.MustCompile(`^([A-Za-z]+-[A-Za-z]+[0-9]+|US|EU|ASIA|us|eu|asia)$`)
 )
 
 // validate reports everything that is wrong with a configuration whose keys and types are right.
@@ -123,9 +124,7 @@ func (c *Config) validateCluster(report reporter) {
 	}
 
 	pool := c.Cluster.AppPool
-	if !anyMachineType.MatchString(pool.MachineType) {
-		report(key+"appPool.machineType", "%q is not a machine type: write one like e2-standard-4", pool.MachineType)
-	} else if _, err := parseMachineType(pool.MachineType); err != nil && machineType.MatchString(pool.MachineType) {
+	if _, err := parseMachineType(pool.MachineType); err != nil {
 		report(key+"appPool.machineType", "%v", err)
 	}
 	if pool.MinNodes > pool.MaxNodes {
@@ -141,13 +140,17 @@ var weekdays = []string{"MO", "TU", "WE", "TH", "FR", "SA", "SU"}
 var (
 	databaseVersion = regexp.MustCompile(`^POSTGRES_([0-9]+)$`)
 	customTier      = regexp.MustCompile(`^db-custom-([0-9]+)-([0-9]+)$`)
-	sharedTiers     = []string{"db-f1-micro", "db-g1-small"}
+	// sharedTiers are those with a share of a core, and their memory in MiB.
+	sharedTiers = map[string]int{"db-f1-micro": 614, "db-g1-small": 1740}
 )
+
+// newestPostgres is what Cloud SQL had in November 2026. Nothing tells a program. https://cloud.google.com/sql/docs/postgres/db-versions
+const newestPostgres = 18
 
 func (c *Config) validateDatabase(report reporter) {
 	const key = "openhands:database."
-	if c.postgresMajor() < 13 {
-		report(key+"version", "%q is not a PostgreSQL version of Cloud SQL: write POSTGRES_15, or another from 13 on", c.Database.Version)
+	if major := c.postgresMajor(); major < 13 || major > newestPostgres {
+		report(key+"version", "%q is not a PostgreSQL version of Cloud SQL: write POSTGRES_15, or another from 13 to %d", c.Database.Version, newestPostgres)
 	}
 	if problem := checkTier(c.Database.Tier); problem != "" {
 		report(key+"tier", "%s", problem)
@@ -171,12 +174,12 @@ func (c *Config) validateDatabase(report reporter) {
 // checkTier knows Cloud SQL's rules for custom machine types.
 // https://cloud.google.com/sql/docs/postgres/create-instance#machine-types
 func checkTier(tier string) string {
-	if slices.Contains(sharedTiers, tier) {
+	if _, shared := sharedTiers[tier]; shared {
 		return ""
 	}
 	match := customTier.FindStringSubmatch(tier)
 	if match == nil {
-		return fmt.Sprintf("%q is not a tier: write %s, or db-custom-<vCPUs>-<MiB>, e.g. db-custom-2-7680", tier, strings.Join(sharedTiers, ", "))
+		return fmt.Sprintf("%q is not a tier: write db-g1-small, or db-custom-<vCPUs>-<MiB>, e.g. db-custom-2-7680", tier)
 	}
 	cpus, memory := atoi(match[1]), atoi(match[2])
 	switch {
@@ -190,12 +193,48 @@ func checkTier(tier string) string {
 	return ""
 }
 
+// tierMiB is the memory of a tier; 0 where checkTier has a problem with it to report.
+func tierMiB(tier string) int {
+	if match := customTier.FindStringSubmatch(tier); match != nil {
+		return atoi(match[2])
+	}
+	return sharedTiers[tier]
+}
+
+// A connection is a process of PostgreSQL, which takes 5 to 10 MiB; a third of the memory is the database's cache.
+const connectionMiB = 10
+
+// validateConnections compares max_connections with what the server opens, and with what the tier has memory for. Cloud SQL takes more, and the database is then
+// killed for its memory when they are used.
+func (c *Config) validateConnections(report reporter, line release.Release) {
+	// The server keeps a few connections for its administrators, and a rolling change of the database needs some more.
+	const reserved = 10
+	limit, budget, memory := c.Database.MaxConnections, line.Connections+reserved, tierMiB(c.Database.Tier)
+	carried := memory * 2 / 3 / connectionMiB
+	switch {
+	case memory > 0 && carried < budget:
+		report("openhands:database.tier", "%s has memory for %d connections (%d MiB each, in two thirds of %d MiB), and OpenHands needs %d: write db-g1-small or a larger one",
+			c.Database.Tier, carried, connectionMiB, memory, budget)
+	case memory > 0 && limit > carried:
+		report("openhands:database.maxConnections", "is %d, and %s has memory for %d (%d MiB each, in two thirds of %d MiB): write %d to %d, or choose a larger "+
+			"openhands:database.tier", limit, c.Database.Tier, carried, connectionMiB, memory, budget, carried)
+	}
+	if limit < budget {
+		report("openhands:database.maxConnections", "is %d, but one process of OpenHands opens up to %d connections, and %d are kept for administration: "+
+			"write at least %d", limit, line.Connections, reserved, budget)
+	}
+}
+
+// spanning are the locations of a bucket that are more than one region: multi-regions, and the dual-regions that Google names.
+// https://cloud.google.com/storage/docs/locations
+var spanning = []string{"US", "EU", "ASIA", "ASIA1", "EUR4", "EUR5", "EUR7", "EUR8", "NAM4"}
+
 func (c *Config) validateBucket(report reporter) {
 	if days := c.Bucket.SoftDeleteDays; days > 0 && days < 7 {
 		report("openhands:bucket.softDeleteDays", "is %d: write 0 (off) or 7 to 90", days)
 	}
-	if c.Bucket.Location != "" && !location.MatchString(c.Bucket.Location) {
-		report("openhands:bucket.location", "%q is not a location: write a region like us-central1, or US, EU or ASIA", c.Bucket.Location)
+	if l := c.Bucket.Location; l != "" && !regionName.MatchString(strings.ToLower(l)) && !slices.Contains(spanning, strings.ToUpper(l)) {
+		report("openhands:bucket.location", "%q is not a location: write a region like us-central1, or one of %s", l, strings.Join(spanning, ", "))
 	}
 }
 

@@ -96,10 +96,10 @@ func (c *Server) newDeployment(
 			Template: &corev1.PodTemplateSpecArgs{
 				Metadata: &metav1.ObjectMetaArgs{
 					Labels: pulumi.ToStringMap(serverLabels),
-					// A changed value rolls the pod: variables and the launcher are read at its start only.
 					Annotations: pulumi.StringMap{
+						// A changed value rolls the pod: variables and the launcher are read at its start only.
 						"openhands.dev/environment": environment.checksum,
-						// To save a node, the autoscaler would end every conversation.
+						// The autoscaler would end everybody's conversations to save a node.
 						"cluster-autoscaler.kubernetes.io/safe-to-evict": pulumi.String("false"),
 					},
 				},

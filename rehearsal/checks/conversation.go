@@ -13,13 +13,13 @@ import (
 
 // Conversation follows what happens when somebody starts a conversation, with the objects that are in the cloud: what the server reads from its
 // environment, whom it reaches, and the pod that its Kubernetes runtime creates. It returns what would go wrong. With a remote runtime there is no pod
-// to look at.
-func Conversation(inventory *cloud.Inventory) []string {
+// to look at. fewNodes says that somebody gave the sandboxes fewer nodes than they may need, and was warned.
+func Conversation(inventory *cloud.Inventory, fewNodes bool) []string {
 	servers := servers(inventory)
 	if len(servers) != 1 {
 		return []string{fmt.Sprintf("there are %d servers, and conversations live in the memory of one", len(servers))}
 	}
-	t := &conversation{server: servers[0]}
+	t := &conversation{server: servers[0], fewNodes: fewNodes}
 	t.checkServer()
 	t.checkIdentity()
 	t.checkLauncher()
@@ -37,6 +37,7 @@ func Conversation(inventory *cloud.Inventory) []string {
 // conversation is the check of one installation.
 type conversation struct {
 	server
+	fewNodes bool
 	problems []string
 }
 

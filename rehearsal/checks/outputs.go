@@ -11,18 +11,12 @@ import (
 
 // Outputs compares the stack's outputs with the objects in the cloud: people, and other stacks, work with the outputs alone.
 func Outputs(inventory *cloud.Inventory, export *state.Export) []string {
-	outputs := map[string]any{}
-	for _, r := range export.Deployment.Resources {
-		if r.Type == state.StackType {
-			outputs = r.Outputs
-		}
-	}
 	var problems []string
-	if !state.IsEncrypted(outputs["kubeconfig"]) {
+	if !state.IsEncrypted(export.Output("kubeconfig")) {
 		problems = append(problems, "output kubeconfig is missing, or not a secret")
 	}
 	for name, want := range expectedOutputs(inventory) {
-		if got := outputs[name]; fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := export.Output(name); fmt.Sprint(got) != fmt.Sprint(want) {
 			problems = append(problems, fmt.Sprintf("output %s is %v, and the cloud has %v", name, got, want))
 		}
 	}

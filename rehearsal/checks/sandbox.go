@@ -1,12 +1,14 @@
 package checks
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
 
 	"openhands-gcp/rehearsal/kubernetes"
@@ -31,7 +33,13 @@ func (t *conversation) checkSandbox() {
 	if err := yaml.Unmarshal([]byte(t.env["KUBERNETES_TOLERATIONS_YAML"]), &tolerations); err != nil {
 		t.report("KUBERNETES_TOLERATIONS_YAML is not a list of tolerations: %v", err)
 	}
-	pool, err := kubernetes.Schedule(t.Inventory, map[string]string{t.env["KUBERNETES_NODE_SELECTOR_KEY"]: t.env["KUBERNETES_NODE_SELECTOR_VAL"]}, tolerations)
+	requests, err := t.requests()
+	if err != nil {
+		t.report("a sandbox cannot be created: %v", err)
+		return
+	}
+	selector := map[string]string{t.env["KUBERNETES_NODE_SELECTOR_KEY"]: t.env["KUBERNETES_NODE_SELECTOR_VAL"]}
+	pool, err := kubernetes.Schedule(t.Inventory, selector, tolerations, requests)
 	switch {
 	case err != nil:
 		t.report("a sandbox stays pending: %v", err)
@@ -41,11 +49,51 @@ func (t *conversation) checkSandbox() {
 	if class := t.env["KUBERNETES_PVC_STORAGE_CLASS"]; !slices.Contains(gkeStorageClasses, class) {
 		t.report("a sandbox's volume stays pending: there is no class %q", class)
 	}
+	if err == nil && !t.fewNodes {
+		t.checkZones(pool.Outputs.Str("name"), namespace, requests)
+	}
 	t.checkAdmission(namespace)
 	t.checkQuota(namespace)
 	t.checkIngressClass()
 	if image := t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"]; !strings.Contains(image, "@sha256:") && !strings.Contains(image, ":0.62") {
 		t.report("SANDBOX_RUNTIME_CONTAINER_IMAGE is %q: it needs a tag of release 0.62, as the server is, or a digest", image)
+	}
+}
+
+// requests are what the runtime asks for, for a sandbox.
+func (t *conversation) requests() (corev1.ResourceList, error) {
+	list := corev1.ResourceList{}
+	for name, variable := range map[corev1.ResourceName]string{
+		corev1.ResourceCPU: "KUBERNETES_RESOURCE_CPU_REQUEST", corev1.ResourceMemory: "KUBERNETES_RESOURCE_MEMORY_REQUEST",
+	} {
+		quantity, err := resource.ParseQuantity(t.env[variable])
+		if err != nil {
+			return nil, fmt.Errorf("%s is %q: %w", variable, t.env[variable], err)
+		}
+		list[name] = quantity
+	}
+	return list, nil
+}
+
+// checkZones looks for a node for every sandbox in the zone of its workspace, wherever the workspaces are: a persistent disk is in one zone, and its pod waits for
+// a node there, however many others are free. A placeholder makes way on its own node, so that it is in nobody's way in a cluster of one zone only.
+func (t *conversation) checkZones(name, namespace string, requests corev1.ResourceList) {
+	most, err := strconv.Atoi(t.env["MAX_CONCURRENT_CONVERSATIONS"])
+	if err != nil {
+		return // checkQuota says so
+	}
+	for _, pool := range kubernetes.NodePools(t.Inventory) {
+		if pool.Name != name {
+			continue
+		}
+		if pool.Zones > 1 {
+			most += t.placeholders(namespace)
+		}
+		perNode := pool.PerNode(requests)
+		if needed := kubernetes.NodesAnywhere(most, perNode, pool.Zones); needed > pool.Nodes {
+			t.report("a conversation that is continued finds no node in the zone of its workspace: %d pods at %d a node can need %d nodes in %d zones, and pool %s may have %d",
+				most, perNode, needed, pool.Zones, name, pool.Nodes)
+		}
 	}
 }
 

@@ -172,18 +172,26 @@ const ProjectNumber = "123456789012"
 func (c *Cloud) Invoke(token string, args values.Map) (values.Map, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if token != "gcp:organizations/getProject:getProject" {
+	lookup, known := map[string]func(*Request, values.Map) (values.Map, error){
+		"gcp:organizations/getProject:getProject":           project,
+		"gcp:container/getEngineVersions:getEngineVersions": engineVersions,
+	}[token]
+	if !known {
 		return nil, fmt.Errorf("the simulated cloud does not know function %s", token)
 	}
-	r := &Request{Inventory: c.inventory, cloud: c}
+	return lookup(&Request{Inventory: c.inventory, cloud: c}, args)
+}
+
+// project answers what the project is.
+func project(r *Request, args values.Map) (values.Map, error) {
 	if err := r.Enabled("cloudresourcemanager"); err != nil {
 		return nil, err
 	}
-	project := args.Str("projectId")
-	if project != r.Project {
-		return nil, fmt.Errorf("projectId: %q is not project %s", project, r.Project)
+	id := args.Str("projectId")
+	if id != r.Project {
+		return nil, fmt.Errorf("projectId: %q is not project %s", id, r.Project)
 	}
-	return values.Map{"id": "projects/" + project, "projectId": project, "name": project, "number": ProjectNumber}, nil
+	return values.Map{"id": "projects/" + id, "projectId": id, "name": id, "number": ProjectNumber}, nil
 }
 
 // Inventory returns what exists now.

@@ -17,8 +17,7 @@ import (
 const clusterNameLimit = 40
 
 var (
-	zoneName   = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+-[a-z]$`)
-	regionName = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
+	zoneName = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+-[a-z]$`)
 	// groupOfGroups is the one Google group that GKE reads groups from.
 	// https://cloud.google.com/kubernetes-engine/docs/how-to/google-groups-rbac
 	groupOfGroups = regexp.MustCompile(`^gke-security-groups@[^@\s]+\.[^@\s]+$`)
@@ -81,8 +80,8 @@ func checkCluster(r *Request) error {
 func (r *Request) checkClusterPlace(subnet *Object) error {
 	in := r.Inputs
 	location := in.Str("location")
-	if !IsZone(location) && !regionName.MatchString(location) {
-		return fmt.Errorf("location: %q is not a zone or region", location)
+	if err := checkLocation(location); err != nil {
+		return fmt.Errorf("location: %w", err)
 	}
 	if region := subnet.Outputs.Str("region"); location != region && !strings.HasPrefix(location, region+"-") {
 		return fmt.Errorf("location: %s is not in the subnet's region %s", location, region)

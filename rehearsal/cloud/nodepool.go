@@ -3,6 +3,8 @@ package cloud
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"openhands-gcp/rehearsal/types"
 	"openhands-gcp/rehearsal/values"
@@ -10,6 +12,9 @@ import (
 
 // GVisorLabel is the label and the taint of GKE Sandbox's nodes, which GKE sets by itself.
 const GVisorLabel = "sandbox.gke.io/runtime"
+
+// hyperdiskOnly are the machines that take no persistent disks. https://cloud.google.com/compute/docs/disks/hyperdisks
+var hyperdiskOnly = regexp.MustCompile(`^(n4|n4d|n4a|c4|c4d|c4a|h4d|m4|x4|a4)-`)
 
 func checkNodePool(r *Request) error {
 	in := r.Inputs
@@ -33,6 +38,9 @@ func checkNodePool(r *Request) error {
 	}
 	if err := checkAutoscaling(in); err != nil {
 		return err
+	}
+	if machine, disk := in.Str("nodeConfig.machineType"), in.Str("nodeConfig.diskType"); hyperdiskOnly.MatchString(machine) && strings.HasPrefix(disk, "pd-") {
+		return fmt.Errorf("nodeConfig.diskType: %s cannot be used with machine type %s", disk, machine)
 	}
 	if in.At("nodeConfig.kubeletConfig") != nil && in.Str("nodeConfig.kubeletConfig.cpuManagerPolicy") == "" {
 		return errors.New("nodeConfig.kubeletConfig.cpuManagerPolicy: is required")

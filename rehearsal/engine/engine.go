@@ -33,6 +33,7 @@ type Engine struct {
 
 	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
+	NodesOfOnesOwn bool // the stack was told how many nodes the sandboxes may have
 
 	cli        string
 	dir        string // of the project: Pulumi.yaml and the stack file
@@ -84,6 +85,10 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
 		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway
 		e.OpenToEveryone = exposure["dangerouslyOpenToEveryoneWithoutLogin"] == true
+	}
+	if sandboxes, ok := file.config["openhands:sandboxes"].(map[string]any); ok {
+		pool, _ := sandboxes["pool"].(map[string]any)
+		e.NodesOfOnesOwn = pool["maxNodes"] != nil
 	}
 	if err := e.serve(options.Program); err != nil {
 		return nil, err

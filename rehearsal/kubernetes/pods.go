@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"openhands-gcp/rehearsal/cloud"
@@ -68,7 +69,7 @@ func checkPod(r *cloud.Request, namespace string, pod *corev1.PodSpec) error {
 	if err := checkPodSecurity(r, namespace, pod); err != nil {
 		return err
 	}
-	pool, err := Schedule(r.Inventory, pod.NodeSelector, pod.Tolerations)
+	pool, err := Schedule(r.Inventory, pod.NodeSelector, pod.Tolerations, requests(pod))
 	if err != nil {
 		return err
 	}
@@ -79,6 +80,16 @@ func checkPod(r *cloud.Request, namespace string, pod *corev1.PodSpec) error {
 		}
 	}
 	return r.NeedInternet(clusterOf(r.Inventory))
+}
+
+// requests are those of a pod's containers together.
+func requests(pod *corev1.PodSpec) corev1.ResourceList {
+	cpu, memory := resource.Quantity{}, resource.Quantity{}
+	for _, container := range pod.Containers {
+		cpu.Add(*container.Resources.Requests.Cpu())
+		memory.Add(*container.Resources.Requests.Memory())
+	}
+	return corev1.ResourceList{corev1.ResourceCPU: cpu, corev1.ResourceMemory: memory}
 }
 
 // checkContainer checks one container of a pod that has the volumes.

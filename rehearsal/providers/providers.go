@@ -71,6 +71,10 @@ func checkPlace(c *cloud.Cloud, settings values.Map) []plugin.CheckFailure {
 			})
 		}
 	}
+	// The real provider asks for the regions, where it can.
+	if err := cloud.CheckRegion(settings.Str("region")); err != nil {
+		failures = append(failures, plugin.CheckFailure{Property: "region", Reason: err.Error()})
+	}
 	if settings.Str("zone") == "" {
 		failures = append(failures, plugin.CheckFailure{Property: "zone", Reason: "is not set, and would come from the environment"})
 	}

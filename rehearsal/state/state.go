@@ -63,6 +63,16 @@ func Parse(raw []byte) (*Export, error) {
 	return &export, nil
 }
 
+// Output returns an output of the stack; nil where it has none of that name.
+func (e *Export) Output(name string) any {
+	for _, r := range e.Deployment.Resources {
+		if r.Type == StackType {
+			return r.Outputs[name]
+		}
+	}
+	return nil
+}
+
 // Marker begins every secret that a rehearsal makes up. Nothing that is not encrypted may contain it.
 const Marker = "rehearsal-secret-"
 

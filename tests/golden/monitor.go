@@ -137,9 +137,13 @@ func (*monitor) RegisterErrorHook(context.Context, *pulumirpc.RegisterErrorHookR
 	return &emptypb.Empty{}, nil
 }
 
-// answers are the properties of what the program looks up, by the token of the function.
-var answers = map[string][]resource.PropertyKey{
-	"gcp:organizations/getProject:getProject": {"id", "number", "projectId", "name"},
+// answers are the properties of what the program looks up, by the token of the function. A property without a value is a symbol in the plan; what the program
+// checks, and does not pass on, has one.
+var answers = map[string]resource.PropertyMap{
+	"gcp:organizations/getProject:getProject": {"id": {}, "number": {}, "projectId": {}, "name": {}},
+	"gcp:container/getEngineVersions:getEngineVersions": {"releaseChannelLatestVersion": resource.NewProperty(resource.PropertyMap{
+		"RAPID": resource.NewProperty("1.37.0-gke.1"), "REGULAR": resource.NewProperty("1.36.0-gke.1"),
+	})},
 }
 
 func (m *monitor) Invoke(_ context.Context, req *pulumirpc.ResourceInvokeRequest) (*pulumirpc.ResourceInvokeResponse, error) {
@@ -162,8 +166,11 @@ func (m *monitor) Invoke(_ context.Context, req *pulumirpc.ResourceInvokeRequest
 	_, function, _ = strings.Cut(function, ":")
 	function = fmt.Sprintf("%s(%s)", function, strings.Join(given, ", "))
 	answer := resource.PropertyMap{}
-	for _, property := range properties {
-		answer[property] = resource.NewProperty(fmt.Sprintf("${%s: %s}", function, property))
+	for property, value := range properties {
+		if value.IsNull() {
+			value = resource.NewProperty(fmt.Sprintf("${%s: %s}", function, property))
+		}
+		answer[property] = value
 	}
 	object, err := marshal(answer)
 	if err != nil {

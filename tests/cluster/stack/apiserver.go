@@ -68,9 +68,10 @@ func (a *APIServer) AddNodes(ctx context.Context, pool kubernetes.NodePool) erro
 	for _, t := range pool.Taints {
 		taints = append(taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
 	}
+	cpu, memory := pool.Allocatable()
 	return a.cluster.AddNodes(ctx, cluster.NodePool{
 		Name: pool.Name, Labels: pool.Labels, Taints: taints, Nodes: pool.Nodes,
-		CPU: fmt.Sprintf("%dm", pool.CPUs*1000-80), Memory: fmt.Sprintf("%dMi", pool.MemoryGB*1024*4/5),
+		CPU: fmt.Sprintf("%dm", cpu), Memory: fmt.Sprintf("%dMi", memory),
 	})
 }
 
