@@ -23,6 +23,7 @@ const (
 	stepRefresh     = "refresh"
 	stepChange      = "change"      // of the host, of the mode to none, and back
 	stepMove        = "move"        // of a zonal cluster to another zone
+	stepNeighbour   = "neighbour"   // another stack of the same file in the same project
 	stepReplacement = "replacement" // of what is protected: must be refused
 	stepRefusal     = "refusal"     // to destroy what is protected
 	stepTeardown    = "teardown"
@@ -30,7 +31,7 @@ const (
 )
 
 // Steps lists all steps in their order.
-var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepMove}, protectionSteps, []string{stepDestroy})
+var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepMove, stepNeighbour}, protectionSteps, []string{stepDestroy})
 
 // protectionSteps are left out for a stack that is not protected.
 var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
@@ -61,7 +62,7 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	r := &run{Engine: engine, out: options.Output, export: options.Export}
+	r := &run{Engine: engine, out: options.Output, export: options.Export, options: options.Options}
 	if err := r.possible(steps, len(options.Steps) > 0); err != nil {
 		return err
 	}
@@ -114,6 +115,8 @@ func (r *run) pointless(step string) string {
 	switch {
 	case step == stepChange && !r.Exposed:
 		return "a stack with a way in from the internet, and the mode of " + r.Stack + " is none"
+	case step == stepNeighbour && (r.Protected || r.Exposed):
+		return "an unprotected stack without a way in from the internet, and " + r.Stack + " is none"
 	case step == stepMove && (r.Zone == "" || r.Protected):
 		return "an unprotected stack with a zone, and " + r.Stack + " is none"
 	case slices.Contains(protectionSteps, step) && !r.Protected:
@@ -127,6 +130,7 @@ type run struct {
 	*engine.Engine
 	out       io.Writer
 	export    string
+	options   engine.Options
 	summary   []line
 	graph     *state.Graph
 	timeline  *timeline.Timeline
@@ -153,6 +157,8 @@ func (r *run) step(step string) (action func(context.Context) (string, error), w
 		return r.changeExposure, "another host, then no way in, then a login that is refused, then as before"
 	case stepMove:
 		return r.replaceCluster, "another zone: the cluster goes with all that is in it, and comes back elsewhere"
+	case stepNeighbour:
+		return r.neighbour, "another stack in the same project comes and goes, and takes nothing with it"
 	case stepReplacement:
 		return r.refuseReplacement, "what would replace the database, or anything else that is protected, must be refused"
 	case stepRefusal:

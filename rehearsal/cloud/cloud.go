@@ -23,11 +23,19 @@ type Cloud struct {
 
 	rules map[string]Rule
 
-	mu        sync.Mutex // protects everything below
+	*neighbours
+	// What follows is protected by the lock of the neighbours. The objects are those of one stack, and of its cluster.
 	inventory *Inventory
 	reserved  map[string]string // keys of names that stay taken after a deletion, and why
 	refused   map[string]string // types of which nothing is taken, and why
 	needs     []Need
+}
+
+// neighbours is what the stacks in one project share: each has a Cloud of its own.
+type neighbours struct {
+	mu       sync.Mutex
+	stacks   []*Cloud
+	numbered int // objects that Google has numbered
 }
 
 // Need says that one resource used another while it was created: the API it calls, the network it lies in. The program has to make it wait for that
@@ -39,17 +47,48 @@ type Need struct {
 
 // New returns an empty project, in which no API is enabled. Each table maps types to their rules: Rules, and those of Kubernetes.
 func New(project, region string, tables ...map[string]Rule) *Cloud {
-	c := &Cloud{
-		rules:     map[string]Rule{},
-		inventory: &Inventory{Project: project, Region: region, objects: map[string]*Object{}},
-		reserved:  map[string]string{},
-		refused:   map[string]string{},
-	}
+	rules := map[string]Rule{}
 	for _, table := range tables {
-		maps.Copy(c.rules, table)
+		maps.Copy(rules, table)
 	}
+	return empty(rules, project, region)
+}
+
+func empty(rules map[string]Rule, id, region string) *Cloud {
+	c := &Cloud{
+		rules:      rules,
+		neighbours: &neighbours{},
+		inventory:  &Inventory{Project: id, Region: region, objects: map[string]*Object{}},
+		reserved:   map[string]string{},
+		refused:    map[string]string{},
+	}
+	c.stacks = []*Cloud{c}
 	return c
 }
+
+// Beside returns the cloud of another stack in the same project. Each has its own objects, and its own cluster; but a name of Google's that one of them has, the
+// other cannot take, and what one deletes that is the other's too is gone for both, such as a grant of the same role to the same member.
+func (c *Cloud) Beside() *Cloud {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	other := empty(c.rules, c.inventory.Project, c.inventory.Region)
+	other.neighbours = c.neighbours
+	c.stacks = append(c.stacks, other)
+	return other
+}
+
+// shared returns the object of another stack that has the same name, if it is the project's and not a cluster's.
+func (c *Cloud) shared(typ, id string) (*Cloud, *Object) {
+	for _, other := range c.stacks {
+		if o := other.inventory.objects[key(typ, id)]; other != c && o != nil && o.Left == "" && strings.HasPrefix(typ, "gcp:") {
+			return other, o
+		}
+	}
+	return nil, nil
+}
+
+// many are the types of which two resources may stand for one thing: the API takes what is there already for an answer.
+var many = []string{types.Service, types.AccountMember, types.ProjectMember, types.RepositoryMember, types.BucketMember, types.LoginMember}
 
 // Refuse makes the cloud take no object of a type, for a reason. Without a reason it takes them again.
 func (c *Cloud) Refuse(typ, why string) {
@@ -89,8 +128,13 @@ func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs v
 	if existing, taken := c.inventory.objects[k]; taken && existing.Left == "" {
 		return "", nil, fmt.Errorf("alreadyExists: %s %s", types.Short(typ), r.ID)
 	}
-	if why, taken := c.reserved[k]; taken {
-		return "", nil, fmt.Errorf("the name %s is %s", r.ID, why)
+	if _, o := c.shared(typ, r.ID); o != nil && !slices.Contains(many, typ) {
+		return "", nil, fmt.Errorf("alreadyExists: %s %s, of another stack (%s)", types.Short(typ), r.ID, o.URN)
+	}
+	for _, stack := range c.stacks {
+		if why, taken := stack.reserved[k]; taken {
+			return "", nil, fmt.Errorf("the name %s is %s", r.ID, why)
+		}
 	}
 	o := &Object{Type: typ, ID: r.ID, URN: urn, Inputs: inputs, Outputs: answered(rule.API, r.Outputs)}
 	c.inventory.objects[k] = o
@@ -162,6 +206,9 @@ func (c *Cloud) Delete(typ, urn, id string) error {
 		return nil
 	}
 	delete(c.inventory.objects, key(typ, id))
+	if other, o := c.shared(typ, id); o != nil {
+		delete(other.inventory.objects, key(typ, id))
+	}
 	return nil
 }
 

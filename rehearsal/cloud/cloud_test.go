@@ -192,3 +192,28 @@ func TestPrivateNodesNeedANAT(t *testing.T) {
 	c.make(types.NAT, values.Map{"name": "nat", "router": "router"})
 	require.NoError(t, r.NeedInternet(cluster))
 }
+
+// TestStacksOfOneProject: what one has by name, the other cannot take; what both stand for goes with the first; and each has its own cluster.
+func TestStacksOfOneProject(t *testing.T) {
+	c := newCloud(t)
+	other := c.Beside()
+	for _, api := range []string{"iam", "cloudresourcemanager"} {
+		for _, stack := range []*Cloud{c.Cloud, other} { // an API may be enabled twice
+			_, _, err := stack.Create(types.Service, "urn:"+api, values.Map{"service": api + ".googleapis.com"})
+			require.NoError(t, err)
+		}
+	}
+	c.make(types.Account, values.Map{"accountId": "openhands-nodes"})
+	_, _, err := other.Create(types.Account, "urn:account", values.Map{"accountId": "openhands-nodes"})
+	require.ErrorContains(t, err, "alreadyExists: serviceaccount.Account projects/my-project/serviceAccounts/openhands-nodes")
+
+	grant := values.Map{"project": "my-project", "role": "roles/gkehub.viewer", "member": "user:a@example.com"}
+	id := c.make(types.ProjectMember, grant)
+	_, _, err = other.Create(types.ProjectMember, "urn:grant", grant)
+	require.NoError(t, err)
+	require.NoError(t, other.Delete(types.ProjectMember, "", id))
+	inputs, _ := c.Read(types.ProjectMember, "", id)
+	assert.Nil(t, inputs, "the grant is gone for both")
+
+	assert.Nil(t, other.Inventory().Find(types.Account, "openhands-nodes"), "each sees its own objects")
+}

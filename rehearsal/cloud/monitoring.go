@@ -92,7 +92,8 @@ func widgets(part any) int {
 func monitored(collection string) func(*Request) error {
 	return func(r *Request) error {
 		if r.ID == "" {
-			r.ID = fmt.Sprintf("projects/%s/%s/%d", r.Project, collection, 1000+len(r.objects))
+			r.cloud.numbered++
+			r.ID = fmt.Sprintf("projects/%s/%s/%d", r.Project, collection, 1000+r.cloud.numbered)
 		}
 		r.Outputs["name"], r.Outputs["project"] = r.ID, r.Project
 		return nil

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ type Options struct {
 	Program string    // path of the compiled program
 	Output  io.Writer // for the CLI's progress display
 
+	File   string       // stack whose file it is; Stack's own where empty
+	Beside *cloud.Cloud // cloud of another stack in the same project; the project is empty where nil
+
 	APIServer providers.APIServer // that every Kubernetes object is forwarded to; none where nil
 }
 
@@ -69,11 +73,13 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 	if err := e.makeDirectories(); err != nil {
 		return nil, err
 	}
-	file, err := readStackFile(filepath.Join(options.Root, "Pulumi."+options.Stack+".yaml"))
+	file, err := readStackFile(filepath.Join(options.Root, "Pulumi."+cmp.Or(options.File, options.Stack)+".yaml"))
 	if err != nil {
 		return nil, err
 	}
-	e.Cloud = providers.NewCloud(file.value("gcp:project"), file.value("gcp:region"))
+	if e.Cloud = options.Beside; e.Cloud == nil {
+		e.Cloud = providers.NewCloud(file.value("gcp:project"), file.value("gcp:region"))
+	}
 	e.Cloud.Configuration = e.configuration
 	if file.value("openhands:profile") == "dev" {
 		e.Zone = file.value("gcp:zone")
