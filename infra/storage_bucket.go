@@ -73,8 +73,10 @@ func NewStorageBucket(ctx *pulumi.Context, name string, args *StorageBucketArgs,
 		return nil, fmt.Errorf("create the bucket: %w", err)
 	}
 	policy, err := storage.NewBucketIAMPolicy(ctx, name+"-files", &storage.BucketIAMPolicyArgs{
-		Bucket:     bucket.Name,
-		PolicyData: pulumi.All(bucket.Project, args.Writer).ApplyT(func(values []any) (string, error) { return policyData(values[0].(string), values[1].(string)) }).(pulumi.StringOutput),
+		Bucket: bucket.Name,
+		PolicyData: pulumi.All(bucket.Project, args.Writer).ApplyT(func(values []any) (string, error) {
+			return policyData(values[0].(string), values[1].(string))
+		}).(pulumi.StringOutput),
 		// Its deletion would leave a policy without anybody, with which an owner could not delete the objects.
 	}, component.Child(c, pulumi.DeletedWith(bucket))...)
 	if err != nil {
@@ -86,8 +88,8 @@ func NewStorageBucket(ctx *pulumi.Context, name string, args *StorageBucketArgs,
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"name": c.Name})
 }
 
-// policyData is the bucket's whole policy, in place of Google's. A new bucket lets everybody who views or edits the project read its objects, with uniform access
-// too, by roles that begin with legacy; and OpenHands keeps people's LLM keys and git tokens in them, in clear.
+// policyData is the bucket's whole policy, in place of Google's. A new bucket lets everybody who views or edits the project read its objects, with uniform
+// access too, by roles that begin with legacy; and OpenHands keeps people's LLM keys and git tokens in them, in clear.
 // https://cloud.google.com/storage/docs/access-control/iam-roles#basic-roles-modifiable
 func policyData(project, writer string) (string, error) {
 	type binding struct {

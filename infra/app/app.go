@@ -136,7 +136,9 @@ func (args *OpenHandsAppArgs) validate(check *component.Check) {
 	for _, o := range args.Operators {
 		o.validate(check)
 	}
-	for field, variables := range map[string][]string{"extraEnv": slices.Collect(maps.Keys(args.ExtraEnv)), "secretEnv": slices.Collect(maps.Keys(args.SecretEnv))} {
+	for field, variables := range map[string][]string{
+		"extraEnv": slices.Collect(maps.Keys(args.ExtraEnv)), "secretEnv": slices.Collect(maps.Keys(args.SecretEnv)),
+	} {
 		for _, variable := range variables {
 			if err := release.CheckVariable(variable); err != nil {
 				check.Require(false, "%s: %s %v", field, variable, err)
