@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strings"
 
 	"openhands-gcp/infra/app"
 	"openhands-gcp/infra/app/door"
@@ -99,12 +100,16 @@ func (c *Config) unpinned() map[string]string {
 		key, configured, digest, registry string
 		released                          release.Image
 	}{
-		{"openhands:app.imageDigest", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image},
-		{"openhands:app.sandboxImageDigest", c.App.SandboxImage, c.App.SandboxImageDigest, "ghcr.io", c.Release().SandboxImage},
-		{"openhands:app.doorImageDigest", c.App.DoorImage, c.App.DoorImageDigest, "docker.io", door.Image},
+		{"openhands:app.image", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image},
+		{"openhands:app.sandboxImage", c.App.SandboxImage, c.App.SandboxImageDigest, "ghcr.io", c.Release().SandboxImage},
+		{"openhands:app.doorImage", c.App.DoorImage, c.App.DoorImageDigest, "docker.io", door.Image},
 	} {
-		if pinned := i.released.Pinned(i.digest); i.configured == "" && pinned.Name != "" && pinned.Digest == "" {
-			out[i.key] = i.registry + "/" + pinned.String()
+		released := i.released.Pinned(i.digest)
+		switch {
+		case i.configured != "" && !strings.Contains(i.configured, "@"):
+			out[i.key] = i.configured
+		case i.configured == "" && released.Name != "" && released.Digest == "":
+			out[i.key+"Digest"] = i.registry + "/" + released.String()
 		}
 	}
 	return out

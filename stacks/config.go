@@ -118,8 +118,8 @@ type App struct {
 // Sandboxes is the number and size of the sandboxes, and the node pool that carries them.
 type Sandboxes struct {
 	Max           int         `json:"max" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Most sandboxes at a time, in the whole installation."`
-	CPURequest    float64     `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox is sure of."`
-	MemoryRequest float64     `json:"memoryRequestGiB" jsonschema:"minimum=1,maximum=512" jsonschema_description:"Memory that a sandbox is sure of, in GiB, and that it is killed beyond. gVisor's own processes take 35 to 200 MiB of it."`
+	CPURequest    float64     `json:"cpuRequest" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox is sure of. Another size may give the nodes another disk, and then GKE makes each of them anew, with what runs there."`
+	MemoryRequest float64     `json:"memoryRequestGiB" jsonschema:"minimum=1,maximum=512" jsonschema_description:"Memory that a sandbox is sure of, in GiB, and that it is killed beyond. gVisor's own processes take 35 to 200 MiB of it. Another size may give the nodes another disk, and then GKE makes each of them anew, with what runs there."`
 	CPULimit      float64     `json:"cpuLimit" jsonschema:"minimum=0.1,maximum=64" jsonschema_description:"vCPUs that a sandbox may use while others are idle."`
 	VolumeGiB     int         `json:"volumeGiB" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Size of a sandbox's workspace, in GiB."`
 	Pool          SandboxPool `json:"pool"`

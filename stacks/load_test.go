@@ -241,14 +241,14 @@ func TestWarnings(t *testing.T) {
 		want []string
 	}{
 		"tags": {nil, []string{
-			"openhands:app.doorImageDigest is not set: who may move the tag docker.io/envoyproxy/envoy:distroless-v1.40.0 ",
-			"openhands:app.imageDigest is not set: who may move the tag ghcr.io/openhands/openhands:0.62.0 ",
-			"openhands:app.sandboxImageDigest is not set: who may move the tag ghcr.io/openhands/runtime:0.62-nikolaik ",
+			"openhands:app.doorImageDigest: docker.io/envoyproxy/envoy:distroless-v1.40.0 has no digest",
+			"openhands:app.imageDigest: ghcr.io/openhands/openhands:0.62.0 has no digest",
+			"openhands:app.sandboxImageDigest: ghcr.io/openhands/runtime:0.62-nikolaik has no digest",
 		}},
 		"digests": {map[string]string{"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`}, nil},
 		"images of one's own": {map[string]string{
-			"openhands:app": `{"image":"ghcr.io/me/openhands:0.62.0","sandboxImage":"ghcr.io/me/runtime:0.62-own","doorImage":"ghcr.io/me/envoy:1.40.0"}`,
-		}, nil},
+			"openhands:app": `{"image":"ghcr.io/me/openhands@` + digest + `","sandboxImage":"ghcr.io/me/runtime:0.62-own","doorImage":"ghcr.io/me/envoy:1@` + digest + `"}`,
+		}, []string{"openhands:app.sandboxImage: ghcr.io/me/runtime:0.62-own has no digest"}},
 		"a database whose user keeps its privileges": {map[string]string{
 			"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`, "openhands:database": `{"version":"POSTGRES_16"}`,
 		}, []string{"openhands:database.version is POSTGRES_16: from PostgreSQL 16 on, the server cannot give up"}},

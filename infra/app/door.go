@@ -10,6 +10,7 @@ import (
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
+	policyv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/policy/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"openhands-gcp/infra/app/door"
@@ -74,6 +75,14 @@ func newDoor(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, server *S
 		return nil, fmt.Errorf("create the deployment: %w", err)
 	}
 	c.Deployment = deployment.Metadata.Name().Elem()
+	// Upgrades and the autoscaler take one node away after the other.
+	_, err = policyv1.NewPodDisruptionBudget(ctx, name, &policyv1.PodDisruptionBudgetArgs{
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
+		Spec:     &policyv1.PodDisruptionBudgetSpecArgs{Selector: labelSelector(doorLabels), MaxUnavailable: pulumi.Int(1)},
+	}, component.Child(c)...)
+	if err != nil {
+		return nil, fmt.Errorf("create the PodDisruptionBudget: %w", err)
+	}
 	if args.Gateway != nil {
 		service, err := corev1.NewService(ctx, name, &corev1.ServiceArgs{
 			Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
@@ -172,7 +181,12 @@ func (c *Door) newDeployment(
 					TerminationGracePeriodSeconds: pulumi.Int(doorStopSeconds + 10),
 					NodeSelector:                  args.Nodes.selector(),
 					Tolerations:                   args.Nodes.tolerations(),
-					SecurityContext:               podSecurity(doorUser),
+					// On a node each, where there are two: with one node both go.
+					TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{&corev1.TopologySpreadConstraintArgs{
+						MaxSkew: pulumi.Int(1), TopologyKey: pulumi.String("kubernetes.io/hostname"), WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
+						LabelSelector: labelSelector(doorLabels),
+					}},
+					SecurityContext: podSecurity(doorUser),
 					Containers: corev1.ContainerArray{&corev1.ContainerArgs{
 						Name:    pulumi.String("envoy"),
 						Image:   args.DoorImage,

@@ -75,15 +75,15 @@ func (args *OpenHandsAppArgs) publicRange(outer netip.Prefix) networkingv1.Netwo
 	return &networkingv1.NetworkPolicyPeerArgs{IpBlock: block.ToIPBlockPtrOutput()}
 }
 
-// newDomainPolicies allow the pods of a policy some names, by a kind of GKE's own that adds to the NetworkPolicies. One for each name: a policy holds 50 addresses
-// at the most, and a name of a content network can have many. prefix begins the names of the objects; all ports where ports is empty.
+// newDomainPolicies allow the pods of a policy some names, by a kind of GKE's own that adds to the NetworkPolicies. One for each name: a policy holds 50
+// addresses at the most, and a name of a content network can have many. prefix begins the names of the objects; all ports where ports is empty.
 // https://cloud.google.com/kubernetes-engine/docs/how-to/fqdn-network-policies
 func newDomainPolicies(ctx *pulumi.Context, parent pulumi.Resource, prefix string, pods policy, domains []string, ports pulumi.Array) ([]pulumi.Resource, error) {
 	var created []pulumi.Resource
 	for _, domain := range domains {
-		field, name := "name", prefix+strings.Replace(domain, "*", "any", 1)
-		if strings.HasPrefix(domain, "*") {
-			field = "pattern"
+		field, name := "name", prefix+"to-"+domain
+		if below, isPattern := strings.CutPrefix(domain, "*."); isPattern {
+			field, name = "pattern", prefix+"below-"+below
 		}
 		rule := pulumi.Map{"matches": pulumi.Array{pulumi.Map{field: pulumi.String(domain)}}}
 		if len(ports) > 0 {

@@ -80,7 +80,7 @@ class OwnPage:
 
     def refusal(self, scope):
         """Returns why a request is refused, and None for one that passes."""
-        # The kubelet and the load balancer ask under the pod's address. What they get says nothing but that the server is up.
+        # The kubelet and the door ask, the kubelet under the pod's address. What they get says nothing but that the server is up.
         if scope["path"] in self.probes and scope.get("method") == "GET":
             return None
         headers = {}

@@ -16,7 +16,7 @@ What differs by release is in release.json beside this file, which the program w
   stopsAtOnce       whether a stop signal ends the process at once
   keepAliveSeconds  for how long an idle connection stays open
   hosts             names by which the server is called
-  probes            paths that the kubelet and the load balancer ask, under whatever name
+  probes            paths that the kubelet and the door ask, under whatever name
 
 Nothing of the application is copied or changed on disk: the migrations, the settings and the server are the image's.
 """

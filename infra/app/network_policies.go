@@ -83,7 +83,7 @@ func (c *Sandboxes) newPolicies(ctx *pulumi.Context, name string, args *OpenHand
 		return err
 	}
 	c.Awaits(policies...)
-	byName, err := newDomainPolicies(ctx, c, name+"-sandbox-to-", sandbox, args.Sandboxes.Egress.AllowedDomains, nil)
+	byName, err := newDomainPolicies(ctx, c, name+"-sandbox-", sandbox, args.Sandboxes.Egress.AllowedDomains, nil)
 	c.Awaits(byName...)
 	return err
 }

@@ -49,7 +49,7 @@ func newServer(
 	if err != nil {
 		return nil, err
 	}
-	byName, err := newDomainPolicies(ctx, c, name+"-server-to-", allowed, args.domains(), pulumi.Array{
+	byName, err := newDomainPolicies(ctx, c, name+"-server-", allowed, args.domains(), pulumi.Array{
 		pulumi.Map{"protocol": pulumi.String("TCP"), "port": pulumi.Int(443)},
 	})
 	if err != nil {

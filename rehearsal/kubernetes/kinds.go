@@ -7,6 +7,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 
@@ -46,6 +47,8 @@ var kinds = map[string]kind{
 	types.Deployment:    kindOf("apps/v1", "Deployment", namespaced, checkDeployment),
 	types.CronJob:       kindOf("batch/v1", "CronJob", namespaced, checkCronJob),
 	types.PriorityClass: kindOf[schedulingv1.PriorityClass]("scheduling.k8s.io/v1", "PriorityClass", clusterWide, nil),
+
+	types.DisruptionBudget: kindOf[policyv1.PodDisruptionBudget]("policy/v1", "PodDisruptionBudget", namespaced, nil),
 
 	types.Role:        kindOf[rbacv1.Role]("rbac.authorization.k8s.io/v1", "Role", namespaced, nil),
 	types.RoleBinding: kindOf("rbac.authorization.k8s.io/v1", "RoleBinding", namespaced, checkRoleBinding),

@@ -61,6 +61,8 @@ const (
 	CronJob       = "kubernetes:batch/v1:CronJob"
 	PriorityClass = "kubernetes:scheduling.k8s.io/v1:PriorityClass"
 
+	DisruptionBudget = "kubernetes:policy/v1:PodDisruptionBudget"
+
 	Role        = "kubernetes:rbac.authorization.k8s.io/v1:Role"
 	RoleBinding = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
 

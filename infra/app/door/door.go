@@ -2,8 +2,7 @@
 // that names one of its hosts, comes from that host's own page, and, from the load balancer, carries what Identity-Aware Proxy signs for a person.
 //
 // What decides who gets in is in the first file, with which the pod starts. Which hosts there are, and where they lead, is in the others, which Envoy reads
-// again whenever they change: one host more ends no connection. What only one host may know comes from a Secret, never from these files, which are a
-// ConfigMap's.
+// again whenever they change: one host more ends no connection. They are a ConfigMap's, and hold no secret.
 package door
 
 import (
@@ -163,17 +162,24 @@ func (c Config) bootstrap(directory string) object {
 
 // probeListener tells the kubelet that the door is up. It says nothing of the application: a door is not better for being started again.
 func (c Config) probeListener() object {
-	return listener("probe", "0.0.0.0", ProbePort, object{
+	return beyondTheLimit(listener("probe", "0.0.0.0", ProbePort, object{
 		"route_config": object{"name": "probe", "virtual_hosts": []any{answer("ready", 200, "ready")}},
 		"http_filters": []any{router()},
-	})
+	}))
+}
+
+// beyondTheLimit lets a listener take connections when there are as many as the pod's memory suffices for: otherwise the kubelet would find a full door dead, and end
+// all that is in it.
+func beyondTheLimit(listener object) object {
+	listener["ignore_global_conn_limit"] = true
+	return listener
 }
 
 // localListener is for port-forward. Whoever may open one may use the cluster, and needs no other login; but every page in their browser can call it.
 func (c Config) localListener(directory string) object {
-	return listener("local", "127.0.0.1", c.LocalPort, served(directory, localFile, "port-forward", object{
+	return beyondTheLimit(listener("local", "127.0.0.1", c.LocalPort, served(directory, localFile, "port-forward", object{
 		"http_filters": []any{onlyOwnPage(), router()},
-	}))
+	})))
 }
 
 // publicListener is for the load balancer.
