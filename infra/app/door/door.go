@@ -162,24 +162,17 @@ func (c Config) bootstrap(directory string) object {
 
 // probeListener tells the kubelet that the door is up. It says nothing of the application: a door is not better for being started again.
 func (c Config) probeListener() object {
-	return beyondTheLimit(listener("probe", "0.0.0.0", ProbePort, object{
+	return listener("probe", "0.0.0.0", ProbePort, object{
 		"route_config": object{"name": "probe", "virtual_hosts": []any{answer("ready", 200, "ready")}},
 		"http_filters": []any{router()},
-	}))
-}
-
-// beyondTheLimit lets a listener take connections when there are as many as the pod's memory suffices for: otherwise the kubelet would find a full door dead, and end
-// all that is in it.
-func beyondTheLimit(listener object) object {
-	listener["ignore_global_conn_limit"] = true
-	return listener
+	})
 }
 
 // localListener is for port-forward. Whoever may open one may use the cluster, and needs no other login; but every page in their browser can call it.
 func (c Config) localListener(directory string) object {
-	return beyondTheLimit(listener("local", "127.0.0.1", c.LocalPort, served(directory, localFile, "port-forward", object{
+	return listener("local", "127.0.0.1", c.LocalPort, served(directory, localFile, "port-forward", object{
 		"http_filters": []any{onlyOwnPage(), router()},
-	})))
+	}))
 }
 
 // publicListener is for the load balancer.
