@@ -73,7 +73,10 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		},
 		{
 			"sandboxes that stay dead", "MutatingAdmissionPolicy", "openhands-gvisor",
-			setInput("spec.mutations[0].applyConfiguration.expression", "Object{spec: Object.spec{runtimeClassName: \"gvisor\", automountServiceAccountToken: false}}"),
+			setInput(
+				"spec.mutations[0].applyConfiguration.expression",
+				"Object{spec: Object.spec{runtimeClassName: \"gvisor\", automountServiceAccountToken: false}}",
+			),
 			"come back when they are killed",
 		},
 		{
@@ -90,12 +93,18 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		},
 		{"port of a policy", "NetworkPolicy", "openhands-server", setInput("spec.egress[5].ports[0].port", 8888.0), "cannot reach a sandbox"},
 		{"no way to DNS", "NetworkPolicy", "openhands-server", setInput("spec.egress[0].ports[0].port", 54.0), "cannot reach DNS"},
-		{"no way to the metadata server", "NetworkPolicy", "openhands-server", setInput("spec.egress[1].ports[0].port", 81.0), "cannot reach the metadata server"},
+		{
+			"no way to the metadata server", "NetworkPolicy", "openhands-server", setInput("spec.egress[1].ports[0].port", 81.0),
+			"cannot reach the metadata server",
+		},
 		{
 			"no way to the API server", "NetworkPolicy", "openhands-server", setInput("spec.egress[2].to[0].ipBlock.cidr", "172.16.1.0/28"),
 			"cannot reach the API server",
 		},
-		{"no way to the database", "NetworkPolicy", "openhands-server", setInput("spec.egress[3].to[0].ipBlock.cidr", "10.65.0.0/20"), "cannot reach the database"},
+		{
+			"no way to the database", "NetworkPolicy", "openhands-server", setInput("spec.egress[3].to[0].ipBlock.cidr", "10.65.0.0/20"),
+			"cannot reach the database",
+		},
 		{"no way to the internet", "NetworkPolicy", "openhands-server", setInput("spec.egress[4].ports[0].port", 80.0), "cannot reach the internet"},
 		{
 			"variable beside the list", "Deployment", "openhands",
@@ -108,7 +117,10 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		},
 		{"two replicas", "Deployment", "openhands", setInput("spec.replicas", 2.0), "one replica"},
 		{"rolling update", "Deployment", "openhands", setInput("spec.strategy.type", "RollingUpdate"), "one replica"},
-		{"latest image", "Deployment", "openhands", setInput("spec.template.spec.containers[0].image", "ghcr.io/openhands/openhands:latest"), "another one tomorrow"},
+		{
+			"latest image", "Deployment", "openhands", setInput("spec.template.spec.containers[0].image", "ghcr.io/openhands/openhands:latest"),
+			"another one tomorrow",
+		},
 		{
 			"toleration that does not match the taint", "ConfigMap", "openhands-environment",
 			data("KUBERNETES_TOLERATIONS_YAML", "- key: openhands.dev/sandboxes\n  operator: Exists\n"), "a sandbox stays pending",
@@ -190,12 +202,18 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 		{"missing ConfigMap", "Deployment", "openhands", setInput("spec.template.spec.containers[0].envFrom[0].configMapRef.name", "other"), "does not exist"},
 		{"missing service account", "Deployment", "openhands", setInput("spec.template.spec.serviceAccountName", "other"), "does not exist"},
 		{"missing namespace", "ConfigMap", "openhands-environment", setInput("metadata.namespace", "other"), "does not exist"},
-		{"root in a restricted namespace", "Deployment", "openhands", setInput("spec.template.spec.securityContext.runAsNonRoot", false), "violates PodSecurity"},
+		{
+			"root in a restricted namespace", "Deployment", "openhands", setInput("spec.template.spec.securityContext.runAsNonRoot", false),
+			"violates PodSecurity",
+		},
 		{
 			"escalation in a restricted namespace", "Deployment", "openhands",
 			setInput("spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation", true), "violates PodSecurity",
 		},
-		{"pool that does not exist", "Deployment", "openhands", setInput("spec.template.spec.nodeSelector[\"openhands.dev/pool\"]", "other"), "no node matches"},
+		{
+			"pool that does not exist", "Deployment", "openhands", setInput("spec.template.spec.nodeSelector[\"openhands.dev/pool\"]", "other"),
+			"no node matches",
+		},
 		{"name that is none", "ConfigMap", "openhands-environment", setInput("metadata.name", "Environment"), "RFC 1123"},
 
 		// What no node takes.
@@ -224,7 +242,10 @@ func TestAContinuedConversationFindsANodeInItsZone(t *testing.T) {
 	}{
 		{"as it is", "autoscaling.totalMinNodeCount", 0.0, false, ""},
 		{"one for each zone", "autoscaling.totalMaxNodeCount", 5.0, false, ""},
-		{"enough for the region only", "autoscaling.totalMaxNodeCount", 3.0, false, "20 pods at 7 a node can need 5 nodes in 3 zones, and pool openhands-sandbox"},
+		{
+			"enough for the region only", "autoscaling.totalMaxNodeCount", 3.0, false,
+			"20 pods at 7 a node can need 5 nodes in 3 zones, and pool openhands-sandbox",
+		},
 		{"enough for a zone", "nodeLocations", []any{"us-central1-a"}, false, ""},
 		{"fewer by one's own will", "autoscaling.totalMaxNodeCount", 3.0, true, ""},
 	} {

@@ -38,7 +38,10 @@ func TestWithoutAGatewayNothingIsOpen(t *testing.T) {
 		says                    string
 	}{
 		{"the server believes a header", "ConfigMap", "openhands-environment", setInput("data.FORWARDED_ALLOW_IPS", "*"), "believes the header"},
-		{"the server may be reached", "NetworkPolicy", "openhands-server", setInput("spec.ingress[1]", rule), "may be reached from 35.191.0.0/16, past the door"},
+		{
+			"the server may be reached", "NetworkPolicy", "openhands-server", setInput("spec.ingress[1]", rule),
+			"may be reached from 35.191.0.0/16, past the door",
+		},
 		{"the door may be reached", "NetworkPolicy", "openhands-door", setInput("spec.ingress", []any{rule}), "the door may be reached from [35.191.0.0/16]"},
 		{"the door listens", "ConfigMap", "openhands-door", doorFile("envoy.json", `"127.0.0.1"`, `"0.0.0.0"`), "the door listens to a load balancer"},
 		{"the firewall is open", "Firewall", "openhands-allow-iap-ssh", func(in resource.PropertyMap) {
@@ -208,7 +211,10 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		{"timeouts that GKE ignores", "HTTPRoute", "openhands", setInput("spec.rules[0].timeouts", map[string]any{"request": "1h"}), "GKE ignores timeouts"},
 		{"redirect that GKE ignores", "HTTPRoute", "openhands-redirect", setInput("spec.rules[0].filters[0].requestRedirect.statusCode", 308.0), "not by 308"},
 		{"redirect to http", "HTTPRoute", "openhands-redirect", setInput("spec.rules[0].filters[0].requestRedirect.scheme", "http"), "nothing redirects"},
-		{"certificate of another host", "Certificate", "openhands-certificate", setInput("managed.domains[0]", "other.example.com"), "none is for other.example.com"},
+		{
+			"certificate of another host", "Certificate", "openhands-certificate", setInput("managed.domains[0]", "other.example.com"),
+			"none is for other.example.com",
+		},
 		{
 			"entry of another host", "CertificateMapEntry", "openhands-certificate", setInput("hostname", "other.example.com"),
 			"no certificate for openhands.example.com",
@@ -230,7 +236,10 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 			"way past the door", "NetworkPolicy", "openhands-server",
 			setInput("spec.ingress[0].from[0]", map[string]any{"ipBlock": map[string]any{"cidr": "35.191.0.0/16"}}), "may be reached from 35.191.0.0/16, past the door",
 		},
-		{"route past the door", "HTTPRoute", "openhands", setInput("spec.rules[0].backendRefs[0].name", "openhands"), "no Gateway leads to Service openhands-door"},
+		{
+			"route past the door", "HTTPRoute", "openhands", setInput("spec.rules[0].backendRefs[0].name", "openhands"),
+			"no Gateway leads to Service openhands-door",
+		},
 		{
 			"server that closes idle connections", "Deployment", "openhands",
 			setInput("spec.template.spec.containers[0].command", []any{"python", "-m", "openhands.server"}), "closes idle connections after 5 s",
@@ -241,12 +250,18 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		},
 		{"another origin", "ConfigMap", "openhands-environment", setInput("data.PERMITTED_CORS_ORIGINS", "http://localhost:3000"), "PERMITTED_CORS_ORIGINS is"},
 		{"cluster without the Gateway API", "Cluster", "openhands-cluster", setInput("gatewayApiConfig.channel", "CHANNEL_DISABLED"), "has no Gateway API"},
-		{"API of the login left out", "Service", "openhands-iap.googleapis.com", setInput("service", "other.googleapis.com"), "iap.googleapis.com is not enabled"},
+		{
+			"API of the login left out", "Service", "openhands-iap.googleapis.com", setInput("service", "other.googleapis.com"),
+			"iap.googleapis.com is not enabled",
+		},
 		{
 			"API of the certificate left out", "Service", "openhands-certificatemanager.googleapis.com", setInput("service", "other.googleapis.com"),
 			"certificatemanager.googleapis.com is not enabled",
 		},
-		{"API of the records left out", "Service", "openhands-dns.googleapis.com", setInput("service", "other.googleapis.com"), "dns.googleapis.com is not enabled"},
+		{
+			"API of the records left out", "Service", "openhands-dns.googleapis.com", setInput("service", "other.googleapis.com"),
+			"dns.googleapis.com is not enabled",
+		},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiledIn(t, "prod", config, c.resource, c.name, c.spoil)

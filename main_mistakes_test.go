@@ -98,7 +98,10 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		{"subnet in a missing network", "Subnetwork", "openhands-subnet", setInput("network", "projects/p/global/networks/other"), "does not exist"},
 		{"subnet in an auto-mode network", "Network", "openhands-vpc", setInput("autoCreateSubnetworks", true), "auto mode"},
 		{"ports that are no power of two", "RouterNat", "openhands-nat", setInput("minPortsPerVm", 100.0), "not a power of two"},
-		{"dynamic ports with endpoint-independent mapping", "RouterNat", "openhands-nat", setInput("enableEndpointIndependentMapping", true), "cannot be used with"},
+		{
+			"dynamic ports with endpoint-independent mapping", "RouterNat", "openhands-nat", setInput("enableEndpointIndependentMapping", true),
+			"cannot be used with",
+		},
 		{"NAT on a missing router", "RouterNat", "openhands-nat", setInput("router", "other"), "does not exist"},
 		{"peering range in the subnet", "GlobalAddress", "openhands-private-services", setInput("address", "10.0.0.0"), "overlaps"},
 		{"peering range too small", "GlobalAddress", "openhands-private-services", setInput("prefixLength", 28.0), "not within 8 to 24"},
@@ -164,7 +167,10 @@ func TestTheSimulatedCloudRefusesMistakes(t *testing.T) {
 		},
 
 		// The database.
-		{"no address at all", "DatabaseInstance", "openhands-postgres", removeInput("settings.ipConfiguration.privateNetwork"), "at least one of public and private"},
+		{
+			"no address at all", "DatabaseInstance", "openhands-postgres", removeInput("settings.ipConfiguration.privateNetwork"),
+			"at least one of public and private",
+		},
 		{"tier that is none", "DatabaseInstance", "openhands-postgres", setInput("settings.tier", "db-n1-standard-1"), "is not a PostgreSQL tier"},
 		{"two contradicting TLS switches", "DatabaseInstance", "openhands-postgres", setInput("settings.ipConfiguration.requireSsl", true), "contradicts"},
 		{"point-in-time recovery without backups", "DatabaseInstance", "openhands-postgres", func(in resource.PropertyMap) {
@@ -274,13 +280,22 @@ func TestWhatGoogleKnowsIsLookedUp(t *testing.T) {
 		{"none", map[string]any{"openhands:cluster.minVersion": "1.36.2", "gcp:zone": "us-central1-f"}, ""},
 		{"newer minor in another channel", map[string]any{"openhands:cluster.minVersion": "1.37", "openhands:cluster.releaseChannel": "RAPID"}, ""},
 		{"region that does not exist", map[string]any{"gcp:region": "us-central9", "gcp:zone": "us-central9-a"}, `there is no region "us-central9"`},
-		{"zone that the region lacks", map[string]any{"gcp:zone": "us-central1-d"}, "there is no zone us-central1-d: those of region us-central1 end with a, b, c, f"},
+		{
+			"zone that the region lacks", map[string]any{"gcp:zone": "us-central1-d"},
+			"there is no zone us-central1-d: those of region us-central1 end with a, b, c, f",
+		},
 		{
 			"version that the channel lacks", map[string]any{"openhands:cluster.minVersion": "1.37"},
 			"minVersion is 1.37, which release channel REGULAR does not have in us-central1-a yet. Write another one of the two: GKE has RAPID to 1.37",
 		},
-		{"patch that the channel lacks", map[string]any{"openhands:cluster.minVersion": "1.36.3"}, "minVersion is 1.36.3, which release channel REGULAR does not have"},
-		{"channel that is behind", map[string]any{"openhands:cluster.releaseChannel": "STABLE"}, "minVersion is 1.36, which release channel STABLE does not have"},
+		{
+			"patch that the channel lacks", map[string]any{"openhands:cluster.minVersion": "1.36.3"},
+			"minVersion is 1.36.3, which release channel REGULAR does not have",
+		},
+		{
+			"channel that is behind", map[string]any{"openhands:cluster.releaseChannel": "STABLE"},
+			"minVersion is 1.36, which release channel STABLE does not have",
+		},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := deployed(t, "dev", nested(t, stackFile(t, "dev"), c.set), nil)

@@ -94,7 +94,10 @@ func TestMistakesWithOperators(t *testing.T) {
 		{"commands in pods", "Role", "openhands-operators", setInput("rules[0].resources[0]", "pods/exec"), "of pods/exec, which shows Secrets"},
 		{"everything", "Role", "openhands-sandbox-operators", setInput("rules[0].resources[0]", "*"), "of *, which shows Secrets"},
 		{"Secrets for the server", "Role", "openhands-runtime", setInput("rules[0].resources[0]", "secrets"), "of secrets, which shows Secrets"},
-		{"a role that changes objects", "RoleBinding", "openhands-operators-view", setInput("roleRef.name", "edit"), "gives the role edit, which shows Secrets"},
+		{
+			"a role that changes objects", "RoleBinding", "openhands-operators-view", setInput("roleRef.name", "edit"),
+			"gives the role edit, which shows Secrets",
+		},
 		{
 			"a role for people", "RoleBinding", "openhands-runtime",
 			setInput("roleRef", map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}),
@@ -121,9 +124,18 @@ func TestMistakesWithOperators(t *testing.T) {
 		}, "Group system:authenticated may do something in the cluster"},
 		{"a group as a user", "RoleBinding", "openhands-operators", setInput("subjects[2].kind", "User"), "User platform@example.com may do something"},
 		{"kube-system", "RoleBinding", "openhands-operators-view", setInput("metadata.namespace", "kube-system"), "may do something in namespace kube-system"},
-		{"a member who is let through only", "IAMMember", ann, setInput("member", "user:bob@example.com"), `User bob@example.com may do [] in namespace openhands`},
-		{"a member who is not let through", "IAMMember", platform, setInput("role", "roles/gkehub.gatewayEditor"), "Group platform@example.com may do something"},
-		{"a cluster that is told no groups", "Cluster", "openhands-cluster", removeInput("authenticatorGroupsConfig"), "not told who is in platform@example.com"},
+		{
+			"a member who is let through only", "IAMMember", ann, setInput("member", "user:bob@example.com"),
+			`User bob@example.com may do [] in namespace openhands`,
+		},
+		{
+			"a member who is not let through", "IAMMember", platform, setInput("role", "roles/gkehub.gatewayEditor"),
+			"Group platform@example.com may do something",
+		},
+		{
+			"a cluster that is told no groups", "Cluster", "openhands-cluster", removeInput("authenticatorGroupsConfig"),
+			"not told who is in platform@example.com",
+		},
 
 		// What GKE or the API server refuses.
 		{

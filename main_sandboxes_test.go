@@ -90,8 +90,10 @@ func TestWhatTheServerReaches(t *testing.T) {
 		ranges  map[string]any
 		names   []string
 	}{
-		"the internet":           {nil, map[string]any{"0.0.0.0/0": notTheInternet}, nil},
-		"ranges":                 {map[string]any{ranges: []any{"140.82.112.0/20"}}, map[string]any{"140.82.112.0/20": nil}, []string{"storage.googleapis.com"}},
+		"the internet": {nil, map[string]any{"0.0.0.0/0": notTheInternet}, nil},
+		"ranges": {
+			map[string]any{ranges: []any{"140.82.112.0/20"}}, map[string]any{"140.82.112.0/20": nil}, []string{"storage.googleapis.com"},
+		},
 		"names":                  {map[string]any{domains: []any{"*.github.com"}}, map[string]any{}, []string{"*.github.com", "storage.googleapis.com"}},
 		"the bucket's name, too": {map[string]any{domains: []any{"storage.googleapis.com"}}, map[string]any{}, []string{"storage.googleapis.com"}},
 		"a runtime elsewhere":    {remote, map[string]any{"140.82.112.0/20": nil}, []string{"other.example.com", "storage.googleapis.com"}},
@@ -119,7 +121,10 @@ func TestWhatTheServerReaches(t *testing.T) {
 					continue
 				}
 				spec := r.Inputs["spec"].(map[string]any)
-				assert.Equal(t, map[string]any{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}, spec["podSelector"].(map[string]any)["matchLabels"])
+				assert.Equal(
+					t, map[string]any{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"},
+					spec["podSelector"].(map[string]any)["matchLabels"],
+				)
 				rule := spec["egress"].([]any)[0].(map[string]any)
 				assert.Equal(t, []any{map[string]any{"protocol": "TCP", "port": 443.0}}, rule["ports"])
 				match := rule["matches"].([]any)[0].(map[string]any)

@@ -11,7 +11,8 @@ import (
 	"openhands-gcp/rehearsal/types"
 )
 
-// TestTwoStacksInOneProject share the project's APIs, and nothing else: what one of them deletes or takes over is its own. Two hosts, as a host is one installation.
+// TestTwoStacksInOneProject share the project's APIs, and nothing else: what one of them deletes or takes over is its own. Two hosts, as a host is one
+// installation.
 func TestTwoStacksInOneProject(t *testing.T) {
 	owners, identities := map[string]string{}, map[string]string{}
 	for _, stack := range []string{"blue", "green"} {

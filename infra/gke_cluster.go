@@ -157,7 +157,8 @@ func NewGkeCluster(ctx *pulumi.Context, name string, args *GkeClusterArgs, opts 
 	})
 }
 
-// newNodeAccount creates the identity of the nodes, and gives it the role that they need. The default one, which GKE would take, is an editor of the whole project.
+// newNodeAccount creates the identity of the nodes, and gives it the role that they need. The default one, which GKE would take, is an editor of the whole
+// project.
 func (c *GkeCluster) newNodeAccount(ctx *pulumi.Context, name string, args *GkeClusterArgs) (*serviceaccount.Account, *projects.IAMMember, error) {
 	account, err := serviceaccount.NewAccount(ctx, name+"-nodes", &serviceaccount.AccountArgs{
 		AccountId:   pulumi.String(args.NodeAccountID),
@@ -270,8 +271,8 @@ func operate(cluster *container.ClusterArgs) {
 		HttpLoadBalancing:                &container.ClusterAddonsConfigHttpLoadBalancingArgs{Disabled: pulumi.Bool(false)}, // a Gateway needs it
 	}
 	cluster.VerticalPodAutoscaling = &container.ClusterVerticalPodAutoscalingArgs{Enabled: pulumi.Bool(true)}
-	// The scheduler fills nodes before it takes empty ones, and a node that is hardly used goes after minutes: sandboxes leave fewer half-empty nodes behind. Not
-	// enabled is the creation of pools that the program knows nothing of; both are in one block.
+	// The scheduler fills nodes before it takes empty ones, and a node that is hardly used goes after minutes: sandboxes leave fewer half-empty nodes
+	// behind. Not enabled is the creation of pools that the program knows nothing of; both are in one block.
 	cluster.ClusterAutoscaling = &container.ClusterClusterAutoscalingArgs{
 		Enabled: pulumi.Bool(false), AutoscalingProfile: pulumi.String("OPTIMIZE_UTILIZATION"),
 	}

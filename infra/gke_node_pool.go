@@ -34,7 +34,10 @@ func (p NodePool) validate(check *component.Check) {
 	check.Require(p.MinNodes >= 0 && p.MaxNodes >= max(p.MinNodes, 1),
 		"pool %q has %d to %d nodes: at least 1, and the maximum not below the minimum", p.Name, p.MinNodes, p.MaxNodes)
 	check.Require(p.DiskGB >= 12, "pool %q: diskGb is %d: at least 12, which the nodes' image takes", p.Name, p.DiskGB)
-	check.Require(p.PodPidsLimit == 0 || (p.PodPidsLimit >= 1024 && p.PodPidsLimit <= 4194304), "pool %q: podPidsLimit is %d: 1024 to 4194304", p.Name, p.PodPidsLimit)
+	check.Require(
+		p.PodPidsLimit == 0 || (p.PodPidsLimit >= 1024 && p.PodPidsLimit <= 4194304), "pool %q: podPidsLimit is %d: 1024 to 4194304", p.Name,
+		p.PodPidsLimit,
+	)
 	check.Require(p.Taint == nil || taintEffects[p.Taint.Effect] != "", "pool %q: the taint's effect is NoSchedule, PreferNoSchedule or NoExecute", p.Name)
 }
 

@@ -8,8 +8,8 @@ import (
 	"openhands-gcp/rehearsal/engine"
 )
 
-// neighbour creates another stack of the same file in the same project, and destroys it. Neither may take a name of the other's, and what goes with the one must
-// not be missing in the other.
+// neighbour creates another stack of the same file in the same project, and destroys it. Neither may take a name of the other's, and what goes with the one
+// must not be missing in the other.
 func (r *run) neighbour(ctx context.Context) (outcome string, err error) {
 	options := r.options
 	options.Stack, options.File, options.APIServer, options.Beside = r.Stack+"-2", r.Stack, nil, r.Cloud.Beside()

@@ -203,7 +203,10 @@ func CheckImage(reference string) error {
 func checkImage(text string) (tag string, err error) {
 	image, err := reference.Parse(text)
 	if err != nil {
-		return "", fmt.Errorf("%q is not an image (%w): write <registry>/<path>:<tag> or <registry>/<path>@sha256:<64 hexadecimal digits>, the path in lower case", text, err)
+		return "", fmt.Errorf(
+			"%q is not an image (%w): write <registry>/<path>:<tag> or <registry>/<path>@sha256:<64 hexadecimal digits>, the path in lower case", text,
+			err,
+		)
 	}
 	if image, ok := image.(reference.Digested); ok {
 		return "", CheckDigest(image.Digest().String())

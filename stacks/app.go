@@ -66,7 +66,8 @@ func (c *Config) validateEnv(report reporter) {
 			report("openhands:app.extraEnv."+name, "is in openhands:secretEnv too: remove one of them")
 		}
 		if u, err := url.Parse(value); release.NamesSecret(name) || (err == nil && u.User != nil) {
-			report("openhands:app.extraEnv."+name, "looks like a secret, and would lie in clear in the stack file, the state and a ConfigMap: remove it, and run "+
+			report("openhands:app.extraEnv."+name, "looks like a secret, and would lie in clear in the stack file, the state and a ConfigMap: remove "+
+				"it, and run "+
 				"`pulumi config set --secret --path openhands:secretEnv.%s`", name)
 		}
 	}
@@ -130,7 +131,10 @@ func (c *Config) validateRuntime(report reporter) {
 		if err != nil || u.Scheme != "https" || u.Hostname() == "" {
 			report(key+"remoteRuntimeUrl", "%q is not an https address", c.App.RemoteRuntimeURL)
 		} else if ip, err := netip.ParseAddr(u.Hostname()); (u.Port() != "" && u.Port() != "443") || (err == nil && ip.IsPrivate()) {
-			report(key+"remoteRuntimeUrl", "%q is out of reach: the application's NetworkPolicy lets it reach public addresses on port 443", c.App.RemoteRuntimeURL)
+			report(
+				key+"remoteRuntimeUrl", "%q is out of reach: the application's NetworkPolicy lets it reach public addresses on port 443",
+				c.App.RemoteRuntimeURL,
+			)
 		}
 	}
 	if c.Sandboxes.CPULimit < c.Sandboxes.CPURequest {

@@ -29,7 +29,10 @@ func TestBadInput(t *testing.T) {
 			mistake: "nested key in the wrong case", set: values{"openhands:network": `{"podsCIDR":"10.16.0.0/16"}`}, path: "openhands:network.podsCIDR",
 			says: "did you mean podsCidr?",
 		},
-		{mistake: "nested unknown key", set: values{"openhands:database": `{"backups":{"kept":3}}`}, path: "openhands:database.backups.kept", says: "unknown key"},
+		{
+			mistake: "nested unknown key", set: values{"openhands:database": `{"backups":{"kept":3}}`}, path: "openhands:database.backups.kept",
+			says: "unknown key",
+		},
 		{mistake: "key of the provider", set: values{"gcp:credentials": "key.json"}, path: "gcp:credentials", says: "unknown key"},
 		{mistake: "key of another provider", set: values{"kubernetes:context": "kind"}, path: "kubernetes:context", says: "unknown key"},
 		{mistake: "profile missing", set: values{"openhands:profile": ""}, path: "openhands:profile", says: "pulumi config set openhands:profile"},

@@ -25,7 +25,8 @@ const (
 // sandboxTaint keeps everything off the sandbox nodes that does not tolerate it.
 var sandboxTaint = infra.Taint{Key: "openhands.dev/sandbox", Value: "true", Effect: "NoSchedule"}
 
-// sandboxPids are the processes and threads of one sandbox, as its node counts them. Builds of large projects have hundreds; a fork bomb ends with its own sandbox.
+// sandboxPids are the processes and threads of one sandbox, as its node counts them. Builds of large projects have hundreds; a fork bomb ends with its own
+// sandbox.
 const sandboxPids = 8192
 
 // What a stack asks of each component: XArgs returns the arguments of NewX.

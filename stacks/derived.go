@@ -54,8 +54,8 @@ func (c *Config) NodeAccountID() string { return c.prefix() + "-nodes" }
 // AppAccountID is the id of the application's service account.
 func (c *Config) AppAccountID() string { return c.prefix() + "-app" }
 
-// serverAccount is the name of the server's Kubernetes service account. All clusters of a project share one pool of identities: with the same name, a pod of one
-// stack could act as the server of another.
+// serverAccount is the name of the server's Kubernetes service account. All clusters of a project share one pool of identities: with the same name, a pod of
+// one stack could act as the server of another.
 func (c *Config) serverAccount() string { return c.prefix() + "-server" }
 
 // RepositoryPrefix begins the ids of the registry's repositories.
@@ -90,7 +90,8 @@ func (c *Config) Warnings() []string {
 	}
 	for _, member := range c.Exposure.Login.Members {
 		if strings.HasPrefix(member, "serviceAccount:") && c.Exposure.Login.ClientID == "" {
-			warnings = append(warnings, "openhands:exposure.login.members: "+member+" cannot log in by OIDC tokens, which are for an OAuth client, and Google's own takes "+
+			warnings = append(warnings, "openhands:exposure.login.members: "+member+" cannot log in by OIDC tokens, which are for an OAuth client, "+
+				"and Google's own takes "+
 				"none. Set openhands:exposure.login.clientId to a client of your own (docs/exposure.md), or let it sign its tokens itself.")
 		}
 	}
@@ -103,8 +104,10 @@ func (c *Config) Warnings() []string {
 			"--format '{{.Manifest.Digest}}'` prints the digest of today: look at the image, and write it.", key, unpinned[key]))
 	}
 	if c.postgresMajor() >= 16 {
-		warnings = append(warnings, "openhands:database.version is "+c.Database.Version+": from PostgreSQL 16 on, the server cannot give up what Cloud SQL gives "+
-			"every user of a database, and whoever takes the server over may create users, databases and connections to elsewhere in it. POSTGRES_15 has it give that up.")
+		warnings = append(warnings, "openhands:database.version is "+c.Database.Version+": from PostgreSQL 16 on, the server cannot give up what "+
+			"Cloud SQL gives "+
+			"every user of a database, and whoever takes the server over may create users, databases and connections to elsewhere in it. POSTGRES_15 "+
+			"has it give that up.")
 	}
 	return warnings
 }

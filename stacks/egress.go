@@ -49,7 +49,8 @@ func (c *Config) checkEgress(report reporter, key string, egress Egress) {
 		p := prefix(r)
 		for _, closed := range NotPublic {
 			if closed.Overlaps(p) {
-				report(key+"allowedRanges", "%s overlaps %s, which is not public: your networks, the database, the control plane or the metadata server may be there",
+				report(key+"allowedRanges", "%s overlaps %s, which is not public: your networks, the database, the control plane or the metadata "+
+					"server may be there",
 					r, closed)
 			}
 		}

@@ -96,7 +96,10 @@ func TestAllProblemsAreReportedTogether(t *testing.T) {
 	for _, p := range failure.Problems {
 		paths = append(paths, p.Path)
 	}
-	want := []string{"gcp:project", "openhands:database.tier", "openhands:network.podsCidr", "openhands:sandboxes.cpuRequest", "openhands:sandboxes.maximum", "openhands:typo"}
+	want := []string{
+		"gcp:project", "openhands:database.tier", "openhands:network.podsCidr", "openhands:sandboxes.cpuRequest", "openhands:sandboxes.maximum",
+		"openhands:typo",
+	}
 	assert.Equal(t, want, paths)
 
 	// Without a valid profile too.
@@ -245,7 +248,10 @@ func TestWarnings(t *testing.T) {
 			"openhands:app.imageDigest: ghcr.io/openhands/openhands:0.62.0 has no digest",
 			"openhands:app.sandboxImageDigest: ghcr.io/openhands/runtime:0.62-nikolaik has no digest",
 		}},
-		"digests": {map[string]string{"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`}, nil},
+		"digests": {
+			map[string]string{"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`},
+			nil,
+		},
 		"images of one's own": {map[string]string{
 			"openhands:app": `{"image":"ghcr.io/me/openhands@` + digest + `","sandboxImage":"ghcr.io/me/runtime:0.62-own","doorImage":"ghcr.io/me/envoy:1@` + digest + `"}`,
 		}, []string{"openhands:app.sandboxImage: ghcr.io/me/runtime:0.62-own has no digest"}},
@@ -283,6 +289,9 @@ func TestProgramsNeedAClientOfOnesOwn(t *testing.T) {
 		}
 		config, err := stacks.Load(source)
 		require.NoError(t, err, login)
-		assert.Equal(t, warns, strings.Contains(strings.Join(config.Warnings(), "\n"), "ci@my-tools.iam.gserviceaccount.com cannot log in by OIDC tokens"), login)
+		assert.Equal(
+			t, warns, strings.Contains(strings.Join(config.Warnings(), "\n"), "ci@my-tools.iam.gserviceaccount.com cannot log in by OIDC tokens"),
+			login,
+		)
 	}
 }

@@ -88,9 +88,12 @@ func parseMachineType(name string) (machine, error) {
 	s, known := shapes[match[1]]
 	switch {
 	case slices.Contains(armSeries, series):
-		return machine{}, fmt.Errorf("%s is an Arm machine: GKE taints its nodes with kubernetes.io/arch=arm64, which OpenHands does not tolerate. %s", name, instead)
+		return machine{}, fmt.Errorf(
+			"%s is an Arm machine: GKE taints its nodes with kubernetes.io/arch=arm64, which OpenHands does not tolerate. %s", name, instead,
+		)
 	case slices.Contains(hyperdiskSeries, series):
-		return machine{}, fmt.Errorf("%s takes Hyperdisk only, and the nodes' disks and the sandboxes' workspaces are persistent disks (pd-balanced, standard-rwo). %s",
+		return machine{}, fmt.Errorf("%s takes Hyperdisk only, and the nodes' disks and the sandboxes' workspaces are persistent disks (pd-balanced, "+
+			"standard-rwo). %s",
 			name, instead)
 	case !known:
 		return machine{}, fmt.Errorf("%q is not a machine type that is known here (%s, %s). %s", name,
@@ -145,8 +148,8 @@ const (
 	scratchGB = 5
 )
 
-// bootDiskGB is the size of a node's boot disk, in steps of 10, with the tenth free below which the node evicts pods. It counts in the quota of SSDs, of which a
-// new project has 250 or 500 GB in a region.
+// bootDiskGB is the size of a node's boot disk, in steps of 10, with the tenth free below which the node evicts pods. It counts in the quota of SSDs, of
+// which a new project has 250 or 500 GB in a region.
 func bootDiskGB(podsGB int) int {
 	return int(math.Ceil(float64(systemDiskGB+podsGB)/0.9/10)) * 10
 }

@@ -131,7 +131,10 @@ func (c *Config) validateCluster(report reporter) {
 		report(key+"appPool.maxNodes", "is %d, below minNodes (%d)", pool.MaxNodes, pool.MinNodes)
 	}
 	if zones := c.zones(); pool.MaxNodes < zones {
-		report(key+"appPool.maxNodes", "is %d, but a regional cluster starts with a node in each of its %d zones: write at least %d", pool.MaxNodes, zones, zones)
+		report(
+			key+"appPool.maxNodes", "is %d, but a regional cluster starts with a node in each of its %d zones: write at least %d", pool.MaxNodes, zones,
+			zones,
+		)
 	}
 }
 
@@ -164,7 +167,10 @@ func (c *Config) validateDatabase(report reporter) {
 			"highAvailability off")
 	}
 	if backups.Retained < backups.PointInTimeDays {
-		report(key+"backups.retained", "is %d, but pointInTimeDays (%d) starts from a daily backup: keep at least as many", backups.Retained, backups.PointInTimeDays)
+		report(
+			key+"backups.retained", "is %d, but pointInTimeDays (%d) starts from a daily backup: keep at least as many", backups.Retained,
+			backups.PointInTimeDays,
+		)
 	}
 	if !clock.MatchString(backups.StartTime) {
 		report(key+"backups.startTime", "%q is not a time of day: write HH:MM in UTC, e.g. \"01:00\", in quotes", backups.StartTime)
@@ -204,8 +210,8 @@ func tierMiB(tier string) int {
 // A connection is a process of PostgreSQL, which takes 5 to 10 MiB; a third of the memory is the database's cache.
 const connectionMiB = 10
 
-// validateConnections compares max_connections with what the server opens, and with what the tier has memory for. Cloud SQL takes more, and the database is then
-// killed for its memory when they are used.
+// validateConnections compares max_connections with what the server opens, and with what the tier has memory for. Cloud SQL takes more, and the database is
+// then killed for its memory when they are used.
 func (c *Config) validateConnections(report reporter, line release.Release) {
 	// The server keeps a few connections for its administrators, and a rolling change of the database needs some more.
 	const reserved = 10
@@ -213,10 +219,12 @@ func (c *Config) validateConnections(report reporter, line release.Release) {
 	carried := memory * 2 / 3 / connectionMiB
 	switch {
 	case memory > 0 && carried < budget:
-		report("openhands:database.tier", "%s has memory for %d connections (%d MiB each, in two thirds of %d MiB), and OpenHands needs %d: write db-g1-small or a larger one",
+		report("openhands:database.tier", "%s has memory for %d connections (%d MiB each, in two thirds of %d MiB), and OpenHands needs %d: write "+
+			"db-g1-small or a larger one",
 			c.Database.Tier, carried, connectionMiB, memory, budget)
 	case memory > 0 && limit > carried:
-		report("openhands:database.maxConnections", "is %d, and %s has memory for %d (%d MiB each, in two thirds of %d MiB): write %d to %d, or choose a larger "+
+		report("openhands:database.maxConnections", "is %d, and %s has memory for %d (%d MiB each, in two thirds of %d MiB): write %d to %d, or "+
+			"choose a larger "+
 			"openhands:database.tier", limit, c.Database.Tier, carried, connectionMiB, memory, budget, carried)
 	}
 	if limit < budget {

@@ -86,8 +86,10 @@ func (c *Sandboxes) newMutation(ctx *pulumi.Context, m mutation) error {
 		Spec: &admissionv1.MutatingAdmissionPolicySpecArgs{
 			FailurePolicy:      pulumi.String("Fail"),
 			ReinvocationPolicy: pulumi.String("IfNeeded"),
-			MatchConstraints:   &admissionv1.MatchResourcesArgs{ResourceRules: admissionv1.NamedRuleWithOperationsArray{matching("", []string{m.resource}, "CREATE")}},
-			Mutations:          admissionv1.MutationArray{m.args},
+			MatchConstraints: &admissionv1.MatchResourcesArgs{
+				ResourceRules: admissionv1.NamedRuleWithOperationsArray{matching("", []string{m.resource}, "CREATE")},
+			},
+			Mutations: admissionv1.MutationArray{m.args},
 		},
 	}, component.Child(c)...)
 	if err != nil {

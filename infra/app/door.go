@@ -197,7 +197,9 @@ func (c *Door) newDeployment(
 						LivenessProbe:  probe("probe", "/ready", 10, 3),
 						ReadinessProbe: probe("probe", "/ready", 5, 3),
 						// Envoy ends its connections at once when it is told to stop.
-						Lifecycle: &corev1.LifecycleArgs{PreStop: &corev1.LifecycleHandlerArgs{Sleep: &corev1.SleepActionArgs{Seconds: pulumi.Int(doorStopSeconds)}}},
+						Lifecycle: &corev1.LifecycleArgs{
+							PreStop: &corev1.LifecycleHandlerArgs{Sleep: &corev1.SleepActionArgs{Seconds: pulumi.Int(doorStopSeconds)}},
+						},
 						Resources: &corev1.ResourceRequirementsArgs{
 							Requests: pulumi.StringMap{"cpu": pulumi.String(milliCPU(DoorCPURequest)), "memory": memory, "ephemeral-storage": disk},
 							Limits:   pulumi.StringMap{"memory": memory, "ephemeral-storage": disk},

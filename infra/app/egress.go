@@ -78,7 +78,9 @@ func (args *OpenHandsAppArgs) publicRange(outer netip.Prefix) networkingv1.Netwo
 // newDomainPolicies allow the pods of a policy some names, by a kind of GKE's own that adds to the NetworkPolicies. One for each name: a policy holds 50
 // addresses at the most, and a name of a content network can have many. prefix begins the names of the objects; all ports where ports is empty.
 // https://cloud.google.com/kubernetes-engine/docs/how-to/fqdn-network-policies
-func newDomainPolicies(ctx *pulumi.Context, parent pulumi.Resource, prefix string, pods policy, domains []string, ports pulumi.Array) ([]pulumi.Resource, error) {
+func newDomainPolicies(
+	ctx *pulumi.Context, parent pulumi.Resource, prefix string, pods policy, domains []string, ports pulumi.Array,
+) ([]pulumi.Resource, error) {
 	var created []pulumi.Resource
 	for _, domain := range domains {
 		field, name := "name", prefix+"to-"+domain
@@ -91,8 +93,10 @@ func newDomainPolicies(ctx *pulumi.Context, parent pulumi.Resource, prefix strin
 		}
 		resource, err := apiextensions.NewCustomResource(ctx, name, &apiextensions.CustomResourceArgs{
 			ApiVersion: pulumi.String("networking.gke.io/v1alpha1"), Kind: pulumi.String("FQDNNetworkPolicy"),
-			Metadata:    &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: pods.namespace.ToStringOutput()},
-			OtherFields: kubernetes.UntypedArgs{"spec": pulumi.Map{"podSelector": pulumi.Map{"matchLabels": pods.selector().MatchLabels}, "egress": pulumi.Array{rule}}},
+			Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: pods.namespace.ToStringOutput()},
+			OtherFields: kubernetes.UntypedArgs{
+				"spec": pulumi.Map{"podSelector": pulumi.Map{"matchLabels": pods.selector().MatchLabels}, "egress": pulumi.Array{rule}},
+			},
 		}, component.Child(parent, pods.opts...)...)
 		if err != nil {
 			return nil, fmt.Errorf("allow %s: %w", domain, err)

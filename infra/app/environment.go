@@ -84,8 +84,8 @@ func (args *OpenHandsAppArgs) variables() pulumi.StringMap {
 		"SERVE_FRONTEND":         pulumi.String("true"),
 	}
 	if args.Gateway != nil {
-		// Without it, the server sees the door's address for every user, and all share one limit. The door writes the header anew, with the address that the load
-		// balancer saw.
+		// Without it, the server sees the door's address for every user, and all share one limit. The door writes the header anew, with the address that the
+		// load balancer saw.
 		v["FORWARDED_ALLOW_IPS"] = pulumi.String("*")
 	}
 	for name, value := range args.Release.Environment {

@@ -84,7 +84,9 @@ func podRules(s *SandboxesArgs, name string) []condition {
 		}}))), "a sandbox has the volume of its conversation, and no other"),
 		{s.prefixes().ApplyT(imageExpression).(pulumi.StringOutput), "a sandbox runs images from the registry of this installation only"},
 		must(either(changed, `!has(object.spec.nodeName)`), "the scheduler chooses the node of a sandbox"),
-		must(either(`!has(object.spec.priorityClassName)`, all(placeholder, expr(fmt.Sprintf(`object.spec.priorityClassName == "%s"`, placeholderClass(name))))),
+		must(either(
+			`!has(object.spec.priorityClassName)`, all(placeholder, expr(fmt.Sprintf(`object.spec.priorityClassName == "%s"`, placeholderClass(name)))),
+		),
 			"a sandbox has no priority over others"),
 		// Annotations steer gVisor too. LimitRanger notes what it adds.
 		must(either(placeholder, changed, all(
@@ -277,7 +279,10 @@ func volumeRules(s *SandboxesArgs) []condition {
 		}), "a sandbox has a new volume of its own: no copy, no volume that exists, no raw device"),
 		must(expr(fmt.Sprintf(`quantity(object.spec.resources.requests["storage"]).compareTo(quantity("%dGi")) == 0`, s.VolumeGiB)),
 			fmt.Sprintf("a sandbox has a volume of %d GiB", s.VolumeGiB)),
-		must(expr(fmt.Sprintf(`object.spec.?storageClassName.orValue("") == "%s"`, zonalStorageClass)), "a sandbox has a volume of the class "+zonalStorageClass),
+		must(
+			expr(fmt.Sprintf(`object.spec.?storageClassName.orValue("") == "%s"`, zonalStorageClass)),
+			"a sandbox has a volume of the class "+zonalStorageClass,
+		),
 	}
 }
 

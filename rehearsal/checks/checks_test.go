@@ -47,19 +47,23 @@ func TestState(t *testing.T) {
 	}
 	files := custom(types.Bucket, `{"name":"files","publicAccessPrevention":"enforced","uniformBucketLevelAccess":true}`)
 	policy := func(bindings, dependencies string) string {
-		return files + "," + strings.Replace(custom(types.BucketPolicy, `{"policyData":"`+bindings+`"}`), `"inputs"`, `"dependencies":[`+dependencies+`],"inputs"`, 1)
+		return files + "," + strings.Replace(
+			custom(types.BucketPolicy, `{"policyData":"`+bindings+`"}`), `"inputs"`, `"dependencies":[`+dependencies+`],"inputs"`, 1,
+		)
 	}
 	const ownBucket = `"urn:pulumi:s::p::openhands:gcp:X$` + types.Bucket + `::r"`
 	for what, c := range map[string]struct{ resource, says string }{
-		"nothing wrong":          {custom(types.Network, `{"name":"n"}`), ""},
-		"secret in clear":        {custom(types.Network, `{"description":"`+state.Marker+`1"}`), "a secret is in clear"},
-		"password in clear":      {custom(types.SQLUser, `{"password":"pw"}`), "password is not encrypted"},
-		"no component":           {strings.Replace(custom(types.Network, `{}`), `"parent":"`+x, `"parent":"`+top, 1), "belongs to no component"},
-		"default provider":       {strings.Replace(custom(types.Network, `{}`), "gcp::gcp::id", "gcp::default_7_38_0::id", 1), notExplicit},
-		"no provider":            {strings.Replace(custom(types.Network, `{}`), explicit, "", 1), notExplicit},
-		"open firewall":          {custom(types.Firewall, `{"allows":[{"protocol":"tcp"}],"sourceRanges":["0.0.0.0/0"]}`), "allows traffic from 0.0.0.0/0"},
-		"deny rule for all":      {custom(types.Firewall, `{"denies":[{"protocol":"all"}],"sourceRanges":["0.0.0.0/0"]}`), ""},
-		"public nodes":           {custom(types.Cluster, `{"masterAuthorizedNetworksConfig":{"gcpPublicCidrsAccessEnabled":false}}`), "nodes have public addresses"},
+		"nothing wrong":     {custom(types.Network, `{"name":"n"}`), ""},
+		"secret in clear":   {custom(types.Network, `{"description":"`+state.Marker+`1"}`), "a secret is in clear"},
+		"password in clear": {custom(types.SQLUser, `{"password":"pw"}`), "password is not encrypted"},
+		"no component":      {strings.Replace(custom(types.Network, `{}`), `"parent":"`+x, `"parent":"`+top, 1), "belongs to no component"},
+		"default provider":  {strings.Replace(custom(types.Network, `{}`), "gcp::gcp::id", "gcp::default_7_38_0::id", 1), notExplicit},
+		"no provider":       {strings.Replace(custom(types.Network, `{}`), explicit, "", 1), notExplicit},
+		"open firewall":     {custom(types.Firewall, `{"allows":[{"protocol":"tcp"}],"sourceRanges":["0.0.0.0/0"]}`), "allows traffic from 0.0.0.0/0"},
+		"deny rule for all": {custom(types.Firewall, `{"denies":[{"protocol":"all"}],"sourceRanges":["0.0.0.0/0"]}`), ""},
+		"public nodes": {
+			custom(types.Cluster, `{"masterAuthorizedNetworksConfig":{"gcpPublicCidrsAccessEnabled":false}}`), "nodes have public addresses",
+		},
 		"Google's addresses":     {custom(types.Cluster, `{"privateClusterConfig":{"enablePrivateNodes":true}}`), "any address of Google Cloud"},
 		"public nodes of a pool": {custom(types.NodePool, `{"networkConfig":{"enablePrivateNodes":false}}`), "nodes have public addresses"},
 		"open control plane": {custom(types.Cluster, `{"privateClusterConfig":{"enablePrivateNodes":true},

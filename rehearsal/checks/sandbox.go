@@ -75,8 +75,9 @@ func (t *conversation) requests() (corev1.ResourceList, error) {
 	return list, nil
 }
 
-// checkZones looks for a node for every sandbox in the zone of its workspace, wherever the workspaces are: a persistent disk is in one zone, and its pod waits for
-// a node there, however many others are free. A placeholder makes way on its own node, so that it is in nobody's way in a cluster of one zone only.
+// checkZones looks for a node for every sandbox in the zone of its workspace, wherever the workspaces are: a persistent disk is in one zone, and its pod
+// waits for a node there, however many others are free. A placeholder makes way on its own node, so that it is in nobody's way in a cluster of one zone
+// only.
 func (t *conversation) checkZones(name, namespace string, requests corev1.ResourceList) {
 	most, err := strconv.Atoi(t.env["MAX_CONCURRENT_CONVERSATIONS"])
 	if err != nil {
@@ -91,7 +92,8 @@ func (t *conversation) checkZones(name, namespace string, requests corev1.Resour
 		}
 		perNode := pool.PerNode(requests)
 		if needed := kubernetes.NodesAnywhere(most, perNode, pool.Zones); needed > pool.Nodes {
-			t.report("a conversation that is continued finds no node in the zone of its workspace: %d pods at %d a node can need %d nodes in %d zones, and pool %s may have %d",
+			t.report("a conversation that is continued finds no node in the zone of its workspace: %d pods at %d a node can need %d nodes in %d "+
+				"zones, and pool %s may have %d",
 				most, perNode, needed, pool.Zones, name, pool.Nodes)
 		}
 	}

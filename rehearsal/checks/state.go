@@ -98,8 +98,8 @@ func checkResource(name string, r state.Resource) []string {
 	return problems
 }
 
-// checkGrant checks a grant of IAM: it adds one member, does not grant to everyone, and grants no administration of the whole project. A bucket of the stack's own
-// may have a whole policy: Google's lets others in.
+// checkGrant checks a grant of IAM: it adds one member, does not grant to everyone, and grants no administration of the whole project. A bucket of the
+// stack's own may have a whole policy: Google's lets others in.
 func checkGrant(name string, r state.Resource, export *state.Export) []string {
 	lower := strings.ToLower(types.Short(r.Type))
 	if !strings.Contains(lower, "iam") {

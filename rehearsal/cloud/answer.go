@@ -8,7 +8,8 @@ import (
 )
 
 // protoJSON are the APIs that speak the JSON of protocol buffers, without .googleapis.com. Their answers leave out what is zero, and the provider sends no
-// block in which nothing is set: a program that writes one finds it missing at every preview. What compute, container, sqladmin and storage answer is their own.
+// block in which nothing is set: a program that writes one finds it missing at every preview. What compute, container, sqladmin and storage answer is their
+// own.
 // https://protobuf.dev/programming-guides/json/
 var protoJSON = []string{"artifactregistry", "certificatemanager", "gkehub", "monitoring"}
 

@@ -17,8 +17,8 @@ import (
 
 // Cloud is a simulated project. It is safe for concurrent use, as the engine creates in parallel.
 type Cloud struct {
-	// Configuration returns the text of the stack's configuration. The service accounts of the project that it names exist already: somebody else made them. Nil
-	// where there is none. Set it before the first call.
+	// Configuration returns the text of the stack's configuration. The service accounts of the project that it names exist already: somebody else made them.
+	// Nil where there is none. Set it before the first call.
 	Configuration func() string
 
 	rules map[string]Rule
@@ -66,8 +66,8 @@ func empty(rules map[string]Rule, id, region string) *Cloud {
 	return c
 }
 
-// Beside returns the cloud of another stack in the same project. Each has its own objects, and its own cluster; but a name of Google's that one of them has, the
-// other cannot take, and what one deletes that is the other's too is gone for both, such as a grant of the same role to the same member.
+// Beside returns the cloud of another stack in the same project. Each has its own objects, and its own cluster; but a name of Google's that one of them has,
+// the other cannot take, and what one deletes that is the other's too is gone for both, such as a grant of the same role to the same member.
 func (c *Cloud) Beside() *Cloud {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -141,7 +141,10 @@ func TestWhoMayUseABucket(t *testing.T) {
 	bucket := c.make(types.Bucket, values.Map{"name": "files", "location": "us-central1", "forceDestroy": true})
 	readers := func() []string { return c.Inventory().BucketBindings(bucket)["roles/storage.legacyObjectReader"] }
 	assert.Equal(t, []string{"projectViewer:my-project"}, readers())
-	policy := c.make(types.BucketPolicy, values.Map{"bucket": bucket, "policyData": `{"bindings":[{"role":"roles/storage.objectUser","members":["user:a@example.com"]}]}`})
+	policy := c.make(
+		types.BucketPolicy,
+		values.Map{"bucket": bucket, "policyData": `{"bindings":[{"role":"roles/storage.objectUser","members":["user:a@example.com"]}]}`},
+	)
 	assert.Empty(t, readers())
 	assert.Equal(t, map[string][]string{"roles/storage.objectUser": {"user:a@example.com"}}, c.Inventory().BucketBindings(bucket))
 	require.NoError(t, c.Delete(types.BucketPolicy, "", policy))

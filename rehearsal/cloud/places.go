@@ -58,5 +58,7 @@ func engineVersions(r *Request, args values.Map) (values.Map, error) {
 	if err := checkLocation(args.Str("location")); err != nil {
 		return nil, err
 	}
-	return values.Map{"id": "2026-11-01 00:00:00 +0000 UTC", "location": args.Str("location"), "project": r.Project, "releaseChannelLatestVersion": channels}, nil
+	return values.Map{
+		"id": "2026-11-01 00:00:00 +0000 UTC", "location": args.Str("location"), "project": r.Project, "releaseChannelLatestVersion": channels,
+	}, nil
 }

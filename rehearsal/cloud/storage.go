@@ -107,8 +107,8 @@ func newBucketBindings(project string) bindings {
 	}
 }
 
-// BucketBindings returns who may do what with a bucket, by its own policy: Google's for a new bucket, or the one that was set in its place, and the members that
-// were added to it.
+// BucketBindings returns who may do what with a bucket, by its own policy: Google's for a new bucket, or the one that was set in its place, and the members
+// that were added to it.
 func (i *Inventory) BucketBindings(bucket string) map[string][]string {
 	policy := newBucketBindings(i.Project)
 	if o := i.Find(types.BucketPolicy, policyID(bucket)); o != nil {

@@ -49,7 +49,8 @@ func nodePool(inventory *cloud.Inventory, o *cloud.Object) NodePool {
 	return p
 }
 
-// zones counts the zones of a pool: those that it names, else those that its cluster names, else one of a zonal cluster, and the three that GKE chooses in a region.
+// zones counts the zones of a pool: those that it names, else those that its cluster names, else one of a zonal cluster, and the three that GKE chooses in a
+// region.
 // https://cloud.google.com/kubernetes-engine/docs/concepts/regional-clusters
 func zones(inventory *cloud.Inventory, pool *cloud.Object) int {
 	if named := pool.Inputs.Strs("nodeLocations"); len(named) > 0 {
@@ -122,8 +123,8 @@ func (p NodePool) PerNode(requests corev1.ResourceList) int {
 	return fit
 }
 
-// NodesAnywhere returns the most nodes that a number of pods can need, at so many a node, in so many zones, where each pod has to run in a zone that it does not
-// choose.
+// NodesAnywhere returns the most nodes that a number of pods can need, at so many a node, in so many zones, where each pod has to run in a zone that it does
+// not choose.
 func NodesAnywhere(pods, perNode, zones int) int {
 	if zones == 1 || pods == 0 {
 		return (pods + perNode - 1) / perNode
@@ -135,8 +136,8 @@ func NodesAnywhere(pods, perNode, zones int) int {
 	return most
 }
 
-// Schedule returns a node pool whose nodes have the labels of a selector, no taint that is not tolerated, and room for the requests. The error says what is wrong
-// with each pool.
+// Schedule returns a node pool whose nodes have the labels of a selector, no taint that is not tolerated, and room for the requests. The error says what is
+// wrong with each pool.
 func Schedule(inventory *cloud.Inventory, selector map[string]string, tolerations []corev1.Toleration, requests corev1.ResourceList) (*cloud.Object, error) {
 	var why []string
 	for _, object := range inventory.All(types.NodePool) {
@@ -152,7 +153,13 @@ func Schedule(inventory *cloud.Inventory, selector map[string]string, toleration
 		}
 		if pool.PerNode(requests) < 1 {
 			cpu, memory := pool.Allocatable()
-			why = append(why, fmt.Sprintf("a node of pool %s has %dm and %dMi for pods, and %s and %s are asked for", pool.Name, cpu, memory, requests.Cpu(), requests.Memory()))
+			why = append(
+				why,
+				fmt.Sprintf(
+					"a node of pool %s has %dm and %dMi for pods, and %s and %s are asked for", pool.Name, cpu, memory, requests.Cpu(),
+					requests.Memory(),
+				),
+			)
 			continue
 		}
 		return object, nil

@@ -32,7 +32,10 @@ func TestAnotherClusterIsAnotherProvider(t *testing.T) {
 		wanted   resource.PropertyMap
 		replaced []resource.PropertyKey
 	}{
-		"another cluster":           {resource.PropertyMap{"clusterIdentifier": resource.NewProperty("b"), "kubeconfig": old["kubeconfig"]}, []resource.PropertyKey{"clusterIdentifier"}},
+		"another cluster": {
+			resource.PropertyMap{"clusterIdentifier": resource.NewProperty("b"), "kubeconfig": old["kubeconfig"]},
+			[]resource.PropertyKey{"clusterIdentifier"},
+		},
 		"one that is not there yet": {resource.PropertyMap{"clusterIdentifier": unknown, "kubeconfig": unknown}, []resource.PropertyKey{"clusterIdentifier"}},
 		"another way to it":         {resource.PropertyMap{"clusterIdentifier": old["clusterIdentifier"], "kubeconfig": resource.NewProperty("y")}, nil},
 		"the first identifier":      {old, nil},

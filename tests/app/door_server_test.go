@@ -154,7 +154,9 @@ func TestTheDoorBeforeTheServer(t *testing.T) {
 			require.NoError(t, s.kill())
 			assert.Equal(t, 503, somebody.status(t, "/", seenFrom("203.0.113.80")))
 			anybody := person{somebody.client, ""}
-			require.Eventually(t, func() bool { return anybody.status(t, "/alive", "") == 503 }, 20*time.Second, 200*time.Millisecond, "the load balancer hears of it")
+			require.Eventually(
+				t, func() bool { return anybody.status(t, "/alive", "") == 503 }, 20*time.Second, 200*time.Millisecond, "the load balancer hears of it",
+			)
 			var err error
 			s, err = i.startServer(context.Background(), nil)
 			require.NoError(t, err)

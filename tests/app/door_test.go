@@ -171,13 +171,22 @@ func asks(t *testing.T, google, stranger *key) []ask {
 		{who: "a question to the health check", path: "/alive?x", status: 401},
 
 		{who: "a page of a stranger", token: good, header: map[string]string{"Origin": "https://example.org"}, status: 403},
-		{who: "a page of a neighbour", token: good, header: map[string]string{"Origin": "https://other.example.com", "Sec-Fetch-Site": "same-site"}, status: 403},
-		{who: "a picture in a page of a stranger", token: good, header: map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, status: 403},
+		{
+			who: "a page of a neighbour", token: good, header: map[string]string{"Origin": "https://other.example.com", "Sec-Fetch-Site": "same-site"},
+			status: 403,
+		},
+		{
+			who: "a picture in a page of a stranger", token: good,
+			header: map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, status: 403,
+		},
 
 		{who: "a developer", local: true, host: localHost, status: 200},
 		{who: "a developer's page", local: true, host: "127.0.0.1:8000", header: map[string]string{"Origin": "http://127.0.0.1:8000"}, status: 200},
 		{who: "a name that points to the developer", local: true, host: "rebound.example.org:3000", status: 403},
-		{who: "its own page", local: true, host: "rebound.example.org:3000", header: map[string]string{"Origin": "http://rebound.example.org:3000"}, status: 403},
+		{
+			who: "its own page", local: true, host: "rebound.example.org:3000", header: map[string]string{"Origin": "http://rebound.example.org:3000"},
+			status: 403,
+		},
 		{who: "the public name at the developer's", local: true, host: publicHost, status: 403},
 		{who: "a stranger's page at the developer's", local: true, host: localHost, header: map[string]string{"Origin": "https://example.org"}, status: 403},
 		{who: "a page of another port", local: true, host: localHost, header: map[string]string{"Origin": "http://localhost:8000"}, status: 403},

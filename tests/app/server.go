@@ -69,7 +69,9 @@ func (i *installation) serverBox(ctx context.Context) (*box, error) {
 		"KUBERNETES_SERVICE_HOST": api.Hostname(), "KUBERNETES_SERVICE_PORT": api.Port(),
 	})
 	files := []mount{}
-	for name, content := range map[string]string{"index.html": "<html><title>stub of the web page</title></html>\n", "resolv.conf": resolvConf(appNamespace, "127.0.0.1")} {
+	for name, content := range map[string]string{
+		"index.html": "<html><title>stub of the web page</title></html>\n", "resolv.conf": resolvConf(appNamespace, "127.0.0.1"),
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			return nil, err
 		}

@@ -41,14 +41,19 @@ func TestTheServer(t *testing.T) {
 		{"starts on an empty database", func(t *testing.T) {
 			s = i.starts(t, nil)
 			s.answersItsProbes(t)
-			assert.Equal(t, "<html><title>stub of the web page</title></html>", s.must(t, 200, http.MethodGet, "/ready", nil), "the page answers it: it proves nothing")
+			assert.Equal(
+				t, "<html><title>stub of the web page</title></html>", s.must(t, 200, http.MethodGet, "/ready", nil),
+				"the page answers it: it proves nothing",
+			)
 			revision, err := i.query(t.Context(), "SELECT version_num FROM alembic_version")
 			require.NoError(t, err)
 			assert.Equal(t, "002", revision)
 		}},
 		{"speaks TLS with the database", func(t *testing.T) {
 			s.must(t, 200, http.MethodGet, "/api/conversations", nil)
-			connections, err := i.query(t.Context(), "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = "+quoteSQL(databaseUser))
+			connections, err := i.query(
+				t.Context(), "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = "+quoteSQL(databaseUser),
+			)
 			require.NoError(t, err)
 			assert.Equal(t, "t", connections)
 		}},
@@ -66,7 +71,10 @@ func TestTheServer(t *testing.T) {
 			assert.Empty(t, claims.Items)
 		}},
 		{"leaves the database's user what it needs", func(t *testing.T) {
-			role, err := i.query(t.Context(), "SELECT rolcreaterole, rolcreatedb, pg_has_role(rolname, '"+owner+"', 'member') FROM pg_roles WHERE rolname = '"+databaseUser+"'")
+			role, err := i.query(
+				t.Context(),
+				"SELECT rolcreaterole, rolcreatedb, pg_has_role(rolname, '"+owner+"', 'member') FROM pg_roles WHERE rolname = '"+databaseUser+"'",
+			)
 			require.NoError(t, err)
 			assert.Equal(t, "f|f|f", role)
 			for what, sql := range map[string]string{
@@ -165,7 +173,11 @@ func TestTheServer(t *testing.T) {
 		}},
 		{"asks for no more than roles/storage.objectUser", func(t *testing.T) {
 			for _, permission := range i.storage.needed() {
-				assert.Contains(t, []string{"storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list", "storage.objects.update"}, permission)
+				assert.Contains(
+					t,
+					[]string{"storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list", "storage.objects.update"},
+					permission,
+				)
 			}
 		}},
 	} {

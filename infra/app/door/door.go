@@ -87,8 +87,8 @@ const (
 	// https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header
 	loadBalancerHops = 2
 
-	// The load balancer keeps idle connections for 600 seconds, and the server for 620 (infra/app/launcher.go). Whoever sends requests has to close a connection
-	// first: a request that meets the other's closing fails.
+	// The load balancer keeps idle connections for 600 seconds, and the server for 620 (infra/app/launcher.go). Whoever sends requests has to close a
+	// connection first: a request that meets the other's closing fails.
 	keepAliveFromLoadBalancer = "620s"
 	keepAliveToServer         = "600s"
 

@@ -21,15 +21,24 @@ type place struct {
 }
 
 var (
-	server  = place{what: "server", namespace: appNamespace, labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}, address: "10.16.0.2"}
-	door    = place{what: "door", namespace: appNamespace, labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "door"}, address: "10.16.0.5"}
+	server = place{
+		what: "server", namespace: appNamespace,
+		labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}, address: "10.16.0.2",
+	}
+	door = place{
+		what: "door", namespace: appNamespace, labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "door"},
+		address: "10.16.0.5",
+	}
 	cleaner = place{
 		what: "clean-up", namespace: appNamespace, address: "10.16.0.3",
 		labels: map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "cleanup"},
 	}
-	stray     = place{what: "stray pod beside the server", namespace: appNamespace, labels: map[string]string{"app": "debug"}, address: "10.16.0.4"}
-	sandbox   = place{what: "sandbox", namespace: sandboxNamespace, labels: map[string]string{"app": "openhands-runtime", "session": "a"}, address: "10.16.1.2"}
-	another   = place{what: "another sandbox", namespace: sandboxNamespace, labels: map[string]string{"app": "openhands-runtime", "session": "b"}, address: "10.16.1.3"}
+	stray   = place{what: "stray pod beside the server", namespace: appNamespace, labels: map[string]string{"app": "debug"}, address: "10.16.0.4"}
+	sandbox = place{what: "sandbox", namespace: sandboxNamespace, labels: map[string]string{"app": "openhands-runtime", "session": "a"}, address: "10.16.1.2"}
+	another = place{
+		what: "another sandbox", namespace: sandboxNamespace, labels: map[string]string{"app": "openhands-runtime", "session": "b"},
+		address: "10.16.1.3",
+	}
 	warm      = place{what: "placeholder", namespace: sandboxNamespace, labels: map[string]string{"app": "openhands-warm"}, address: "10.16.1.4"}
 	elsewhere = place{what: "pod of another namespace", namespace: "default", labels: map[string]string{"app": "openhands-runtime"}, address: "10.16.2.2"}
 	kubeDNS   = place{what: "kube-dns", namespace: "kube-system", labels: map[string]string{"k8s-app": "kube-dns"}, address: "10.16.3.2"}
@@ -208,7 +217,9 @@ func (u union) peer(p place) *matcher.TrafficPeer {
 	if p.namespace == "" {
 		return peer
 	}
-	peer.Internal = &matcher.InternalPeer{PodLabels: p.labels, Namespace: p.namespace, NamespaceLabels: map[string]string{"kubernetes.io/metadata.name": p.namespace}}
+	peer.Internal = &matcher.InternalPeer{
+		PodLabels: p.labels, Namespace: p.namespace, NamespaceLabels: map[string]string{"kubernetes.io/metadata.name": p.namespace},
+	}
 	if !u.podsHaveAddress {
 		peer.IP = noRange
 	}
@@ -216,7 +227,9 @@ func (u union) peer(p place) *matcher.TrafficPeer {
 }
 
 func (u union) allows(c connection) bool {
-	return u.policies.IsTrafficAllowed(&matcher.Traffic{Source: u.peer(c.from), Destination: u.peer(c.to), ResolvedPort: c.port, Protocol: c.protocol}).IsAllowed()
+	return u.policies.IsTrafficAllowed(
+		&matcher.Traffic{Source: u.peer(c.from), Destination: u.peer(c.to), ResolvedPort: c.port, Protocol: c.protocol},
+	).IsAllowed()
 }
 
 // wrong are the connections that policies treat otherwise than the table says.

@@ -27,7 +27,10 @@ func TestASandboxComesOutIsolated(t *testing.T) {
 	require.NoError(t, err)
 
 	assert.Equal(t, "gvisor", *pod.Spec.RuntimeClassName)
-	assert.Equal(t, map[string]string{"openhands.dev/pool": "sandbox", "sandbox.gke.io/runtime": "gvisor"}, pod.Spec.NodeSelector, "the RuntimeClass adds its own")
+	assert.Equal(
+		t, map[string]string{"openhands.dev/pool": "sandbox", "sandbox.gke.io/runtime": "gvisor"}, pod.Spec.NodeSelector,
+		"the RuntimeClass adds its own",
+	)
 	var tolerated []string
 	for _, toleration := range pod.Spec.Tolerations {
 		tolerated = append(tolerated, toleration.Key)
@@ -121,7 +124,9 @@ func (i *installation) tryPod(ctx context.Context, c *conversation, spoil func(*
 
 func TestBadPodsAreRefused(t *testing.T) {
 	i := install(t)
-	_, err := i.admin.CoreV1().ServiceAccounts(sandboxNamespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{})
+	_, err := i.admin.CoreV1().ServiceAccounts(sandboxNamespace).Create(
+		t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{},
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, i.admin.CoreV1().ServiceAccounts(sandboxNamespace).Delete(context.Background(), "other", metav1.DeleteOptions{}))
@@ -204,7 +209,9 @@ func TestASandboxIsNotServed(t *testing.T) {
 // TestEveryValidationIsNeeded takes one condition after the other out of the policies: without it some bad object is let in.
 func TestEveryValidationIsNeeded(t *testing.T) {
 	i := install(t)
-	_, err := i.admin.CoreV1().ServiceAccounts(sandboxNamespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{})
+	_, err := i.admin.CoreV1().ServiceAccounts(sandboxNamespace).Create(
+		t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "other"}}, metav1.CreateOptions{},
+	)
 	require.NoError(t, err)
 	mutation, err := i.admin.AdmissionregistrationV1().MutatingAdmissionPolicyBindings().Get(t.Context(), "openhands-gvisor", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -250,7 +257,10 @@ func TestEveryValidationIsNeeded(t *testing.T) {
 		for n, validation := range before.Spec.Validations {
 			t.Run(validation.Message, func(t *testing.T) {
 				set(t, before.Spec.Validations)
-				require.Eventually(t, func() bool { return len(of.letIn(t.Context())) == 0 }, 15*time.Second, 100*time.Millisecond, "with all, no bad object is let in")
+				require.Eventually(
+					t, func() bool { return len(of.letIn(t.Context())) == 0 }, 15*time.Second, 100*time.Millisecond,
+					"with all, no bad object is let in",
+				)
 				set(t, slices.Delete(slices.Clone(before.Spec.Validations), n, n+1))
 				require.Eventually(t, func() bool { return len(of.letIn(t.Context())) > 0 }, 15*time.Second, 100*time.Millisecond, "without it, one is")
 			})
@@ -290,7 +300,9 @@ var unmutated = map[string]func(*corev1.Pod){
 	},
 	"variables of a Secret": func(p *corev1.Pod) {
 		mutated(p)
-		p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "x"}}}}
+		p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{
+			{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "x"}}},
+		}
 	},
 	"next to no request": func(p *corev1.Pod) {
 		mutated(p)
