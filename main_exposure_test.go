@@ -234,7 +234,8 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 		},
 		{
 			"way past the door", "NetworkPolicy", "openhands-server",
-			setInput("spec.ingress[0].from[0]", map[string]any{"ipBlock": map[string]any{"cidr": "35.191.0.0/16"}}), "may be reached from 35.191.0.0/16, past the door",
+			setInput("spec.ingress[0].from[0]", map[string]any{"ipBlock": map[string]any{"cidr": "35.191.0.0/16"}}),
+			"may be reached from 35.191.0.0/16, past the door",
 		},
 		{
 			"route past the door", "HTTPRoute", "openhands", setInput("spec.rules[0].backendRefs[0].name", "openhands"),

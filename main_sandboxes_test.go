@@ -58,7 +58,8 @@ func TestWhatSandboxesReach(t *testing.T) {
 
 func TestSandboxesMayNotReachTheControlPlaneByItsOwnAddress(t *testing.T) {
 	_, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), map[string]any{
-		"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"198.51.100.7/32"}, "openhands:sandboxes.egress.allowedRanges": []any{"34.90.1.10/32"},
+		"openhands:cluster.access.publicEndpoint.authorizedRanges": []any{"198.51.100.7/32"},
+		"openhands:sandboxes.egress.allowedRanges":                 []any{"34.90.1.10/32"},
 	}), nil)
 	require.ErrorContains(t, err, "it is the control plane's own address")
 }

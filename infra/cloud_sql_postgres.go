@@ -53,7 +53,8 @@ type CloudSqlPostgres struct {
 
 func (args *CloudSqlPostgresArgs) validate(check *component.Check) {
 	check.Strings(map[string]string{
-		"region": args.Region, "version": args.Version, "tier": args.Tier, "database": args.Database, "user": args.User, "backupStartTime": args.BackupStartTime,
+		"region": args.Region, "version": args.Version, "tier": args.Tier, "database": args.Database, "user": args.User,
+		"backupStartTime": args.BackupStartTime,
 	})
 	check.Inputs(map[string]pulumi.StringInput{"privateNetwork": args.PrivateNetwork})
 	check.Require(args.MaxConnections > 0, "maxConnections is required")

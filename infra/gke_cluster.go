@@ -86,7 +86,8 @@ type GkeCluster struct {
 
 func (args *GkeClusterArgs) validate(check *component.Check) {
 	check.Strings(map[string]string{
-		"location": args.Location, "minVersion": args.MinVersion, "releaseChannel": args.ReleaseChannel, "nodeAccountId": args.NodeAccountID, "nodeTag": args.NodeTag,
+		"location": args.Location, "minVersion": args.MinVersion, "releaseChannel": args.ReleaseChannel, "nodeAccountId": args.NodeAccountID,
+		"nodeTag": args.NodeTag,
 	})
 	check.Inputs(map[string]pulumi.StringInput{
 		"network": args.Network, "subnetwork": args.Subnetwork, "podsRangeName": args.PodsRangeName, "servicesRangeName": args.ServicesRangeName,

@@ -34,7 +34,9 @@ type StorageBucket struct {
 
 func (args *StorageBucketArgs) validate(check *component.Check) {
 	check.Require(args.Location != "", "location is required")
-	check.Require(args.SoftDeleteDays == 0 || (args.SoftDeleteDays >= 7 && args.SoftDeleteDays <= 90), "softDeleteDays is %d: 0 or 7 to 90", args.SoftDeleteDays)
+	check.Require(
+		args.SoftDeleteDays == 0 || (args.SoftDeleteDays >= 7 && args.SoftDeleteDays <= 90), "softDeleteDays is %d: 0 or 7 to 90", args.SoftDeleteDays,
+	)
 	check.Require(args.OldVersionDays >= 1, "oldVersionDays is %d: at least 1", args.OldVersionDays)
 	check.Require(args.Writer != nil, "writer is required")
 }

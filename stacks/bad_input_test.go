@@ -156,8 +156,10 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			mistake: "pool of identities as a member",
-			set:     values{"openhands:cluster": `{"access":{"connectGateway":{"members":["principalSet://iam.googleapis.com/locations/global/workforcePools/p/*"]}}}`},
-			path:    "openhands:cluster.access.connectGateway.members", says: "is not one whom Kubernetes knows by an address",
+			set: values{
+				"openhands:cluster": `{"access":{"connectGateway":{"members":["principalSet://iam.googleapis.com/locations/global/workforcePools/p/*"]}}}`,
+			},
+			path: "openhands:cluster.access.connectGateway.members", says: "is not one whom Kubernetes knows by an address",
 		},
 		{
 			mistake: "member without its kind", set: values{"openhands:cluster": `{"access":{"connectGateway":{"members":["a@example.com"]}}}`},
@@ -183,13 +185,17 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:cluster.access.securityGroup", says: "write gke-security-groups@<your domain>",
 		},
 		{
-			mistake: "security group as an IAM member", set: values{"openhands:cluster": `{"access":{"securityGroup":"group:gke-security-groups@example.com"}}`},
+			mistake: "security group as an IAM member", set: values{
+				"openhands:cluster": `{"access":{"securityGroup":"group:gke-security-groups@example.com"}}`,
+			},
 			path: "openhands:cluster.access.securityGroup", says: "write gke-security-groups@<your domain>",
 		},
 		{
 			mistake: "members without the gateway",
-			set:     values{"openhands:cluster": `{"access":{"connectGateway":{"enabled":false,"members":["user:a@example.com"]},"publicEndpoint":{"authorizedRanges":["203.0.113.7/32"]}}}`},
-			path:    "openhands:cluster.access.connectGateway.members", says: "has no effect",
+			set: values{
+				"openhands:cluster": `{"access":{"connectGateway":{"enabled":false,"members":["user:a@example.com"]},"publicEndpoint":{"authorizedRanges":["203.0.113.7/32"]}}}`,
+			},
+			path: "openhands:cluster.access.connectGateway.members", says: "has no effect",
 		},
 		{
 			mistake: "member named twice",
@@ -220,7 +226,8 @@ func TestBadInput(t *testing.T) {
 		{
 			mistake: "Arm machines for the application", set: values{"openhands:cluster": `{"appPool":{"machineType":"t2a-standard-4"}}`},
 			path: "openhands:cluster.appPool.machineType",
-			says: "t2a-standard-4 is an Arm machine: GKE taints its nodes with kubernetes.io/arch=arm64, which OpenHands does not tolerate. Write one of series e2,",
+			says: "t2a-standard-4 is an Arm machine: GKE taints its nodes with kubernetes.io/arch=arm64, which OpenHands does not tolerate. Write one " +
+				"of series e2,",
 		},
 		{
 			mistake: "Arm machines that take Hyperdisk", set: values{"openhands:cluster": `{"appPool":{"machineType":"c4a-highmem-8"}}`},
@@ -229,7 +236,8 @@ func TestBadInput(t *testing.T) {
 		{
 			mistake: "machines without persistent disks", set: values{"openhands:cluster": `{"appPool":{"machineType":"n4-standard-4"}}`},
 			path: "openhands:cluster.appPool.machineType",
-			says: "n4-standard-4 takes Hyperdisk only, and the nodes' disks and the sandboxes' workspaces are persistent disks (pd-balanced, standard-rwo). Write",
+			says: "n4-standard-4 takes Hyperdisk only, and the nodes' disks and the sandboxes' workspaces are persistent disks (pd-balanced, " +
+				"standard-rwo). Write",
 		},
 		{
 			mistake: "series that nobody knows", set: values{"openhands:cluster": `{"appPool":{"machineType":"e9-standard-4"}}`},
@@ -322,11 +330,15 @@ func TestBadInput(t *testing.T) {
 			says: "(repository name must be lowercase)",
 		},
 		{
-			mistake: "image with its scheme", set: values{"openhands:app": `{"image":"https://ghcr.io/openhands/openhands:0.62.0"}`}, path: "openhands:app.image",
+			mistake: "image with its scheme", set: values{
+				"openhands:app": `{"image":"https://ghcr.io/openhands/openhands:0.62.0"}`,
+			}, path: "openhands:app.image",
 			says: "is not an image (invalid reference format)",
 		},
 		{
-			mistake: "sandbox image with a blank", set: values{"openhands:app": `{"sandboxImage":"ghcr.io/me/runtime: 0.62-own"}`}, path: "openhands:app.sandboxImage",
+			mistake: "sandbox image with a blank", set: values{
+				"openhands:app": `{"sandboxImage":"ghcr.io/me/runtime: 0.62-own"}`,
+			}, path: "openhands:app.sandboxImage",
 			says: "is not an image (invalid reference format)",
 		},
 		{
@@ -368,7 +380,10 @@ func TestBadInput(t *testing.T) {
 			mistake: "more replicas", set: values{"openhands:app": `{"replicas":3}`}, path: "openhands:app.replicas",
 			says: "conversations live in the memory of one process",
 		},
-		{mistake: "autoscaling", set: values{"openhands:app": `{"autoscaling":{"max":3}}`}, path: "openhands:app.autoscaling", says: "raise openhands:sandboxes.max"},
+		{
+			mistake: "autoscaling", set: values{"openhands:app": `{"autoscaling":{"max":3}}`}, path: "openhands:app.autoscaling",
+			says: "raise openhands:sandboxes.max",
+		},
 		{mistake: "another file store", set: values{"openhands:app": `{"fileStore":"gcs"}`}, path: "openhands:app.fileStore", says: "silently becomes memory"},
 		{
 			mistake: "file store by the environment", set: values{"openhands:app": `{"extraEnv":{"FILE_STORE":"gcs"}}`},
@@ -382,7 +397,10 @@ func TestBadInput(t *testing.T) {
 			mistake: "the newer interface on", set: values{"openhands:app": `{"extraEnv":{"ENABLE_V1":"1"}}`}, path: "openhands:app.extraEnv.ENABLE_V1",
 			says: "an agent in the server's own pod",
 		},
-		{mistake: "a disk for the server", set: values{"openhands:app": `{"stateSizeGb":20}`}, path: "openhands:app.stateSizeGb", says: "keeps nothing on a disk"},
+		{
+			mistake: "a disk for the server", set: values{"openhands:app": `{"stateSizeGb":20}`}, path: "openhands:app.stateSizeGb",
+			says: "keeps nothing on a disk",
+		},
 		{
 			mistake: "bucket under the wrong name", set: values{"openhands:app": `{"extraEnv":{"GOOGLE_CLOUD_BUCKET_NAME":"x"}}`},
 			path: "openhands:app.extraEnv.GOOGLE_CLOUD_BUCKET_NAME", says: "never read",
@@ -391,7 +409,10 @@ func TestBadInput(t *testing.T) {
 			mistake: "connector that crashes", set: values{"openhands:app": `{"extraEnv":{"GCP_DB_INSTANCE":"x"}}`},
 			path: "openhands:app.extraEnv.GCP_DB_INSTANCE", says: "the server crashes",
 		},
-		{mistake: "debugging that hangs", set: values{"openhands:app": `{"extraEnv":{"DEBUG_LLM":"1"}}`}, path: "openhands:app.extraEnv.DEBUG_LLM", says: "hangs"},
+		{
+			mistake: "debugging that hangs", set: values{"openhands:app": `{"extraEnv":{"DEBUG_LLM":"1"}}`}, path: "openhands:app.extraEnv.DEBUG_LLM",
+			says: "hangs",
+		},
 		{
 			mistake: "configuration class", set: values{"openhands:app": `{"extraEnv":{"OPENHANDS_CONFIG_CLS":"x"}}`},
 			path: "openhands:app.extraEnv.OPENHANDS_CONFIG_CLS", says: "raises an error",
@@ -455,8 +476,14 @@ func TestBadInput(t *testing.T) {
 			mistake: "more connections than memory of a tier of one's own", profile: "prod", set: values{"openhands:database": `{"maxConnections":1000}`},
 			path: "openhands:database.maxConnections", says: "is 1000, and db-custom-2-7680 has memory for 512",
 		},
-		{mistake: "tier that is none", set: values{"openhands:database": `{"tier":"db-n1-standard-1"}`}, path: "openhands:database.tier", says: "is not a tier"},
-		{mistake: "tier with odd vCPUs", set: values{"openhands:database": `{"tier":"db-custom-3-7680"}`}, path: "openhands:database.tier", says: "has 3 vCPUs"},
+		{
+			mistake: "tier that is none", set: values{"openhands:database": `{"tier":"db-n1-standard-1"}`}, path: "openhands:database.tier",
+			says: "is not a tier",
+		},
+		{
+			mistake: "tier with odd vCPUs", set: values{"openhands:database": `{"tier":"db-custom-3-7680"}`}, path: "openhands:database.tier",
+			says: "has 3 vCPUs",
+		},
 		{
 			mistake: "tier with an odd memory", set: values{"openhands:database": `{"tier":"db-custom-2-7700"}`}, path: "openhands:database.tier",
 			says: "a multiple of 256, e.g. 7680",
@@ -485,7 +512,10 @@ func TestBadInput(t *testing.T) {
 			mistake: "soft delete for two days", set: values{"openhands:bucket": `{"softDeleteDays":2}`}, path: "openhands:bucket.softDeleteDays",
 			says: "0 (off) or 7 to 90",
 		},
-		{mistake: "location that is none", set: values{"openhands:bucket": `{"location":"Frankfurt"}`}, path: "openhands:bucket.location", says: "is not a location"},
+		{
+			mistake: "location that is none", set: values{"openhands:bucket": `{"location":"Frankfurt"}`}, path: "openhands:bucket.location",
+			says: "is not a location",
+		},
 		{
 			mistake: "dual-region that does not exist", set: values{"openhands:bucket": `{"location":"EUR6"}`}, path: "openhands:bucket.location",
 			says: "write a region like us-central1, or one of US, EU, ASIA, ASIA1, EUR4, ",
@@ -502,7 +532,10 @@ func TestBadInput(t *testing.T) {
 
 		// Protection.
 		// The way in.
-		{mistake: "no host", profile: "prod", set: exposed(`{"host":""}`), path: "openhands:exposure.host", says: "is missing: mode gateway needs the host name"},
+		{
+			mistake: "no host", profile: "prod", set: exposed(`{"host":""}`), path: "openhands:exposure.host",
+			says: "is missing: mode gateway needs the host name",
+		},
 		{
 			mistake: "address for a host", profile: "prod", set: exposed(`{"host":"https://openhands.example.com/"}`), path: "openhands:exposure.host",
 			says: "without https:// and without a path",
@@ -531,7 +564,10 @@ func TestBadInput(t *testing.T) {
 			mistake: "member twice", profile: "prod", set: exposed(`{"login":{"members":["user:a@example.com","user:A@example.com"]}}`),
 			path: "openhands:exposure.login.members", says: "twice",
 		},
-		{mistake: "login turned off", profile: "prod", set: exposed(`{"login":{"enabled":false}}`), path: "openhands:exposure.login.enabled", says: "always on"},
+		{
+			mistake: "login turned off", profile: "prod", set: exposed(`{"login":{"enabled":false}}`), path: "openhands:exposure.login.enabled",
+			says: "always on",
+		},
 		{
 			mistake: "IAP by its name", profile: "prod", set: exposed(`{"iap":{"enabled":false}}`), path: "openhands:exposure.iap",
 			says: "openhands:exposure.login.members",
@@ -626,8 +662,10 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			mistake: "domain twice",
-			set:     values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:sandboxes": `{"egress":{"allowedDomains":["github.com","github.com"]}}`},
-			path:    "openhands:sandboxes.egress.allowedDomains", says: "twice",
+			set: values{
+				"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:sandboxes": `{"egress":{"allowedDomains":["github.com","github.com"]}}`,
+			},
+			path: "openhands:sandboxes.egress.allowedDomains", says: "twice",
 		},
 		{
 			mistake: "range that a VPC may use", set: values{"openhands:sandboxes": `{"egress":{"allowedRanges":["192.88.99.0/24"]}}`},
@@ -638,7 +676,9 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:app.egress", says: "the bucket is reached by the name storage.googleapis.com",
 		},
 		{
-			mistake: "private range for the server", set: values{"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:app": `{"egress":{"allowedRanges":["10.0.0.9/32"]}}`},
+			mistake: "private range for the server", set: values{
+				"openhands:cluster": `{"fqdnNetworkPolicy":true}`, "openhands:app": `{"egress":{"allowedRanges":["10.0.0.9/32"]}}`,
+			},
 			path: "openhands:app.egress.allowedRanges", says: "which is not public",
 		},
 		{
@@ -657,7 +697,8 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:app.sandboxImageDigest", says: "write ghcr.io/me/runtime:0.62-own@sha256:",
 		},
 		{
-			mistake: "key of a model in the environment", set: values{"openhands:app": `{"extraEnv":{"LLM_API_KEY":"sk-1"}}`}, path: "openhands:app.extraEnv.LLM_API_KEY",
+			mistake: "key of a model in the environment", set: values{"openhands:app": `{"extraEnv":{"LLM_API_KEY":"sk-1"}}`},
+			path: "openhands:app.extraEnv.LLM_API_KEY",
 			says: "the web server ignores LLM_* variables. Model, base URL and key are entered in the settings",
 		},
 		{
@@ -680,7 +721,10 @@ func TestBadInput(t *testing.T) {
 			mistake: "variable twice", set: values{"openhands:app": `{"extraEnv":{"MODE":"a"}}`, "openhands:secretEnv": `{"MODE":"b"}`},
 			path: "openhands:app.extraEnv.MODE", says: "is in openhands:secretEnv too",
 		},
-		{mistake: "more warm sandboxes than there may be", set: values{"openhands:sandboxes": `{"warm":4}`}, path: "openhands:sandboxes.warm", says: "above max (3)"},
+		{
+			mistake: "more warm sandboxes than there may be", set: values{"openhands:sandboxes": `{"warm":4}`}, path: "openhands:sandboxes.warm",
+			says: "above max (3)",
+		},
 		{
 			mistake: "fewer volumes than sandboxes", set: values{"openhands:sandboxes": `{"maxVolumes":2}`}, path: "openhands:sandboxes.maxVolumes",
 			says: "below max (3)",

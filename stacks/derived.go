@@ -100,7 +100,8 @@ func (c *Config) Warnings() []string {
 	}
 	unpinned := c.unpinned()
 	for _, key := range slices.Sorted(maps.Keys(unpinned)) {
-		warnings = append(warnings, fmt.Sprintf("%s: %s has no digest, and who may move its tag decides what runs here. `docker buildx imagetools inspect %[2]s "+
+		warnings = append(warnings, fmt.Sprintf("%s: %s has no digest, and who may move its tag decides what runs here. `docker buildx imagetools "+
+			"inspect %[2]s "+
 			"--format '{{.Manifest.Digest}}'` prints the digest of today: look at the image, and write it.", key, unpinned[key]))
 	}
 	if c.postgresMajor() >= 16 {

@@ -77,7 +77,8 @@ func (e Egress) allowed() app.Egress {
 // serverEgress is what the server may reach: the list, and where there is one, the runtime API that it cannot do without.
 func (c *Config) serverEgress() app.Egress {
 	egress := c.App.Egress.allowed()
-	if u, err := url.Parse(c.App.RemoteRuntimeURL); err == nil && c.App.Egress.listed() && !c.RunsSandboxes() && !slices.Contains(egress.AllowedDomains, u.Hostname()) {
+	if u, err := url.Parse(c.App.RemoteRuntimeURL); err == nil && c.App.Egress.listed() && !c.RunsSandboxes() &&
+		!slices.Contains(egress.AllowedDomains, u.Hostname()) {
 		egress.AllowedDomains = append(egress.AllowedDomains, u.Hostname())
 	}
 	return egress
@@ -87,5 +88,7 @@ func (c *Config) serverEgress() app.Egress {
 // internet has and a VPC may use: for protocols, documentation, relays of 6to4 and benchmarks, and class E.
 // https://cloud.google.com/vpc/docs/subnets#valid-ranges
 var NotPublic = append(slices.Clone(privateRanges),
-	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"))
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("192.88.99.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("240.0.0.0/4"))

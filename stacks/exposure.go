@@ -26,7 +26,9 @@ var (
 	oauthClient = regexp.MustCompile(`^[0-9]+-[a-z0-9]+\.apps\.googleusercontent\.com$`)
 	// wafRule is the name of a preconfigured rule set.
 	// https://cloud.google.com/armor/docs/waf-rules
-	wafRule = regexp.MustCompile(`^(sqli|xss|lfi|rfi|rce|methodenforcement|scannerdetection|protocolattack|php|sessionfixation|java|nodejs)-v33-(stable|canary)$`)
+	wafRule = regexp.MustCompile(
+		`^(sqli|xss|lfi|rfi|rce|methodenforcement|scannerdetection|protocolattack|php|sessionfixation|java|nodejs)-v33-(stable|canary)$`,
+	)
 )
 
 // certificateHostLimit is the longest common name of a certificate, in characters.

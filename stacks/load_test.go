@@ -256,7 +256,8 @@ func TestWarnings(t *testing.T) {
 			"openhands:app": `{"image":"ghcr.io/me/openhands@` + digest + `","sandboxImage":"ghcr.io/me/runtime:0.62-own","doorImage":"ghcr.io/me/envoy:1@` + digest + `"}`,
 		}, []string{"openhands:app.sandboxImage: ghcr.io/me/runtime:0.62-own has no digest"}},
 		"a database whose user keeps its privileges": {map[string]string{
-			"openhands:app": `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`, "openhands:database": `{"version":"POSTGRES_16"}`,
+			"openhands:app":      `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`,
+			"openhands:database": `{"version":"POSTGRES_16"}`,
 		}, []string{"openhands:database.version is POSTGRES_16: from PostgreSQL 16 on, the server cannot give up"}},
 	} {
 		t.Run(name, func(t *testing.T) {

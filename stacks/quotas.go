@@ -37,7 +37,8 @@ func (c *Config) Quotas() []Quota {
 		warm, workspaces, surge = fit.nodes(c.Sandboxes.Warm), c.Sandboxes.Max, surgeNodes
 	}
 	first := usage{
-		"CPUS": firstPoolCPUs * zones, "CPUS_ALL_REGIONS": firstPoolCPUs * zones, "INSTANCES": zones, "DISKS_TOTAL_GB": firstPoolGB * zones, "IN_USE_ADDRESSES": 1,
+		"CPUS": firstPoolCPUs * zones, "CPUS_ALL_REGIONS": firstPoolCPUs * zones, "INSTANCES": zones, "DISKS_TOTAL_GB": firstPoolGB * zones,
+		"IN_USE_ADDRESSES": 1,
 	}
 	// A pool begins with a node in each zone, whatever its minimum.
 	start, all := c.usage(max(app.MinNodes, zones), warm, 0), c.usage(app.MaxNodes, sandboxNodes, workspaces)

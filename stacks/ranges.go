@@ -76,7 +76,8 @@ var cloudSQLBridge = netip.MustParsePrefix("172.17.0.0/16")
 
 // privateRanges are those of RFC 1918, and the shared address space of RFC 6598, which a VPC may use too.
 var privateRanges = []netip.Prefix{
-	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"),
 }
 
 func (c *Config) validateNetwork(report reporter) {
@@ -156,7 +157,8 @@ func (c *Config) validateNodeRoom(report reporter) {
 }
 
 func (c *Config) validatePublicEndpoint(report reporter) {
-	const findYours = "Find your own address with `curl https://checkip.amazonaws.com` and add /32; better, leave publicEndpoint out and use the Connect gateway"
+	const findYours = "Find your own address with `curl https://checkip.amazonaws.com` and add /32; better, leave publicEndpoint out and use the " +
+		"Connect gateway"
 	endpoint := c.Cluster.Access.PublicEndpoint
 	if endpoint == nil {
 		return

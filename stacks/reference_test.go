@@ -109,7 +109,10 @@ func rows(b *strings.Builder, path string, schema *jsonschema.Schema, defaults m
 			rows(b, at, property, inner)
 			continue
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", at, kindOf(property), cell(defaults["dev"][pair.Key]), cell(defaults["prod"][pair.Key]), property.Description)
+		fmt.Fprintf(
+			b, "| `%s` | %s | %s | %s | %s |\n", at, kindOf(property), cell(defaults["dev"][pair.Key]), cell(defaults["prod"][pair.Key]),
+			property.Description,
+		)
 	}
 }
 

@@ -42,7 +42,9 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"operators": {&app.OpenHandsAppArgs{Operators: []app.Operator{{Kind: "user", Name: "a@example.com"}, {Kind: "Group"}}}, []string{
 			`the kind "user" of "a@example.com" is neither User nor Group`, "operators: one has no name",
 		}},
-		"variable of the program": {&app.OpenHandsAppArgs{ExtraEnv: map[string]string{"FILE_STORE": "gcs"}}, []string{"extraEnv: FILE_STORE is set by the program"}},
+		"variable of the program": {
+			&app.OpenHandsAppArgs{ExtraEnv: map[string]string{"FILE_STORE": "gcs"}}, []string{"extraEnv: FILE_STORE is set by the program"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mocks, err := providers.NewMocks("test", "my-project", "us-central1")

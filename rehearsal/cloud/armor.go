@@ -14,7 +14,9 @@ import (
 func servesNoGateway(what string) func(*Request) (string, error) {
 	return func(r *Request) (string, error) {
 		if gateways := r.All(types.Gateway); len(gateways) > 0 {
-			return "", fmt.Errorf("resourceInUseByAnotherResource: %s %s is used by the load balancer of Gateway %s", what, r.Outputs.Str("name"), gateways[0].ID)
+			return "", fmt.Errorf(
+				"resourceInUseByAnotherResource: %s %s is used by the load balancer of Gateway %s", what, r.Outputs.Str("name"), gateways[0].ID,
+			)
 		}
 		return "", nil
 	}

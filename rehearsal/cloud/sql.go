@@ -123,7 +123,8 @@ func removeInstance(r *Request) (string, error) {
 
 // checkInInstance is the rule about databases and users.
 func checkInInstance(r *Request) error {
-	if policy := r.Inputs.Str("deletionPolicy"); !slices.Contains([]string{"", "ABANDON", "DELETE"}, policy) || (r.Type == types.SQLUser && policy == "DELETE") {
+	if policy := r.Inputs.Str("deletionPolicy"); !slices.Contains([]string{"", "ABANDON", "DELETE"}, policy) || (r.Type == types.SQLUser &&
+		policy == "DELETE") {
 		return fmt.Errorf("deletionPolicy: %q is not allowed", policy)
 	}
 	_, err := r.Need(types.SQLInstance, "instance", r.Inputs.Str("instance"))

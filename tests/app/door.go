@@ -64,7 +64,8 @@ func (i *installation) door(ctx context.Context) (doorPod, error) {
 		return doorPod{}, err
 	}
 	spec := deployment.Spec.Template.Spec
-	if len(spec.Containers) != 1 || len(spec.Containers[0].VolumeMounts) != 1 || spec.Volumes[0].ConfigMap == nil || spec.Volumes[0].ConfigMap.Name != doorName {
+	if len(spec.Containers) != 1 || len(spec.Containers[0].VolumeMounts) != 1 || spec.Volumes[0].ConfigMap == nil ||
+		spec.Volumes[0].ConfigMap.Name != doorName {
 		return doorPod{}, errors.New("the door's pod has other containers or volumes than the tests know")
 	}
 	container := spec.Containers[0]

@@ -111,7 +111,9 @@ func TestSettingsTellNothingOfTheServer(t *testing.T) {
 		var started struct {
 			ID string `json:"conversation_id"`
 		}
-		require.NoError(t, json.Unmarshal([]byte(s.must(t, 200, http.MethodPost, "/api/conversations", map[string]any{"initial_user_msg": "tell me"})), &started))
+		require.NoError(
+			t, json.Unmarshal([]byte(s.must(t, 200, http.MethodPost, "/api/conversations", map[string]any{"initial_user_msg": "tell me"})), &started),
+		)
 		require.Eventually(t, func() bool {
 			state, _ := s.lastState(t, started.ID)
 			return state == "error"
@@ -155,7 +157,10 @@ func TestOnlyItsOwnPageSpeaksToTheServer(t *testing.T) {
 		{"a stranger's frame", http.MethodGet, "/", local, []map[string]string{
 			{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
 		}, 403},
-		{"a stranger's socket", http.MethodGet, "/socket.io/?EIO=4&transport=websocket", local, []map[string]string{socket, origin("https://example.org")}, 403},
+		{
+			"a stranger's socket", http.MethodGet, "/socket.io/?EIO=4&transport=websocket", local,
+			[]map[string]string{socket, origin("https://example.org")}, 403,
+		},
 		{"a probe that is none", http.MethodPost, "/alive", "rebound.example.org", nil, 403},
 	} {
 		t.Run(c.who, func(t *testing.T) {

@@ -44,7 +44,9 @@ func (i *installation) startActionServer(ctx context.Context, workspace string) 
 			mount{workspace, "/workspace", false}, mount{filepath.Join(dir, "tmp"), "/tmp", false}, mount{filepath.Join(dir, "root"), "/root", false},
 			mount{filepath.Join(dir, "micromamba"), "/openhands/micromamba/bin/micromamba", true}),
 		dir: "/openhands/code",
-		env: map[string]string{"PATH": "/app/.venv/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/root", "PYTHONUNBUFFERED": "1", "SU_TO_USER": "false"},
+		env: map[string]string{
+			"PATH": "/app/.venv/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/root", "PYTHONUNBUFFERED": "1", "SU_TO_USER": "false",
+		},
 		command: []string{
 			"python", "-u", "-m", "openhands.runtime.action_execution_server", fmt.Sprint(sandboxPort), "--working-dir", "/workspace",
 			"--plugins", "agent_skills", "jupyter", "--username", "root", "--user-id", "0", "--no-enable-browser",

@@ -24,7 +24,8 @@ import (
 var imageEnvironment = map[string]string{
 	"PATH": "/app/.venv/bin:/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV": "/app/.venv", "HOME": "/home/openhands",
 	"RUN_AS_OPENHANDS": "true", "OPENHANDS_USER_ID": "42420", "SANDBOX_LOCAL_RUNTIME_URL": "http://host.docker.internal", "USE_HOST_NETWORK": "false",
-	"WORKSPACE_BASE": "/opt/workspace_base", "SANDBOX_USER_ID": "0", "FILE_STORE": "local", "FILE_STORE_PATH": "/.openhands", "INIT_GIT_IN_EMPTY_WORKSPACE": "1",
+	"WORKSPACE_BASE": "/opt/workspace_base", "SANDBOX_USER_ID": "0", "FILE_STORE": "local", "FILE_STORE_PATH": "/.openhands",
+	"INIT_GIT_IN_EMPTY_WORKSPACE": "1",
 }
 
 const tokenDir = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -41,7 +42,8 @@ func (i *installation) serverBox(ctx context.Context) (*box, error) {
 	if !known {
 		return nil, fmt.Errorf("image %s: its release is not installed", container.Image)
 	}
-	if pod.SecurityContext == nil || pod.SecurityContext.RunAsUser == nil || container.SecurityContext == nil || container.SecurityContext.ReadOnlyRootFilesystem == nil {
+	if pod.SecurityContext == nil || pod.SecurityContext.RunAsUser == nil || container.SecurityContext == nil ||
+		container.SecurityContext.ReadOnlyRootFilesystem == nil {
 		return nil, errors.New("the server's pod says neither its user nor whether its root file system can be written")
 	}
 	dir, err := os.MkdirTemp(i.dir, "server-")

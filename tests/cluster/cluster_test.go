@@ -204,7 +204,9 @@ func TestAdmission(t *testing.T) {
 func TestNamespaceDeletionFinishes(t *testing.T) {
 	_, client := start(t)
 	space := namespace(t, client)
-	_, err := client.CoreV1().Pods(space).Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "resident"}, Spec: podSpec()}, metav1.CreateOptions{})
+	_, err := client.CoreV1().Pods(space).Create(
+		t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "resident"}, Spec: podSpec()}, metav1.CreateOptions{},
+	)
 	require.NoError(t, err)
 	require.NoError(t, client.CoreV1().Namespaces().Delete(t.Context(), space, metav1.DeleteOptions{}))
 	require.EventuallyWithT(t, func(t *assert.CollectT) {

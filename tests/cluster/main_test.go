@@ -97,7 +97,9 @@ func start(t *testing.T) (*cluster.Cluster, kubernetes.Interface) {
 // namespace makes one and deletes it with the test, without waiting.
 func namespace(t *testing.T, client kubernetes.Interface) string {
 	t.Helper()
-	made, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}, metav1.CreateOptions{})
+	made, err := client.CoreV1().Namespaces().Create(
+		t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}, metav1.CreateOptions{},
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		err := client.CoreV1().Namespaces().Delete(context.Background(), made.Name, metav1.DeleteOptions{})

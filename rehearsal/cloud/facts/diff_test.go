@@ -73,7 +73,10 @@ func TestDiff(t *testing.T) {
 		{"and off by another cluster", types.Cluster, byName(false), byName(true), nil, []string{"enableFqdnNetworkPolicy: update-replace"}},
 		{"another region means another database", types.SQLInstance, object{"region": "a"}, object{"region": "b"}, nil, []string{"region: update-replace"}},
 		{"a larger disk does not", types.SQLInstance, disk(20), disk(15), nil, []string{"settings.diskSize: update"}},
-		{"the location of a bucket is kept in upper case", types.Bucket, object{"name": "b", "location": "eu"}, object{"name": "b", "location": "EU"}, nil, nil},
+		{
+			"the location of a bucket is kept in upper case", types.Bucket, object{"name": "b", "location": "eu"},
+			object{"name": "b", "location": "EU"}, nil, nil,
+		},
 		{"the order of a set does not count", types.Firewall, ranges("a", "b"), ranges("b", "a"), nil, nil},
 		{"its content does", types.Firewall, ranges("a", "b"), ranges("a", "c"), nil, []string{"sourceRanges: update"}},
 		{"an unknown value may be another", types.Subnetwork, object{"network": resource.MakeComputed(resource.NewProperty(""))}, object{"network": "n"}, nil,

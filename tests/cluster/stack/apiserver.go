@@ -182,7 +182,10 @@ func (a *APIServer) awaitCondition(ctx context.Context, resource dynamic.Resourc
 	})
 	if err != nil && last != nil {
 		status, _, statusErr := unstructured.NestedMap(last.Object, "status")
-		return fmt.Errorf("%s %s does not become %s: %v, %s: %w", object.GetKind(), object.GetName(), condition, status, a.unready(object.GetNamespace()), errors.Join(err, statusErr))
+		return fmt.Errorf(
+			"%s %s does not become %s: %v, %s: %w", object.GetKind(), object.GetName(), condition, status, a.unready(object.GetNamespace()),
+			errors.Join(err, statusErr),
+		)
 	}
 	return err
 }

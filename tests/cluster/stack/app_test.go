@@ -102,7 +102,9 @@ func TestTheServerMayDoNothingElse(t *testing.T) {
 			return err
 		},
 		"change its own role": func(ctx context.Context) error {
-			_, err := client.RbacV1().Roles(sandboxNamespace).Patch(ctx, "openhands-runtime", types.MergePatchType, []byte(`{"rules":[]}`), metav1.PatchOptions{})
+			_, err := client.RbacV1().Roles(sandboxNamespace).Patch(
+				ctx, "openhands-runtime", types.MergePatchType, []byte(`{"rules":[]}`), metav1.PatchOptions{},
+			)
 			return err
 		},
 		"take a NetworkPolicy away": func(ctx context.Context) error {
@@ -115,7 +117,9 @@ func TestTheServerMayDoNothingElse(t *testing.T) {
 			return client.AdmissionregistrationV1().ValidatingAdmissionPolicies().Delete(ctx, "openhands-sandboxes", metav1.DeleteOptions{})
 		},
 		"scale itself": func(ctx context.Context) error {
-			_, err := client.AppsV1().Deployments(appNamespace).Patch(ctx, "openhands", types.MergePatchType, []byte(`{"spec":{"replicas":2}}`), metav1.PatchOptions{})
+			_, err := client.AppsV1().Deployments(appNamespace).Patch(
+				ctx, "openhands", types.MergePatchType, []byte(`{"spec":{"replicas":2}}`), metav1.PatchOptions{},
+			)
 			return err
 		},
 	} {

@@ -275,10 +275,13 @@ func TestCleanUpKeepsVolumesForDays(t *testing.T) {
 	now := time.Now().UTC()
 	note := func(since, seen string) {
 		_, err := i.admin.CoreV1().PersistentVolumeClaims(sandboxNamespace).Patch(t.Context(), "openhands-runtime-old-pvc", types.MergePatchType,
-			fmt.Appendf(nil, `{"metadata":{"annotations":{"openhands.dev/unused-since":%q,"openhands.dev/unused-seen":%q}}}`, since, seen), metav1.PatchOptions{})
+			fmt.Appendf(
+				nil, `{"metadata":{"annotations":{"openhands.dev/unused-since":%q,"openhands.dev/unused-seen":%q}}}`, since, seen,
+			), metav1.PatchOptions{})
 		require.NoError(t, err)
 	}
-	longAgo, ago, justNow, ahead := now.AddDate(-1, 0, 0).Format(time.RFC3339), now.Add(-3*time.Hour).Format(time.RFC3339), now.Format(time.RFC3339), now.AddDate(0, 0, 1).Format(time.RFC3339)
+	longAgo, ago, justNow, ahead := now.AddDate(-1, 0, 0).Format(time.RFC3339), now.Add(-3*time.Hour).Format(time.RFC3339), now.Format(time.RFC3339),
+		now.AddDate(0, 0, 1).Format(time.RFC3339)
 	for what, notes := range map[string][2]string{
 		"nobody looked for hours":     {longAgo, ago},
 		"not our note":                {"long ago", justNow},
@@ -421,7 +424,9 @@ func TestTheCleanUpsPodIsAdmitted(t *testing.T) {
 	i := install(t)
 	job, err := i.admin.BatchV1().CronJobs(appNamespace).Get(t.Context(), "openhands-cleanup", metav1.GetOptions{})
 	require.NoError(t, err)
-	run, err := i.admin.BatchV1().Jobs(appNamespace).Create(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{GenerateName: "by-hand-"}, Spec: job.Spec.JobTemplate.Spec}, metav1.CreateOptions{})
+	run, err := i.admin.BatchV1().Jobs(appNamespace).Create(
+		t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{GenerateName: "by-hand-"}, Spec: job.Spec.JobTemplate.Spec}, metav1.CreateOptions{},
+	)
 	require.NoError(t, err)
 	assert.EventuallyWithT(t, func(t *assert.CollectT) {
 		run, err := i.admin.BatchV1().Jobs(appNamespace).Get(context.Background(), run.Name, metav1.GetOptions{})

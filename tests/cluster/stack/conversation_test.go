@@ -112,8 +112,10 @@ func (c *conversation) claim() *corev1.PersistentVolumeClaim {
 	return &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{Name: c.name() + "-pvc", Namespace: c.namespace()},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-			Resources:        corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{"storage": resource.MustParse(c.env["KUBERNETES_PVC_STORAGE_SIZE"])}},
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources: corev1.VolumeResourceRequirements{
+				Requests: corev1.ResourceList{"storage": resource.MustParse(c.env["KUBERNETES_PVC_STORAGE_SIZE"])},
+			},
 			StorageClassName: &class,
 		},
 	}
@@ -135,9 +137,12 @@ func (c *conversation) pod() (*corev1.Pod, error) {
 				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: c.name() + "-pvc"},
 			}}},
 			Containers: []corev1.Container{{
-				Name:       "runtime",
-				Image:      c.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"],
-				Command:    []string{"/openhands/micromamba/bin/micromamba", "run", "-n", "openhands", "poetry", "run", "python", "-u", "-m", "openhands.runtime.action_execution_server", "8080"},
+				Name:  "runtime",
+				Image: c.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"],
+				Command: []string{
+					"/openhands/micromamba/bin/micromamba", "run", "-n", "openhands", "poetry", "run", "python", "-u", "-m",
+					"openhands.runtime.action_execution_server", "8080",
+				},
 				Env:        []corev1.EnvVar{{Name: "port", Value: "8080"}, {Name: "PYTHONUNBUFFERED", Value: "1"}, {Name: "VSCODE_PORT", Value: "8081"}},
 				WorkingDir: "/openhands/code/",
 				Ports: []corev1.ContainerPort{
@@ -147,7 +152,9 @@ func (c *conversation) pod() (*corev1.Pod, error) {
 				Resources: corev1.ResourceRequirements{
 					Limits: corev1.ResourceList{"memory": resource.MustParse(c.env["KUBERNETES_RESOURCE_MEMORY_LIMIT"])},
 					Requests: corev1.ResourceList{
-						"cpu": resource.MustParse(c.env["KUBERNETES_RESOURCE_CPU_REQUEST"]), "memory": resource.MustParse(c.env["KUBERNETES_RESOURCE_MEMORY_REQUEST"]),
+						"cpu": resource.MustParse(c.env["KUBERNETES_RESOURCE_CPU_REQUEST"]), "memory": resource.MustParse(
+							c.env["KUBERNETES_RESOURCE_MEMORY_REQUEST"],
+						),
 					},
 				},
 				ReadinessProbe: &corev1.Probe{

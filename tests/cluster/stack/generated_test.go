@@ -58,7 +58,8 @@ var kindsOfAConversation = []generated{
 		harmless: numbered,
 	},
 	{
-		resource: corev1.SchemeGroupVersion.WithResource("services"), openAPI: "api/v1", schema: "io.k8s.api.core.v1.Service", kind: "Service", suffix: "-svc-code",
+		resource: corev1.SchemeGroupVersion.WithResource("services"), openAPI: "api/v1", schema: "io.k8s.api.core.v1.Service", kind: "Service",
+		suffix:   "-svc-code",
 		own:      func(c *conversation) (any, error) { return c.service("-svc-code", "vscode", "code", 8081), nil },
 		harmless: numbered,
 	},

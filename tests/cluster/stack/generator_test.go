@@ -153,7 +153,8 @@ var plausible = map[string]any{
 	"apiVersion": "v1", "kind": "PersistentVolumeClaim", "apiGroup": "example.org", "conditionType": foreign, "topologyKey": "kubernetes.io/hostname",
 	"path": "/x", "mountPath": "/x", "devicePath": "/x", "accessModes": "ReadWriteMany", "operator": "Exists", "schedulerName": "x",
 	"trafficDistribution": "PreferClose", "ingressClassName": "gce", "storageClassName": "premium-rwo", "loadBalancerClass": foreign, "nodePort": int64(30123),
-	"maxSkew": int64(1), "whenUnsatisfiable": "ScheduleAnyway", "weight": int64(1), "procMount": "Unmasked", "timeoutSeconds": int64(60), "host": "x.example.org",
+	"maxSkew": int64(1), "whenUnsatisfiable": "ScheduleAnyway", "weight": int64(1), "procMount": "Unmasked", "timeoutSeconds": int64(60),
+	"host":  "x.example.org",
 	"hosts": "x.example.org", "stopSignal": "SIGUSR1", "resourceVersion": "1",
 }
 

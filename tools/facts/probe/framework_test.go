@@ -106,11 +106,13 @@ func modernProvider(s schema.Schema) tfbridge.ProviderInfo {
 
 func TestRulesOfThePluginFramework(t *testing.T) {
 	provider := modernProvider(schema.Schema{Attributes: map[string]schema.Attribute{
-		"id":      schema.StringAttribute{Computed: true},
-		"length":  schema.StringAttribute{Required: true, PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()}},
-		"size":    schema.Int64Attribute{Optional: true, Computed: true, Default: int64default.StaticInt64(4)},
-		"style":   schema.StringAttribute{Optional: true, Computed: true, PlanModifiers: []planmodifier.String{upper{}}},
-		"region":  schema.StringAttribute{Optional: true, Computed: true, PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplaceIfConfigured()}},
+		"id":     schema.StringAttribute{Computed: true},
+		"length": schema.StringAttribute{Required: true, PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()}},
+		"size":   schema.Int64Attribute{Optional: true, Computed: true, Default: int64default.StaticInt64(4)},
+		"style":  schema.StringAttribute{Optional: true, Computed: true, PlanModifiers: []planmodifier.String{upper{}}},
+		"region": schema.StringAttribute{
+			Optional: true, Computed: true, PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplaceIfConfigured()},
+		},
 		"shape":   schema.StringAttribute{Optional: true, PlanModifiers: []planmodifier.String{settled{}}},
 		"result":  schema.StringAttribute{Computed: true, Sensitive: true},
 		"keepers": schema.MapAttribute{Optional: true, ElementType: types.StringType, PlanModifiers: []planmodifier.Map{mapplanmodifier.RequiresReplace()}},
