@@ -107,7 +107,8 @@ func TestWhatTheServerReaches(t *testing.T) {
 			mocks, err := deployed(t, "prod", nested(t, stackFile(t, "prod"), changes), nil)
 			require.NoError(t, err)
 			reached := map[string]any{}
-			for _, item := range find(t, mocks, "NetworkPolicy", "openhands-server").Inputs["spec"].(map[string]any)["egress"].([]any)[4:] { // after what is the cluster's own
+			egress := find(t, mocks, "NetworkPolicy", "openhands-server").Inputs["spec"].(map[string]any)["egress"].([]any)
+			for _, item := range egress[4:] { // after what is the cluster's own
 				for _, peer := range item.(map[string]any)["to"].([]any) {
 					if block, isRange := peer.(map[string]any)["ipBlock"].(map[string]any); isRange {
 						reached[block["cidr"].(string)] = block["except"]

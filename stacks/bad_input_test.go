@@ -193,7 +193,8 @@ func TestBadInput(t *testing.T) {
 		{
 			mistake: "members without the gateway",
 			set: values{
-				"openhands:cluster": `{"access":{"connectGateway":{"enabled":false,"members":["user:a@example.com"]},"publicEndpoint":{"authorizedRanges":["203.0.113.7/32"]}}}`,
+				"openhands:cluster": `{"access":{"connectGateway":{"enabled":false,"members":["user:a@example.com"]},
+					"publicEndpoint":{"authorizedRanges":["203.0.113.7/32"]}}}`,
 			},
 			path: "openhands:cluster.access.connectGateway.members", says: "has no effect",
 		},

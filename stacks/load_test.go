@@ -253,7 +253,8 @@ func TestWarnings(t *testing.T) {
 			nil,
 		},
 		"images of one's own": {map[string]string{
-			"openhands:app": `{"image":"ghcr.io/me/openhands@` + digest + `","sandboxImage":"ghcr.io/me/runtime:0.62-own","doorImage":"ghcr.io/me/envoy:1@` + digest + `"}`,
+			"openhands:app": `{"image":"ghcr.io/me/openhands@` + digest + `",
+				"sandboxImage":"ghcr.io/me/runtime:0.62-own","doorImage":"ghcr.io/me/envoy:1@` + digest + `"}`,
 		}, []string{"openhands:app.sandboxImage: ghcr.io/me/runtime:0.62-own has no digest"}},
 		"a database whose user keeps its privileges": {map[string]string{
 			"openhands:app":      `{"imageDigest":"` + digest + `","sandboxImageDigest":"` + digest + `","doorImageDigest":"` + digest + `"}`,

@@ -70,7 +70,10 @@ const gvisorKey = "sandbox.gke.io/runtime"
 // of another conversation, a name that the clean-up never sees, a finalizer with which they never go, or the room of sixty sandboxes.
 func podRules(s *SandboxesArgs, name string) []condition {
 	placeholder := s.placeholderMaker()
-	const session expr = `object.metadata.?labels["session"].orValue("")`
+	const (
+		session expr = `object.metadata.?labels["session"].orValue("")`
+		volumes expr = `object.spec.?volumes.orValue([])`
+	)
 	return []condition{
 		must(expr(fmt.Sprintf(`has(object.spec.runtimeClassName) && object.spec.runtimeClassName == "%s"`, gvisorClass)),
 			"a sandbox runs in gVisor: runtimeClassName must be "+gvisorClass),
@@ -79,9 +82,12 @@ func podRules(s *SandboxesArgs, name string) []condition {
 		must(`has(object.spec.automountServiceAccountToken) && !object.spec.automountServiceAccountToken`,
 			"a sandbox has no token: automountServiceAccountToken must be false"),
 		// Any other is another conversation's, another way to a token, or a way to another machine.
-		must(expr(fmt.Sprintf("(%s) ? %s : (%s)", placeholder, is(`object.spec.?volumes.orValue([])`, []any{}), is(`object.spec.?volumes.orValue([])`, []any{shape{
-			"name": "workspace-volume", "persistentVolumeClaim": shape{"claimName": expr(fmt.Sprintf("object.metadata.name + %q", claimSuffix))},
-		}}))), "a sandbox has the volume of its conversation, and no other"),
+		must(
+			expr(fmt.Sprintf("(%s) ? %s : (%s)", placeholder, is(volumes, []any{}), is(volumes, []any{shape{
+				"name": "workspace-volume", "persistentVolumeClaim": shape{"claimName": expr(fmt.Sprintf("object.metadata.name + %q", claimSuffix))},
+			}}))),
+			"a sandbox has the volume of its conversation, and no other",
+		),
 		{s.prefixes().ApplyT(imageExpression).(pulumi.StringOutput), "a sandbox runs images from the registry of this installation only"},
 		must(either(changed, `!has(object.spec.nodeName)`), "the scheduler chooses the node of a sandbox"),
 		must(either(
@@ -249,7 +255,8 @@ func serviceRules() []condition {
 			"ports": expr(fmt.Sprintf(`object.metadata.name.endsWith(%q) ? %s : %s`, editorServiceSuffix,
 				port("code", editorPort, "vscode"), port("execution-server", release.ActionServerPort, "http"))),
 			"?selector":   field(spec, "selector"),                                                                                     // said above
-			"?ipFamilies": field(spec, "ipFamilies"), "?clusterIP": field(spec, "clusterIP"), "?clusterIPs": field(spec, "clusterIPs"), // chosen by the API server
+			// Chosen by the API server.
+			"?ipFamilies": field(spec, "ipFamilies"), "?clusterIP": field(spec, "clusterIP"), "?clusterIPs": field(spec, "clusterIPs"),
 		}), "a Service of a sandbox is reached inside of the cluster, on one port"),
 		// GKE adds the one that is allowed to Services of a VPC-native cluster by itself, with or without a blank; another value makes network endpoint groups.
 		// https://cloud.google.com/kubernetes-engine/docs/how-to/container-native-load-balancing

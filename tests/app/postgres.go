@@ -52,7 +52,8 @@ func (p *postgres) data() string { return filepath.Join(p.dir, "data") }
 // start starts the server and returns when it answers.
 func (p *postgres) start(ctx context.Context) error {
 	// The program ends with this process.
-	p.server = exec.Command("setpriv", "--pdeathsig=KILL", "--reuid=postgres", "--regid=postgres", "--init-groups", filepath.Join(p.bin, "postgres"), "-D", p.data(),
+	p.server = exec.Command("setpriv", "--pdeathsig=KILL", "--reuid=postgres", "--regid=postgres", "--init-groups",
+		filepath.Join(p.bin, "postgres"), "-D", p.data(),
 		"-c", "ssl=on", "-c", "listen_addresses=*", "-c", "port=5432", "-c", "unix_socket_directories="+p.dir, "-c", "fsync=off", "-c", "max_connections=100")
 	p.server.Stdout, p.server.Stderr = p.log, p.log
 	if err := p.server.Start(); err != nil {

@@ -133,7 +133,8 @@ func (i *installer) openhands(ctx context.Context, release string) (string, erro
 	pinned := filepath.Join(i.dir, "constraints-"+release)
 	err := i.once("constraints-"+release, func(dir string) error {
 		// The lock is in the wheel. That of another platform or version of Python has the same.
-		if err := i.run(ctx, filepath.Join(i.dir, "uv-"+uvVersion, "bin", "python"), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+		if err := i.run(ctx, filepath.Join(i.dir, "uv-"+uvVersion, "bin", "python"), "-m", "pip", "download",
+			"--quiet", "--disable-pip-version-check", "--no-deps",
 			"--python-version", "3.12", "--only-binary=:all:", "--dest", dir, "openhands-ai=="+release); err != nil {
 			return err
 		}

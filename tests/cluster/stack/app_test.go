@@ -74,7 +74,8 @@ func TestTheServerMayDoNothingElse(t *testing.T) {
 			return err
 		},
 		"run a command in a sandbox": func(ctx context.Context) error {
-			return core.RESTClient().Post().Namespace(sandboxNamespace).Resource("pods").Name(c.name()).SubResource("exec").Param("command", "id").Do(ctx).Error()
+			return core.RESTClient().Post().Namespace(sandboxNamespace).Resource("pods").Name(c.name()).SubResource("exec").
+				Param("command", "id").Do(ctx).Error()
 		},
 		"forward a port": func(ctx context.Context) error {
 			return core.RESTClient().Post().Namespace(sandboxNamespace).Resource("pods").Name(c.name()).SubResource("portforward").Do(ctx).Error()

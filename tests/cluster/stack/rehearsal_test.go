@@ -96,7 +96,8 @@ func TestStacks(t *testing.T) {
 		{sandbox, listed, tcp, 443, true}, {sandbox, alsoListed, tcp, 22, true}, {sandbox, unlisted, tcp, 443, false}, {
 			sandbox, publicControlPlane, tcp, 443, false,
 		},
-		{server, listed, tcp, 443, true}, {server, listed, tcp, 22, false}, {server, unlisted, tcp, 443, false}, {loadBalancer1, door, tcp, 8080, false}, {door, unlisted, tcp, 443, false}, // dev has no load balancer, and no login
+		{server, listed, tcp, 443, true}, {server, listed, tcp, 22, false}, {server, unlisted, tcp, 443, false},
+		{loadBalancer1, door, tcp, 8080, false}, {door, unlisted, tcp, 443, false}, // dev has no load balancer, and no login
 	}
 	for _, row := range internetRows {
 		if row.to.what != internet.what && row.from.what != loadBalancer1.what && row.from.what != loadBalancer2.what {

@@ -129,7 +129,8 @@ func TestWhatGKEAddsIsLetIn(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.start(t.Context()))
 	t.Cleanup(func() { i.sweep(t) })
-	const added = `{"metadata":{"labels":{"example.org/of":"a-controller"},"annotations":{"cloud.google.com/neg-status":"{}"},"finalizers":["example.org/of-a-controller"]}}`
+	const added = `{"metadata":{"labels":{"example.org/of":"a-controller"},"annotations":{"cloud.google.com/neg-status":"{}"},
+		"finalizers":["example.org/of-a-controller"]}}`
 	const removed = `{"metadata":{"finalizers":null}}`
 	core, options := i.admin.CoreV1(), metav1.PatchOptions{}
 	for _, body := range []string{added, removed} {
