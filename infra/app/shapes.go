@@ -254,7 +254,7 @@ func serviceRules() []condition {
 			"type": "ClusterIP", "internalTrafficPolicy": "Cluster", "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
 			"ports": expr(fmt.Sprintf(`object.metadata.name.endsWith(%q) ? %s : %s`, editorServiceSuffix,
 				port("code", editorPort, "vscode"), port("execution-server", release.ActionServerPort, "http"))),
-			"?selector":   field(spec, "selector"),                                                                                     // said above
+			"?selector": field(spec, "selector"), // said above
 			// Chosen by the API server.
 			"?ipFamilies": field(spec, "ipFamilies"), "?clusterIP": field(spec, "clusterIP"), "?clusterIPs": field(spec, "clusterIPs"),
 		}), "a Service of a sandbox is reached inside of the cluster, on one port"),
