@@ -187,6 +187,7 @@ func TestEveryKeyChangesSomething(t *testing.T) {
 			to, err := deployed(t, stack, after, nil)
 			require.NoError(t, err)
 			assert.NotEqual(t, fingerprint(t, from), fingerprint(t, to))
+			assert.NotEmpty(t, keys[key].Description, "the comment above its field in stacks/config.go")
 			assert.Equal(t, replacesCluster(t, from, to) || replacesCluster(t, to, from), strings.Contains(keys[key].Description, "replaces the cluster"),
 				"its description says whether another value replaces the cluster")
 		})

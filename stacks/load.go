@@ -2,10 +2,15 @@ package stacks
 
 import (
 	"bytes"
+	_ "embed" // for the descriptions of the keys
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"maps"
 	"math/big"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -304,11 +309,42 @@ func list(values []any) string {
 func Schema() *jsonschema.Schema { return configSchema }
 
 var configSchema = func() *jsonschema.Schema {
-	reflector := jsonschema.Reflector{DoNotReference: true, Anonymous: true, RequiredFromJSONSchemaTags: true}
+	descriptions := descriptions()
+	reflector := jsonschema.Reflector{
+		DoNotReference: true, Anonymous: true, RequiredFromJSONSchemaTags: true,
+		LookupComment: func(t reflect.Type, field string) string { return descriptions[t.Name()+"."+field] },
+	}
 	schema := reflector.Reflect(&Config{})
 	schema.Required = []string{"gcp:project", "gcp:region", "openhands:profile"}
 	return schema
 }()
+
+//go:embed config.go
+var configSource string
+
+// descriptions are the comments above the fields of the types in config.go, by type and field: a key is described where it is declared.
+func descriptions() map[string]string {
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", configSource, parser.ParseComments)
+	if err != nil {
+		panic(err) // it has compiled
+	}
+	found := map[string]string{}
+	ast.Inspect(file, func(node ast.Node) bool {
+		declared, ok := node.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		if object, ok := declared.Type.(*ast.StructType); ok {
+			for _, field := range object.Fields.List {
+				for _, name := range field.Names {
+					found[declared.Name.Name+"."+name.Name] = strings.Join(strings.Fields(field.Doc.Text()), " ")
+				}
+			}
+		}
+		return false
+	})
+	return found
+}
 
 // compiled is the same schema in the form of the validator.
 var compiled = sync.OnceValues(func() (*validator.Schema, error) {
