@@ -259,6 +259,7 @@ func TestTheDoorsMemorySuffices(t *testing.T) {
 	require.NoError(t, err)
 	t.Logf("with %d connections the door has had %.0f MiB, of %.0f", most, memory, d.pod.memory)
 	assert.Less(t, memory, 0.8*d.pod.memory)
+	require.NoError(t, d.await(), "the kubelet still finds it well")
 	response, err := way(d.loadBalancer).client().Get("http://" + publicHost + "/")
 	if err == nil {
 		require.NoError(t, response.Body.Close())

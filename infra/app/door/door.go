@@ -74,6 +74,12 @@ func Command(directory string) []string {
 	}
 }
 
+// Names of the ways in.
+const (
+	publicListener = "public"
+	localListener  = "local"
+)
+
 const (
 	// What Identity-Aware Proxy signs, and the keys it signs with.
 	assertionHeader = "x-goog-iap-jwt-assertion"
@@ -95,8 +101,11 @@ const (
 	noLimit = "0s"
 
 	// So that a pod's memory suffices: how many connections it takes, and how much of a request or an answer it holds when the other side is slow.
-	maxConnections = 1000
-	bufferBytes    = 32 << 10
+	// The limits are the ways' own, and the pod's is above their sum: the kubelet finds room in a full door, and does not end all that is in it.
+	publicConnections = 1000
+	localConnections  = 100
+	maxConnections    = publicConnections + localConnections + 100
+	bufferBytes       = 32 << 10
 )
 
 // ownPage is the filter that lets a host's own page through.
@@ -153,10 +162,16 @@ func (c Config) bootstrap(directory string) object {
 		"overload_manager": object{"resource_monitors": []any{object{
 			"name": "envoy.resource_monitors.global_downstream_max_connections",
 			"typed_config": object{
-				"@type":                             "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+				"@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3." +
+					"DownstreamConnectionsConfig",
 				"max_active_downstream_connections": maxConnections,
 			},
 		}}},
+		// https://www.envoyproxy.io/docs/envoy/latest/configuration/listeners/runtime
+		"layered_runtime": object{"layers": []any{object{"name": "limits", "static_layer": object{
+			"envoy.resource_limits.listener." + publicListener + ".connection_limit": publicConnections,
+			"envoy.resource_limits.listener." + localListener + ".connection_limit":  localConnections,
+		}}}},
 	}
 }
 
@@ -170,7 +185,7 @@ func (c Config) probeListener() object {
 
 // localListener is for port-forward. Whoever may open one may use the cluster, and needs no other login; but every page in their browser can call it.
 func (c Config) localListener(directory string) object {
-	return listener("local", "127.0.0.1", c.LocalPort, served(directory, localFile, "port-forward", object{
+	return listener(localListener, "127.0.0.1", c.LocalPort, served(directory, localFile, "port-forward", object{
 		"http_filters": []any{onlyOwnPage(), router()},
 	}))
 }
@@ -181,7 +196,7 @@ func (c Config) publicListener(directory string) object {
 	if c.Public.Audience != "" {
 		filters = append(filters, signed(), audience(c.Public.Audience))
 	}
-	return listener("public", "0.0.0.0", PublicPort, served(directory, publicFile, "load balancer", object{
+	return listener(publicListener, "0.0.0.0", PublicPort, served(directory, publicFile, "load balancer", object{
 		"http_filters":         append(filters, onlyOwnPage(), router()),
 		"xff_num_trusted_hops": loadBalancerHops,
 	}))
