@@ -106,7 +106,9 @@ func (i *installer) packages(ctx context.Context, name string, args ...string) (
 		if err := i.uv(ctx, "venv", "--quiet", "--relocatable", "--python", i.python.program, venv); err != nil {
 			return err
 		}
-		return i.uv(ctx, slices.Concat([]string{"pip", "install", "--quiet", "--python", filepath.Join(venv, "bin", "python")}, args)...)
+		// Compiled once: in the boxes the packages are read-only, and each start would compile them for itself.
+		python := filepath.Join(venv, "bin", "python")
+		return i.uv(ctx, slices.Concat([]string{"pip", "install", "--quiet", "--compile-bytecode", "--python", python}, args)...)
 	})
 }
 
