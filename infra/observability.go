@@ -57,8 +57,8 @@ func (args *ObservabilityArgs) signals() []signal {
 			role: "availability", title: "application available", query: available(args.Deployment),
 			alert: "< 1", lasting: "300s",
 			advice: pulumi.Sprintf("No pod of the application is ready. `kubectl --namespace=%[1]s get pods`, then `kubectl --namespace=%[1]s "+
-				"describe pod` and "+
-				"`kubectl --namespace=%[1]s logs deployment/%[2]s --previous`. A database that cannot be reached keeps the server from starting.",
+				"describe pod` and `kubectl --namespace=%[1]s logs deployment/%[2]s --previous`. A database that cannot be reached "+
+				"keeps the server from starting.",
 				args.Namespace, args.Deployment),
 		},
 		{

@@ -67,8 +67,7 @@ func (c *Config) validateEnv(report reporter) {
 		}
 		if u, err := url.Parse(value); release.NamesSecret(name) || (err == nil && u.User != nil) {
 			report("openhands:app.extraEnv."+name, "looks like a secret, and would lie in clear in the stack file, the state and a ConfigMap: remove "+
-				"it, and run "+
-				"`pulumi config set --secret --path openhands:secretEnv.%s`", name)
+				"it, and run `pulumi config set --secret --path openhands:secretEnv.%s`", name)
 		}
 	}
 }

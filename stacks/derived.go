@@ -91,8 +91,8 @@ func (c *Config) Warnings() []string {
 	for _, member := range c.Exposure.Login.Members {
 		if strings.HasPrefix(member, "serviceAccount:") && c.Exposure.Login.ClientID == "" {
 			warnings = append(warnings, "openhands:exposure.login.members: "+member+" cannot log in by OIDC tokens, which are for an OAuth client, "+
-				"and Google's own takes "+
-				"none. Set openhands:exposure.login.clientId to a client of your own (docs/exposure.md), or let it sign its tokens itself.")
+				"and Google's own takes none. Set openhands:exposure.login.clientId to a client of your own (docs/exposure.md), or let it sign its "+
+				"tokens itself.")
 		}
 	}
 	if warning := c.zonesWarning(); warning != "" {
@@ -100,15 +100,13 @@ func (c *Config) Warnings() []string {
 	}
 	unpinned := c.unpinned()
 	for _, key := range slices.Sorted(maps.Keys(unpinned)) {
-		warnings = append(warnings, fmt.Sprintf("%s: %s has no digest, and who may move its tag decides what runs here. `docker buildx imagetools "+
-			"inspect %[2]s "+
-			"--format '{{.Manifest.Digest}}'` prints the digest of today: look at the image, and write it.", key, unpinned[key]))
+		warnings = append(warnings, fmt.Sprintf("%s: %s has no digest, and who may move its tag decides what runs here. `docker buildx "+
+			"imagetools inspect %[2]s --format '{{.Manifest.Digest}}'` prints the digest of today: look at the image, and write it.", key, unpinned[key]))
 	}
 	if c.postgresMajor() >= 16 {
 		warnings = append(warnings, "openhands:database.version is "+c.Database.Version+": from PostgreSQL 16 on, the server cannot give up what "+
-			"Cloud SQL gives "+
-			"every user of a database, and whoever takes the server over may create users, databases and connections to elsewhere in it. POSTGRES_15 "+
-			"has it give that up.")
+			"Cloud SQL gives every user of a database, and whoever takes the server over may create users, databases and connections to elsewhere in "+
+			"it. POSTGRES_15 has it give that up.")
 	}
 	return warnings
 }

@@ -133,8 +133,7 @@ func parse(source Source) (map[string]any, []Problem) {
 		if _, read := Schema().Properties.Get(key); read && slices.Contains(source.SecretKeys, key) && !slices.Contains(secretKeys, key) {
 			// Nothing else is said of it: a message could show the value.
 			problems = append(problems, Problem{Path: key, Message: "is encrypted, but it is not a secret, and its values become visible properties " +
-				"of resources: " +
-				"write it in clear. A secret variable of the server goes into openhands:secretEnv"})
+				"of resources: write it in clear. A secret variable of the server goes into openhands:secretEnv"})
 			continue
 		}
 		value := source.Values[key]

@@ -82,9 +82,8 @@ func (c *Config) zonesWarning() string {
 		return ""
 	}
 	return fmt.Sprintf("openhands:sandboxes.pool.maxNodes is %d: %d sandboxes and %d warm ones at %d a node need %d nodes, and one of slack for each "+
-		"of the %d zones, as a "+
-		"conversation continues in the zone of its workspace. With less, one may wait in vain for a node (volume node affinity conflict): remove "+
-		"maxNodes, or write %d.",
+		"of the %d zones, as a conversation continues in the zone of its workspace. With less, one may wait in vain for a node (volume node affinity "+
+		"conflict): remove maxNodes, or write %d.",
 		nodes, c.Sandboxes.Max, c.Sandboxes.Warm, fit.perNode, fit.nodes(c.Sandboxes.Max+c.Sandboxes.Warm), c.zones(), c.anywhere(fit))
 }
 
@@ -108,8 +107,7 @@ func (c *Config) validateSandboxes(report reporter) {
 	}
 	if nodes, needed := c.Sandboxes.Pool.MaxNodes, fit.nodes(c.Sandboxes.Max); nodes > 0 && nodes < needed {
 		report(key+".pool.maxNodes", "is %d, but max is %d sandboxes at %d a node (%s), which needs %d nodes, and %d wherever their workspaces are: "+
-			"write at least %d, "+
-			"lower max to %d, or remove maxNodes",
+			"write at least %d, lower max to %d, or remove maxNodes",
 			nodes, c.Sandboxes.Max, fit.perNode, fit.arithmetic, needed, c.anywhere(fit), needed, nodes*fit.perNode)
 	}
 }

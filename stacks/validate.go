@@ -224,8 +224,7 @@ func (c *Config) validateConnections(report reporter, line release.Release) {
 			c.Database.Tier, carried, connectionMiB, memory, budget)
 	case memory > 0 && limit > carried:
 		report("openhands:database.maxConnections", "is %d, and %s has memory for %d (%d MiB each, in two thirds of %d MiB): write %d to %d, or "+
-			"choose a larger "+
-			"openhands:database.tier", limit, c.Database.Tier, carried, connectionMiB, memory, budget, carried)
+			"choose a larger openhands:database.tier", limit, c.Database.Tier, carried, connectionMiB, memory, budget, carried)
 	}
 	if limit < budget {
 		report("openhands:database.maxConnections", "is %d, but one process of OpenHands opens up to %d connections, and %d are kept for administration: "+

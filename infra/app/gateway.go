@@ -157,8 +157,8 @@ func (c *Gateway) newBackendPolicy(ctx *pulumi.Context, args *GatewayArgs, names
 			return false, nil
 		}
 		return false, ctx.Log.Error(fmt.Sprintf("GKE has not attached GCPBackendPolicy %[1]s to the load balancer: login, Cloud Armor and the timeout are not "+
-			"in force. %[2]s The reason is in its conditions and events: kubectl --namespace=%[3]s describe gcpbackendpolicy "+
-			"%[1]s", hook.Name, args.IfRefused, namespace), nil)
+			"in force. %[2]s The reason is in its conditions and events: kubectl --namespace=%[3]s describe gcpbackendpolicy %[1]s",
+			hook.Name, args.IfRefused, namespace), nil)
 	})
 	if err != nil {
 		return err
