@@ -200,7 +200,7 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 func (args *OpenHandsAppArgs) door(name string, server *Server) *doorArgs {
 	application := door.Application{
 		Name: name, Address: serviceHost(name, args.Identity.Namespace), Port: args.Release.Port, HealthPath: args.Release.LivenessPath,
-		LocalHosts: []string{"localhost", "127.0.0.1"}, Needed: true,
+		LocalHosts: []string{"localhost", "127.0.0.1"}, Needed: true, IdleSeconds: keepAliveSeconds - 20,
 	}
 	if args.Gateway != nil {
 		application.Host = args.Gateway.Host

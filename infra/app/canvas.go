@@ -133,7 +133,7 @@ func (args *AgentCanvasArgs) door(namespace, instances pulumi.StringOutput, keys
 	for _, i := range args.Instances {
 		application := door.Application{
 			Name: i.Name, Address: serviceHost(i.Name, args.InstanceNamespace), Port: args.Release.Port, HealthPath: args.Release.LivenessPath,
-			KeyFile: doorKeys + "/" + i.Name,
+			KeyFile: doorKeys + "/" + i.Name, IdleSeconds: args.Release.Instance.KeepAliveSeconds - 1,
 		}
 		if args.Gateway != nil {
 			application.Host = args.host(i)

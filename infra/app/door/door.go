@@ -45,6 +45,8 @@ type Application struct {
 	Name, Address string // Address is a name of the cluster's DNS
 	Port          int
 	HealthPath    string // answers 200 while the application is well
+	// IdleSeconds is how long the door keeps an idle connection to it: less than the application does.
+	IdleSeconds int
 
 	Host       string   // from the load balancer
 	LocalHosts []string // by port-forward; none where others than the people of Host would come that way
@@ -104,10 +106,9 @@ const (
 	// https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header
 	loadBalancerHops = 2
 
-	// The load balancer keeps idle connections for 600 seconds, and the server for 620 (infra/app/launcher.go). Whoever sends requests has to close a
-	// connection first: a request that meets the other's closing fails.
+	// The load balancer keeps idle connections for 600 seconds. Whoever sends requests has to close a connection first: a request that meets the other's
+	// closing fails.
 	keepAliveFromLoadBalancer = "620s"
-	keepAliveToServer         = "600s"
 
 	noLimit = "0s"
 
@@ -361,7 +362,7 @@ func (a Application) cluster() object {
 		"typed_extension_protocol_options": object{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
 			"@type":                        "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
 			"explicit_http_config":         object{"http_protocol_options": object{}},
-			"common_http_protocol_options": object{"idle_timeout": keepAliveToServer},
+			"common_http_protocol_options": object{"idle_timeout": fmt.Sprintf("%ds", a.IdleSeconds)},
 		}},
 	}
 }
