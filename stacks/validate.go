@@ -39,6 +39,7 @@ func (c *Config) validate() []Problem {
 	c.validateCluster(report)
 	c.validateAccess(report)
 	c.validateSandboxes(report)
+	c.validateInstances(report)
 	c.validateApp(report)
 	c.validateEgress(report)
 	c.validateExposure(report)
