@@ -234,7 +234,7 @@ func Lookup(line Line, version string, runtime Runtime) (Release, error) {
 	if other, found := lineOf(version); found && other != line {
 		return Release{}, fmt.Errorf("release %s is of line %s, and the line is %s: write %s, or line %s", version, other, line, together(line), other)
 	}
-	return Release{}, fmt.Errorf("release %s%s is not supported: line %s has %s", version, with, line, together(line))
+	return Release{}, fmt.Errorf("release %s%s is not supported: write %s", version, with, together(line))
 }
 
 // lineOf returns the line that has a version.
