@@ -40,7 +40,7 @@ func (r *run) up(ctx context.Context) (string, error) {
 	}
 	inventory := r.Cloud.Inventory()
 	problems = append(problems, checks.Order(r.Cloud, r.graph)...)
-	problems = append(problems, checks.Conversation(inventory, r.NodesOfOnesOwn)...)
+	problems = append(problems, checks.Application(inventory, r.NodesOfOnesOwn)...)
 	problems = append(problems, checks.Operators(inventory)...)
 	hops, inTheWay := checks.Exposure(inventory, r.OpenToEveryone)
 	r.hops, problems = hops, append(problems, inTheWay...)

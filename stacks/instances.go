@@ -26,6 +26,26 @@ func (c *Config) fillInstances() {
 	}
 }
 
+// hostPattern is what a host must match: the configured one, or with instances any name below it.
+func (c *Config) hostPattern() string {
+	if c.Line() == release.Canvas {
+		return "*." + c.Exposure.Host
+	}
+	return c.Exposure.Host
+}
+
+// logins are who may log in, by host.
+func (c *Config) logins() map[string][]string {
+	if c.Line() == release.Server {
+		return map[string][]string{c.Exposure.Host: c.Exposure.Login.Members}
+	}
+	logins := map[string][]string{}
+	for _, i := range c.Instances {
+		logins[c.InstanceHost(i)] = i.Members
+	}
+	return logins
+}
+
 // InstanceHost is the host of an instance on the internet.
 func (c *Config) InstanceHost(i Instance) string { return i.Name + "." + c.Exposure.Host }
 
