@@ -29,7 +29,8 @@ import (
 type Engine struct {
 	Stack     string
 	Cloud     *cloud.Cloud
-	Protected bool   // the stack's profile is prod: it must refuse to be destroyed
+	Protected []string // types that the stack protects: it must refuse to be destroyed
+	Region    string
 	Zone      string // of a zonal cluster; empty for a regional one
 
 	Exposed        bool // browsers reach the application from the internet
@@ -84,7 +85,7 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 	if file.value("openhands:profile") == "dev" {
 		e.Zone = file.value("gcp:zone")
 	}
-	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
+	e.Region, e.Protected = file.value("gcp:region"), file.protects()
 	if options.APIServer != nil {
 		e.forwarding = providers.Forward(e.Cloud, options.APIServer)
 	}
