@@ -20,11 +20,11 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	output, err := r.Run(ctx, "preview")
+	result, err := r.Run(ctx, "preview")
 	if err == nil {
 		return "", fmt.Errorf("the preview allowed a move to %s, which replaces what is protected", elsewhere)
 	}
-	if !strings.Contains(output, "marked for protection") {
+	if !strings.Contains(result.Output, "marked for protection") {
 		return "", errors.New("the preview failed, but not for protection")
 	}
 	if _, err := r.moveTo(ctx, before); err != nil {
@@ -36,8 +36,8 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 		if !resource.Protect {
 			continue
 		}
-		output, err := r.Run(ctx, "preview", "--replace", resource.URN)
-		if err == nil || !strings.Contains(output, "unable to replace resource \""+resource.URN) {
+		result, err := r.Run(ctx, "preview", "--replace", resource.URN)
+		if err == nil || !strings.Contains(result.Output, "unable to replace resource \""+resource.URN) {
 			return "", fmt.Errorf("the preview allowed a replacement of %s", state.ShortName(resource.URN))
 		}
 		refused = append(refused, resource.Type)
@@ -47,7 +47,7 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("no %s is protected", types.Short(typ))
 		}
 	}
-	return "refused, for each protected resource by itself too", nil
+	return fmt.Sprintf("refused, by a move to %s and for each of the %d protected resources by itself", elsewhere, len(refused)), nil
 }
 
 // stateful are the types that must be protected: with one of them people lose data, or the installation.
@@ -81,17 +81,17 @@ func (r *run) moveTo(ctx context.Context, region string) (before string, err err
 func (r *run) refuseDestroy(ctx context.Context) (string, error) {
 	objects := len(r.Cloud.List())
 	// With its preview, as a person runs it. With --skip-preview the engine deletes what is not protected until it meets what is.
-	output, err := r.Run(ctx, "destroy", "--yes")
+	result, err := r.Run(ctx, "destroy", "--yes")
 	if err == nil {
 		return "", errors.New("destroy deleted a protected stack")
 	}
-	if err := refusedFor(output); err != nil {
+	if err := refusedFor(result.Output); err != nil {
 		return "", err
 	}
 	if left := len(r.Cloud.List()); left != objects {
 		return "", fmt.Errorf("destroy was refused, but %d of %d objects are gone", objects-left, objects)
 	}
-	return "refused, and all objects are still there", nil
+	return "destroy is refused while the stack is protected, and all objects are still there", nil
 }
 
 // teardown lifts the protection, and fails unless a warning says so.
@@ -99,12 +99,12 @@ func (r *run) teardown(ctx context.Context) (string, error) {
 	if err := r.SetConfig(ctx, "openhands:teardown", "true"); err != nil {
 		return "", err
 	}
-	output, err := r.Run(ctx, "up", "--yes", "--skip-preview")
+	result, err := r.Run(ctx, "up", "--yes", "--skip-preview")
 	if err != nil {
 		return "", err
 	}
-	if !strings.Contains(output, "openhands:teardown is on") {
+	if !strings.Contains(result.Output, "openhands:teardown is on") {
 		return "", errors.New("nothing warned that the protection is off")
 	}
-	return "protection lifted, with a warning", nil
+	return "openhands:teardown lifts the protection, with a warning", nil
 }
