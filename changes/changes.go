@@ -103,7 +103,8 @@ func Headline(effects []Effect) string {
 	var lost, refused []string
 	for _, e := range effects {
 		if e.Grade == Lost {
-			lost = append(lost, e.Text)
+			what, _, _ := strings.Cut(e.Text, ": ")
+			lost = append(lost, what)
 		}
 		for _, c := range e.Changes {
 			if e.Refused {
@@ -114,11 +115,11 @@ func Headline(effects []Effect) string {
 	slices.Sort(refused)
 	switch {
 	case len(refused) > 0 && len(lost) > 0:
-		return "DATA WOULD BE LOST, and so it is refused: " + strings.Join(lost, "; ")
+		return "refused, as DATA WOULD BE LOST: " + strings.Join(lost, ", ")
 	case len(refused) > 0:
 		return "refused, as it would delete what is protected: " + strings.Join(refused, ", ")
 	case len(lost) > 0:
-		return "DATA IS LOST: " + strings.Join(lost, "; ")
+		return "DATA IS LOST: " + strings.Join(lost, ", ")
 	case effects[0].Grade == Down:
 		return "no data is lost; " + effects[0].Text
 	case effects[0].Grade == Notable:

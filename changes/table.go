@@ -27,7 +27,7 @@ type meaning struct {
 	path  string            // of the property that an update is about, or what lies above it; any where empty
 	which func(Change) bool // all where nil
 	grade Grade
-	text  string
+	text  string // where the grade is Lost, it begins with what is lost, and a colon
 }
 
 func (m *meaning) fits(c Change, path string) bool {
@@ -63,7 +63,7 @@ func external(c Change) bool    { return c.inputs()["addressType"] == "EXTERNAL"
 // the text says; nobody has measured it here.
 var table = []meaning{
 	// The database. https://cloud.google.com/sql/docs/postgres/edit-instance
-	{database, "rd", "", nil, Lost, "the database is deleted with its backups: all settings, keys, users' tokens and the list of conversations"},
+	{database, "rd", "", nil, Lost, "the database and its backups: all settings, keys and tokens, and the list of conversations"},
 	{database, "u", "databaseVersion", nil, Down,
 		"the database is upgraded in place: OpenHands is away for ten minutes or more, and there is no way back but a backup"},
 	{database, "u", "settings.tier", nil, Down, "the database restarts on another machine: OpenHands has none for a minute or a few"},
@@ -75,14 +75,14 @@ var table = []meaning{
 	{database, "u", "settings.ipConfiguration", nil, Down, "how the database is reached changes: it may restart"},
 	{database, "u", "settings.deletionProtectionEnabled", nil, Notable, "whether it can be deleted changes"},
 	{database, "u", "deletionProtection", nil, Notable, "whether it can be deleted changes"},
-	{"gcp:sql/database:Database", "rd", "", nil, Lost, "the database is deleted: all settings, keys, users' tokens and the list of conversations"},
+	{"gcp:sql/database:Database", "rd", "", nil, Lost, "all that is in the database: settings, keys and tokens, and the list of conversations"},
 	{"gcp:sql/user:User", "rd", "", nil, Down, "OpenHands cannot reach its database until it has started with the new user"},
 	{"gcp:sql/user:User", "u", "", nil, Down, "the database's user gets another password: OpenHands starts anew with it"},
 	{"gcp:sql/*", "cu", "", nil, Quiet, "the database changes while it runs"},
 
 	// Files.
 	{bucket, "rd", "", nil, Lost,
-		"the bucket is deleted with the files of all conversations; Google can restore them for as long as its soft delete lasts"},
+		"the files of all conversations: the bucket is deleted, and Google can restore it for as long as its soft delete lasts"},
 	{bucket, "u", "lifecycleRules", nil, Notable, "how long files, or older versions of them, are kept changes"},
 	{bucket, "u", "softDeletePolicy", nil, Notable, "how long a deleted file can be restored changes"},
 	{"gcp:storage/bucketIAM*", "rdu", "", nil, Down, "OpenHands cannot reach its files for a moment"},
@@ -92,8 +92,8 @@ var table = []meaning{
 
 	// The cluster and its nodes.
 	{cluster, "rd", "", nil, Lost,
-		"the cluster is deleted: running conversations end, the workspaces of all conversations are deleted with people's files, and OpenHands " +
-			"is away for a quarter of an hour (README, Replacing the cluster, has the steps: a plain `pulumi up` fails)"},
+		"the workspaces of all conversations: the cluster is deleted with people's files in it, running conversations end, and OpenHands is away for " +
+			"a quarter of an hour (README, Replacing the cluster, has the steps; a plain `pulumi up` fails)"},
 	{cluster, "u", "minMasterVersion", nil, Notable,
 		"the control plane is upgraded: in a cluster of one zone no conversation begins for some minutes"},
 	{cluster, "u", "deletionProtection", nil, Notable, "whether it can be deleted changes"},
@@ -117,7 +117,7 @@ var table = []meaning{
 
 	// Images.
 	{repository, "rd", "", mirror, Quiet, "a mirror of public images is made anew, and fills by itself"},
-	{repository, "rd", "", nil, Lost, "the repository of own images is deleted with them: push them again, or nothing that uses one starts"},
+	{repository, "rd", "", nil, Lost, "your own images: the repository is deleted with them, and nothing that uses one starts until they are pushed again"},
 	{repository, "u", "cleanupPolicies", nil, Notable, "which versions of own images are deleted changes"},
 	{repository, "cu", "", nil, Quiet, "the registry changes; images stay"},
 	{"gcp:artifactregistry/repositoryIamMember:RepositoryIamMember", "rd", "", nil, Notable,
@@ -158,7 +158,7 @@ var table = []meaning{
 	{"gcp:compute/router*", "rd", "", nil, Down, "server and sandboxes reach nothing on the internet until the way out is made anew"},
 
 	// OpenHands itself.
-	{namespace, "rd", "", ofSandboxes, Lost, "the sandboxes' namespace is deleted: conversations end, and the workspaces go with people's files"},
+	{namespace, "rd", "", ofSandboxes, Lost, "the workspaces of all conversations: the sandboxes' namespace is deleted with people's files, and conversations end"},
 	{namespace, "rd", "", nil, Down, "OpenHands is deleted and made anew: running conversations end"},
 	{deployment, "u", "metadata", nil, Quiet, "labels and notes of a deployment change"},
 	{deployment, "urd", "", named("door"), Quiet, "the door's two pods are made anew, one after the other: an open page connects again by itself"},

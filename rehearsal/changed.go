@@ -126,13 +126,16 @@ func (c *change) print() {
 	if len(c.effects) == 0 {
 		return
 	}
-	const most = 6
 	c.screen.Title("What it means: " + changes.Headline(c.effects))
 	var rows []screen.Row
 	for _, effect := range c.effects {
 		row := screen.Row{Mark: marks[effect.Grade], Name: effect.Grade.String(), Text: effect.Text}
 		if effect.Refused {
-			row.Text += " (REFUSED: it is protected)"
+			row.Text += " (refused, as it is protected)"
+		}
+		most := 6
+		if effect.Grade == changes.Quiet {
+			most = 2
 		}
 		for i, one := range effect.Changes {
 			if i == most {
@@ -157,8 +160,8 @@ func (c *change) apply(ctx context.Context) (string, error) {
 	case len(refused) > 0 && err == nil:
 		return "", fmt.Errorf("what is protected was deleted: %s", strings.Join(refused, ", "))
 	case len(refused) > 0:
-		return "", fmt.Errorf("refused, and nothing was changed: %s must not be deleted or replaced\n"+
-			"%s.\nTo do it all the same: README, Destroying, has the way with openhands:teardown.", strings.Join(refused, ", "), changes.Headline(c.effects))
+		return "", fmt.Errorf("%s\nNothing was changed: Pulumi does not delete or replace what is protected, which is %s.\n"+
+			"To do it all the same, lift the protection first: README, Destroying.", changes.Headline(c.effects), strings.Join(refused, ", "))
 	case err != nil:
 		return "", err
 	}

@@ -61,17 +61,15 @@ func merged(a, b changes.Change) changes.Change {
 	return a
 }
 
-// properties are those that change in a step.
+// properties are those that change in a step. The stand-ins' server leaves the kinds of the differences out, and gives the paths.
 func properties(step apitype.StepEventMetadata) []changes.Property {
 	if step.Old == nil || step.New == nil {
 		return nil
 	}
 	var out []changes.Property
-	for path, d := range step.DetailedDiff {
-		replaces := d.Kind == apitype.DiffAddReplace || d.Kind == apitype.DiffDeleteReplace || d.Kind == apitype.DiffUpdateReplace
-		out = append(out, changes.Property{Path: path, From: at(step.Old, path), To: at(step.New, path), Replaces: replaces})
+	for _, path := range slices.Sorted(slices.Values(step.Diffs)) {
+		out = append(out, changes.Property{Path: path, From: at(step.Old, path), To: at(step.New, path), Replaces: slices.Contains(step.Keys, path)})
 	}
-	slices.SortFunc(out, func(a, b changes.Property) int { return strings.Compare(a.Path, b.Path) })
 	return out
 }
 
@@ -96,18 +94,20 @@ func describe(c changes.Change) string {
 	for _, p := range c.Properties {
 		part := p.Path + ": " + show(p.From) + " → " + show(p.To)
 		if p.Replaces {
-			part += " (which replaces it)"
+			part += " (and so it is replaced)"
 		}
 		parts = append(parts, part)
 	}
 	if len(parts) > 0 {
-		text += "   " + strings.Join(parts, ", ")
+		text += ": " + strings.Join(parts, ", ")
 	}
 	return text
 }
 
 // show writes a value in a few words.
-func show(value any) string {
+func show(value any) string { return strings.Join(strings.Fields(inWords(value)), " ") }
+
+func inWords(value any) string {
 	const most = 60
 	text := ""
 	switch value := value.(type) {
