@@ -493,7 +493,12 @@ func TestKeysOfGoogle(t *testing.T) {
 func TestEveryKindOfDoor(t *testing.T) {
 	world := newDoorWorld(t)
 	assert.Contains(t, world.deployed.image, "envoyproxy/envoy:distroless-v"+door.Version)
-	application := door.Application{Name: "openhands", Address: echoAddress, Port: 3001, HealthPath: "/alive"}
+	server := door.Config{LocalPort: 3000, HealthPath: "/alive", Applications: []door.Application{{
+		Name: "openhands", Address: echoAddress, Port: 3001, HealthPath: "/alive", IdleSeconds: 600, Needed: true,
+		Host: publicHost, LocalHosts: []string{"localhost", "127.0.0.1"},
+	}}}
+	open := server
+	open.Public = &door.Public{}
 	token := world.token(t)
 	for _, c := range []struct {
 		kind  string
@@ -503,12 +508,12 @@ func TestEveryKindOfDoor(t *testing.T) {
 		{"with a login", func(string) (map[string]string, error) { return world.pod.files, nil }, []ask{
 			{who: "somebody", token: token, status: 200}, {who: "nobody", status: 401}, {who: "a developer", local: true, host: "localhost:3000", status: 200},
 		}},
-		{"open to everyone", door.Config{Application: application, LocalPort: 3000, Public: &door.Public{Host: publicHost}}.Files, []ask{
+		{"open to everyone", open.Files, []ask{
 			{who: "nobody", status: 200}, {who: "another host", host: "other.example.com", status: 404},
 			{who: "a page of a stranger", header: map[string]string{"Origin": "https://example.org"}, status: 403},
 			{who: "a developer", local: true, host: "localhost:3000", status: 200},
 		}},
-		{"without a way in", door.Config{Application: application, LocalPort: 3000}.Files, []ask{
+		{"without a way in", server.Files, []ask{
 			{who: "a developer", local: true, host: "localhost:3000", status: 200}, {who: "a stranger's name", local: true, host: "x.example.org", status: 403},
 		}},
 	} {
