@@ -72,16 +72,19 @@ func rehearseChange(ctx context.Context, options Options) (err error) {
 
 // createBefore creates the stack as it was, or loads its state.
 func (r *run) createBefore(ctx context.Context, was *before) (string, error) {
+	found := "created as they were"
 	if was.state != nil {
-		return "loaded", r.Load(ctx, was.state)
-	}
-	if err := do(ctx, r.Engine, "up"); err != nil {
+		found = "loaded as they are, but for secrets: a change of one does not show"
+		if err := r.Load(ctx, was.state); err != nil {
+			return "", err
+		}
+	} else if err := do(ctx, r.Engine, "up"); err != nil {
 		return "", err
 	}
 	if err := r.look(ctx); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d resources created as they were", len(r.graph.Countable())), nil
+	return fmt.Sprintf("%d resources %s", len(r.graph.Countable()), found), nil
 }
 
 // change is one that is rehearsed.
