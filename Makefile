@@ -61,6 +61,11 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 	cd infra/app/cleanup && PYTHONDONTWRITEBYTECODE=1 python3 -W error -m unittest -q
 	go -C tests/app test -timeout 45m $(TESTFLAGS) ./...
 
+# Each stack takes half a minute to a minute, two at a time; TESTFLAGS='-run /dev/us-' takes those of a profile whose names have something in them.
+.PHONY: test-stacks
+test-stacks: ## rehearse good stacks, whose rehearsal must pass: every region, and every boolean and enum flipped, in every profile
+	go test ./tests/stacks -count=1 -timeout 3h $(TESTFLAGS) -args -rehearse
+
 .PHONY: golden
 golden: ## write the plans in tests/golden anew, for a change that is meant: git diff shows what it does
 	go test . -run TestPlansAreGolden -update

@@ -90,7 +90,7 @@ func (r *run) replaceCluster(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("the cluster is in %s, and not in %s", location, zone)
 		}
 	}
-	if problems := checks.Conversation(inventory, r.NodesOfOnesOwn); len(problems) > 0 {
+	if problems := checks.Application(inventory, r.NodesOfOnesOwn); len(problems) > 0 {
 		return "", fmt.Errorf("in zone %s the application is not as it must be:\n  %s", zone, strings.Join(problems, "\n  "))
 	}
 	if err := r.nothing(ctx, r.Engine, "preview"); err != nil {

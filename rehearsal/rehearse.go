@@ -175,7 +175,7 @@ func (r *run) possible(steps []string, chosen bool) error {
 			return fmt.Errorf("step %s is named twice", step)
 		}
 	}
-	if r.Protected && slices.Contains(steps, stepDestroy) && !slices.Contains(steps, stepTeardown) {
+	if len(r.Protected) > 0 && slices.Contains(steps, stepDestroy) && !slices.Contains(steps, stepTeardown) {
 		return fmt.Errorf("step %s of a protected stack needs step %s", stepDestroy, stepTeardown)
 	}
 	return nil
@@ -186,12 +186,12 @@ func (r *run) pointless(step string) string {
 	switch {
 	case step == stepChange && !r.Exposed:
 		return "a stack with a way in from the internet, and the mode of " + r.Stack + " is none"
-	case step == stepNeighbour && (r.Protected || r.Exposed):
+	case step == stepNeighbour && (len(r.Protected) > 0 || r.Exposed):
 		return "an unprotected stack without a way in from the internet, and " + r.Stack + " is none"
-	case step == stepMove && (r.Zone == "" || r.Protected):
+	case step == stepMove && (r.Zone == "" || len(r.Protected) > 0):
 		return "an unprotected stack with a zone, and " + r.Stack + " is none"
-	case slices.Contains(protectionSteps, step) && !r.Protected:
-		return "a protected stack, and the profile of " + r.Stack + " is not prod"
+	case slices.Contains(protectionSteps, step) && len(r.Protected) == 0:
+		return "a stack that protects something, and " + r.Stack + " protects nothing"
 	}
 	return ""
 }

@@ -58,7 +58,7 @@ func (r *run) examine(raw []byte) (problems []string, export *state.Export, err 
 		return nil, nil, err
 	}
 	inventory := r.Cloud.Inventory()
-	problems = append(problems, checks.Conversation(inventory, r.NodesOfOnesOwn)...)
+	problems = append(problems, checks.Application(inventory, r.NodesOfOnesOwn)...)
 	problems = append(problems, checks.Operators(inventory)...)
 	hops, inTheWay := checks.Exposure(inventory, r.OpenToEveryone)
 	r.hops, problems = hops, append(problems, inTheWay...)

@@ -33,7 +33,8 @@ import (
 type Engine struct {
 	Stack     string
 	Cloud     *cloud.Cloud
-	Protected bool   // the stack's profile is prod: it must refuse to be destroyed
+	Protected []string // types that the stack protects: it must refuse to be destroyed
+	Region    string
 	Zone      string // of a zonal cluster; empty for a regional one
 
 	Exposed        bool // browsers reach the application from the internet
@@ -118,7 +119,7 @@ func (e *Engine) adopt(ctx context.Context, file *stackFile) error {
 	if file.value("openhands:profile") == "dev" {
 		e.Zone = file.value("gcp:zone")
 	}
-	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
+	e.Region, e.Protected = file.value("gcp:region"), file.protects()
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
 		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway
 		e.OpenToEveryone = exposure["dangerouslyOpenToEveryoneWithoutLogin"] == true
