@@ -106,7 +106,7 @@ func (c *change) plan(ctx context.Context) (string, error) {
 	c.after = c.print
 	count := map[changes.Op]int{}
 	for _, one := range c.all {
-		if strings.HasPrefix(one.Type, "pulumi:") || isComponent(one) {
+		if strings.HasPrefix(one.Type, "pulumi:") {
 			continue
 		}
 		count[one.Op]++
@@ -180,9 +180,4 @@ func (c *change) apply(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}
 	return "done; no secret in clear, nothing public, the right outputs, and a conversation can start", nil
-}
-
-// isComponent says whether a change is of a component, which is only a place for others.
-func isComponent(c changes.Change) bool {
-	return strings.Count(c.Type, ":") == 2 && strings.HasPrefix(c.Type, "openhands:")
 }

@@ -144,8 +144,8 @@ func (p *Provider) Load(typ, urn, id string, inputs, outputs map[string]any) {
 	p.backend.Put(typ, urn, id, values.Of(complete), outputs)
 }
 
-// guess returns properties of an exported state with what the program says now in place of the secrets that nobody could read: a change of one does not show, and
-// nothing seems to change that did not.
+// guess returns properties of an exported state with what the program says now in place of the secrets that nobody could read: so a change of one does not
+// show, and nothing seems to change that does not.
 func guess(old, wanted resource.PropertyMap) (guessed resource.PropertyMap, anything bool) {
 	guessed = resource.PropertyMap{}
 	for key, value := range old {

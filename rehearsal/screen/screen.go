@@ -59,7 +59,9 @@ func New(out io.Writer) *Screen {
 	s.width = max(min(s.width, widest), 40)
 	renderer := lipgloss.NewRenderer(out)
 	style := func(colour string) lipgloss.Style { return renderer.NewStyle().Foreground(lipgloss.Color(colour)) }
-	s.styles = styles{title: renderer.NewStyle().Bold(true), good: style("2"), bad: style("1").Bold(true), warn: style("3"), faint: renderer.NewStyle().Faint(true)}
+	s.styles = styles{
+		title: renderer.NewStyle().Bold(true), good: style("2"), bad: style("1").Bold(true), warn: style("3"), faint: renderer.NewStyle().Faint(true),
+	}
 	return s
 }
 
