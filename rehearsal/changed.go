@@ -164,7 +164,7 @@ func (c *change) apply(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("what is protected was deleted: %s", strings.Join(refused, ", "))
 	case len(refused) > 0:
 		return "", fmt.Errorf("%s\nNothing was changed: Pulumi does not delete or replace what is protected, which is %s.\n"+
-			"To do it all the same, lift the protection first: README, Destroying.", changes.Headline(c.effects), strings.Join(refused, ", "))
+			"To do it all the same, lift the protection first: README, Destroying", changes.Headline(c.effects), strings.Join(refused, ", "))
 	case err != nil:
 		return "", err
 	}
