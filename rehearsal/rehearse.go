@@ -154,12 +154,7 @@ func (r *run) watch(event apitype.EngineEvent) {
 
 // countable says whether a step is about a resource that exists in a cloud: neither a component nor a provider.
 func countable(step apitype.StepEventMetadata) bool {
-	for _, s := range []*apitype.StepEventStateMetadata{step.New, step.Old} {
-		if s != nil {
-			return s.Custom && !strings.HasPrefix(step.Type, "pulumi:")
-		}
-	}
-	return false
+	return custom(step) && !strings.HasPrefix(step.Type, "pulumi:")
 }
 
 // possible refuses steps that need another one, are named twice, or, where a person chose them, have nothing to do on this stack.

@@ -2,7 +2,10 @@ package stacks
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"openhands-gcp/release"
 )
 
 // Fact is one thing to know about a stack, in words, such as its database.
@@ -11,15 +14,22 @@ type Fact struct{ What, Is string }
 // Summary says what a stack is in the few lines that a person reads before it is created, so that a setting can be seen to have taken effect.
 func (c *Config) Summary() []Fact {
 	facts := []Fact{{"place", c.describePlace()}, {"cluster", c.describeCluster()}}
-	if c.RunsSandboxes() {
+	switch {
+	case c.Line() == release.Canvas:
+		facts = append(facts, Fact{"instances", c.describeInstances()})
+	case c.RunsSandboxes():
 		facts = append(facts, Fact{"sandboxes", c.describeSandboxes()})
+	default:
+		facts = append(facts, Fact{"sandboxes", "by the runtime API at " + c.App.RemoteRuntimeURL})
 	}
-	return append(facts, Fact{"database", c.describeDatabase()}, Fact{"way in", c.describeWayIn()}, Fact{"egress", c.describeEgress()},
-		Fact{"alerts", c.describeAlerts()})
+	if c.Line() == release.Server {
+		facts = append(facts, Fact{"database", c.describeDatabase()})
+	}
+	return append(facts, Fact{"way in", c.describeWayIn()}, Fact{"egress", c.describeEgress()}, Fact{"alerts", c.describeAlerts()})
 }
 
 func (c *Config) describePlace() string {
-	text := fmt.Sprintf("project %s, %s", c.Project, c.Region)
+	text := fmt.Sprintf("project %s, region %s", c.Project, c.Region)
 	if c.Teardown {
 		return text + "; teardown is on, and nothing is protected"
 	}
@@ -32,14 +42,17 @@ func (c *Config) describeCluster() string {
 		where = fmt.Sprintf("in %d zones", c.zones())
 	}
 	pool := c.Cluster.AppPool
-	text := fmt.Sprintf("%s, Kubernetes %s or newer (%s); OpenHands on %s %s", where, c.Cluster.MinVersion, c.Cluster.ReleaseChannel,
+	text := fmt.Sprintf("%s, Kubernetes %s or newer (%s); nodes: %s %s", where, c.Cluster.MinVersion, c.Cluster.ReleaseChannel,
 		between(pool.MinNodes, pool.MaxNodes), pool.MachineType)
-	if !c.RunsSandboxes() {
-		return text + protected(c.Protect(c.Cluster.DeletionProtection))
-	}
-	text += fmt.Sprintf(", sandboxes on %s %s", between(0, c.SandboxNodes()), c.Sandboxes.Pool.MachineType)
-	if c.Sandboxes.Pool.Spot {
-		text += " (spot)"
+	if nodes := c.SandboxNodes(); nodes > 0 {
+		what := "sandboxes"
+		if c.Line() == release.Canvas {
+			what = "instances"
+		}
+		text += fmt.Sprintf(", and for %s %s %s", what, between(0, nodes), c.Sandboxes.Pool.MachineType)
+		if c.Sandboxes.Pool.Spot {
+			text += " (spot)"
+		}
 	}
 	return text + protected(c.Protect(c.Cluster.DeletionProtection))
 }
@@ -55,6 +68,19 @@ func (c *Config) describeSandboxes() string {
 		text += fmt.Sprintf("; %d kept warm", s.Warm)
 	}
 	return text
+}
+
+// describeInstances names each instance with its people: that is all that somebody looks for who has changed the list.
+func (c *Config) describeInstances() string {
+	var all []string
+	for _, i := range c.Instances {
+		text := fmt.Sprintf("%s (up to %g vCPU and %g GiB, volume of %d GiB)", i.Name, i.CPULimit, i.MemoryLimit, i.VolumeGiB)
+		if c.Exposed() {
+			text += " for " + strings.Join(i.Members, ", ")
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
 }
 
 func (c *Config) describeDatabase() string {
@@ -81,6 +107,8 @@ func (c *Config) describeWayIn() string {
 	switch {
 	case !c.Exposed():
 		return "port-forward, for " + operators
+	case c.Line() == release.Canvas:
+		return "https://<instance>." + c.Exposure.Host + ", a login for each instance"
 	case c.Exposure.OpenToEveryoneWithoutLogin:
 		return "https://" + c.Exposure.Host + ", for EVERYONE, without a login"
 	case len(c.Exposure.Login.Members) == 0:
@@ -90,6 +118,9 @@ func (c *Config) describeWayIn() string {
 }
 
 func (c *Config) describeEgress() string {
+	if c.Line() == release.Canvas {
+		return "instances reach " + c.Sandboxes.Egress.describe()
+	}
 	text := "OpenHands reaches " + c.App.Egress.describe()
 	if c.RunsSandboxes() {
 		text += ", sandboxes " + c.Sandboxes.Egress.describe()
@@ -101,7 +132,7 @@ func (e Egress) describe() string {
 	if !e.listed() {
 		return "the internet"
 	}
-	return "only " + strings.Join(append(append([]string{}, e.AllowedDomains...), e.AllowedRanges...), ", ")
+	return "only " + strings.Join(slices.Concat(e.AllowedDomains, e.AllowedRanges), ", ")
 }
 
 func (c *Config) describeAlerts() string {

@@ -48,6 +48,7 @@ type Engine struct {
 	temp       string
 	forwarding *providers.Forwarding // nil without a real API server
 	out        io.Writer             // where the CLI's own output goes
+	standIns   []*providers.Provider
 	language   *languageHost
 	events     *eventServer
 	eventLog   string // where the CLI sends the events
@@ -196,12 +197,12 @@ func (e *Engine) serve() error {
 	if e.forwarding != nil {
 		backend = e.forwarding
 	}
-	standIns, err := providers.All(e.Cloud, backend)
-	if err != nil {
+	var err error
+	if e.standIns, err = providers.All(e.Cloud, backend); err != nil {
 		return err
 	}
 	var attached []string
-	for _, p := range standIns {
+	for _, p := range e.standIns {
 		port, err := e.listen(func(s *grpc.Server) {
 			pulumirpc.RegisterResourceProviderServer(s, plugin.NewProviderServer(p))
 		})
