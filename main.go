@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp"
@@ -21,6 +22,13 @@ import (
 const name = "openhands" // of every component
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "describe" {
+		if err := describe(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	source := &stacks.Source{}
 	pulumi.Run(deploy(source), captureConfig(source))
 }

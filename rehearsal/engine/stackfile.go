@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/release"
 )
 
 // stackFile is a stack file without what only the real stack can read: the encryption's header is dropped, and every secret is taken out, to be set
@@ -86,12 +87,22 @@ func (f *stackFile) protects() []string {
 		return nil
 	}
 	for _, key := range slices.Sorted(maps.Keys(protected)) {
+		if f.line() == release.Canvas && (key == "openhands:database" || key == "openhands:bucket") {
+			continue // the line has none
+		}
 		object, _ := f.config[key].(map[string]any)
 		if f.value("openhands:profile") == "prod" || object["deletionProtection"] == true {
 			out = append(out, protected[key])
 		}
 	}
 	return out
+}
+
+// line is the line that the file names; empty where it leaves that to the profile.
+func (f *stackFile) line() release.Line {
+	app, _ := f.config["openhands:app"].(map[string]any)
+	line, _ := app["line"].(string)
+	return release.Line(line)
 }
 
 func (f *stackFile) write(path string) error {
