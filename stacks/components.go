@@ -33,7 +33,7 @@ const sandboxPids = 8192
 
 // ProjectServicesArgs enables the APIs that the stack's other components need.
 func (c *Config) ProjectServicesArgs() *infra.ProjectServicesArgs {
-	return &infra.ProjectServicesArgs{LoadBalancer: c.Exposed(), DNS: c.Exposure.DNSZone != ""}
+	return &infra.ProjectServicesArgs{Cluster: !c.Single(), LoadBalancer: c.Exposed(), DNS: c.Exposure.DNSZone != "", Tunnels: c.Single()}
 }
 
 // NetworkArgs lets the load balancer reach the door where there is one.
@@ -50,6 +50,9 @@ func (c *Config) NetworkArgs() *infra.NetworkArgs {
 	}
 	if c.Exposed() {
 		args.LoadBalancerPort = door.PublicPort
+	}
+	if c.Single() {
+		args.PagePort = canvas.port
 	}
 	return args
 }
@@ -105,8 +108,8 @@ func (c *Config) EntranceArgs() *infra.EntranceArgs {
 	}
 }
 
-// RegistryArgs lets the nodes pull.
-func (c *Config) RegistryArgs(cluster *infra.GkeCluster) *infra.RegistryArgs {
+// RegistryArgs lets the nodes, or the machine, pull.
+func (c *Config) RegistryArgs(reader pulumi.StringInput) *infra.RegistryArgs {
 	return &infra.RegistryArgs{
 		Location:                c.Region,
 		RepositoryPrefix:        c.RepositoryPrefix(),
@@ -114,7 +117,7 @@ func (c *Config) RegistryArgs(cluster *infra.GkeCluster) *infra.RegistryArgs {
 		DeleteUntaggedAfterDays: c.Registry.DeleteUntaggedAfterDays,
 		ImmutableTags:           c.Registry.ImmutableTags,
 		Protect:                 c.Protect(c.Registry.DeletionProtection),
-		Reader:                  cluster.NodeMember,
+		Reader:                  reader,
 	}
 }
 

@@ -83,13 +83,8 @@ func (c *Config) validateLogin(report reporter) {
 		report(members, "is empty: OpenHands has no login of its own, so whoever reaches it owns it. Write who may log in, e.g. group:developers@example.com")
 	}
 	for _, member := range login.Members {
-		switch {
-		case member == "allUsers" || member == "allAuthenticatedUsers":
-			report(members, "%s is everyone on the internet: name users, groups or a domain of yours", member)
-		case loginDomain.MatchString(member) && slices.Contains(everyonesDomains, strings.ToLower(strings.TrimPrefix(member, "domain:"))):
-			report(members, "%s is everyone with an account there: name users, groups or a domain of yours", member)
-		case !iamMember.MatchString(member) && !loginDomain.MatchString(member):
-			report(members, "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or domain: and a domain", member)
+		if problem := checkMember(member); problem != "" {
+			report(members, "%s", problem)
 		}
 	}
 	if hasTwice(login.Members) {
@@ -104,6 +99,19 @@ func (c *Config) validateLogin(report reporter) {
 	if login.ClientID == "" && c.IAPClientSecret != "" {
 		report(client, "is missing: openhands:iapClientSecret is the secret of a client. Write its id, or remove the secret to use Google's own client")
 	}
+}
+
+// checkMember says what is wrong with one who may log in.
+func checkMember(member string) string {
+	switch {
+	case member == "allUsers" || member == "allAuthenticatedUsers":
+		return member + " is everyone on the internet: name users, groups or a domain of yours"
+	case loginDomain.MatchString(member) && slices.Contains(everyonesDomains, strings.ToLower(strings.TrimPrefix(member, "domain:"))):
+		return member + " is everyone with an account there: name users, groups or a domain of yours"
+	case !iamMember.MatchString(member) && !loginDomain.MatchString(member):
+		return fmt.Sprintf("%q is not an IAM member: write user:, group: or serviceAccount: and an address, or domain: and a domain", member)
+	}
+	return ""
 }
 
 func (c *Config) validateArmor(report reporter) {

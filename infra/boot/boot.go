@@ -1,0 +1,130 @@
+// Package boot writes what a machine with Container-Optimized OS does when it boots: a cloud-init document with systemd units that mount the data disk,
+// close the containers' network, and run one container. The operating system keeps nothing in /etc, and applies the document at every boot.
+package boot
+
+import (
+	"bytes"
+	_ "embed" // for the scripts
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Config is what the machine runs.
+type Config struct {
+	Image       string // with its registry
+	Port        int    // on which the container serves, and the machine with it
+	UserID      int    // of the container's process, and of its files
+	Home        string // of that user in the container
+	StateDir    string // below Home: what must stay
+	Workspace   string // below Home: people's files
+	Environment map[string]string
+	AlivePath   string // answers 200 while the container is well
+	MemoryMiB   int    // that the container may take
+	StopSeconds int    // until it is killed
+
+	// Closed are the ranges to which the container may open no connection.
+	Closed []netip.Prefix
+}
+
+// Names that the instance, and whoever looks at the machine, need.
+const (
+	DiskName    = "openhands-data" // of the data disk as the machine sees it
+	Unit        = "openhands.service"
+	RulesFile   = "/etc/openhands/firewall.rules"
+	KeysFile    = mountPoint + "/keys"
+	mountPoint  = "/mnt/disks/openhands"
+	directory   = "/etc/openhands/"
+	device      = "/dev/disk/by-id/google-" + DiskName
+	environment = directory + "environment"
+	dockerFiles = directory + "docker"
+
+	// metadataServer tells a machine's identity, and is its name server too.
+	metadataServer = "169.254.169.254"
+)
+
+//go:embed disk.sh
+var diskScript string
+
+//go:embed data.sh
+var dataScript string
+
+//go:embed firewall.sh
+var firewallScript string
+
+//go:embed alive.sh
+var aliveScript string
+
+// UserData is the cloud-init document.
+func (c Config) UserData() (string, error) {
+	for name, value := range c.Environment {
+		if strings.ContainsAny(name+value, "\n\r") {
+			return "", fmt.Errorf("variable %s has a line break, which Docker's file of variables cannot hold", name)
+		}
+	}
+	files := []file{
+		{directory + "disk.sh", diskScript}, {directory + "data.sh", dataScript}, {directory + "firewall.sh", firewallScript},
+		{directory + "alive.sh", aliveScript}, {RulesFile, c.rules()}, {environment, c.variables()}, {dockerFiles + "/config.json", c.credentials()},
+	}
+	units := c.units()
+	for _, name := range slices.Sorted(maps.Keys(units)) {
+		files = append(files, file{"/etc/systemd/system/" + name, units[name]})
+	}
+	document := map[string]any{
+		"write_files": files,
+		// A unit may wait for what comes after cloud-init: cloud-init must not wait for the unit.
+		"runcmd": [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "start", "--no-block", Unit}},
+	}
+	var b bytes.Buffer
+	b.WriteString("#cloud-config\n")
+	encoder := yaml.NewEncoder(&b)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(document); err != nil {
+		return "", fmt.Errorf("cloud-init document: %w", err)
+	}
+	return b.String(), encoder.Close()
+}
+
+// file is one that cloud-init writes, readable for everyone: it holds no secret.
+type file struct {
+	Path    string `yaml:"path"`
+	Content string `yaml:"content"`
+}
+
+// rules is the firewall of the containers, as iptables-restore reads it: as a whole or not at all. The metadata server has the machine's identity, but is the
+// containers' name server too. To everything else that is closed they open no connection; they answer those of others, which the VPC's firewall lets in.
+func (c Config) rules() string {
+	var b strings.Builder
+	b.WriteString("*mangle\n:OPENHANDS - [0:0]\n")
+	for _, protocol := range []string{"udp", "tcp"} {
+		fmt.Fprintf(&b, "-A OPENHANDS -d %s/32 -p %s -m %[2]s --dport 53 -j RETURN\n", metadataServer, protocol)
+	}
+	fmt.Fprintf(&b, "-A OPENHANDS -d %s/32 -j DROP\n", metadataServer)
+	for _, closed := range c.Closed {
+		fmt.Fprintf(&b, "-A OPENHANDS -d %s -m conntrack --ctstate NEW -j DROP\n", closed)
+	}
+	b.WriteString("COMMIT\n")
+	return b.String()
+}
+
+// variables is Docker's file of variables.
+func (c Config) variables() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(c.Environment)) {
+		fmt.Fprintf(&b, "%s=%s\n", name, c.Environment[name])
+	}
+	return b.String()
+}
+
+// credentials has Docker ask the machine's own service account for access to the registry of the image, where that is Google's.
+func (c Config) credentials() string {
+	registry, _, _ := strings.Cut(c.Image, "/")
+	if !strings.HasSuffix(registry, ".pkg.dev") {
+		return "{}\n"
+	}
+	return fmt.Sprintf("{\"credHelpers\": {%q: \"gcr\"}}\n", registry)
+}

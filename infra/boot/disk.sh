@@ -1,0 +1,20 @@
+# Makes a file system on the data disk, once: never over anything that is there already. Then repairs what a power loss left.
+set -euo pipefail
+export LC_ALL=C
+device=$1
+
+found=0
+blkid --probe "$device" >/dev/null || found=$?
+if [ "$found" = 2 ]; then
+	# blkid knows nothing that begins like this disk: an empty one, or one whose beginning is damaged.
+	written=$(head --bytes=1048576 "$device" | tr --delete '\0' | wc --bytes)
+	if [ "$written" != 0 ]; then
+		echo "$device is not empty, and has no file system that is known: nothing was formatted. docs/single.md says how to restore a snapshot" >&2
+		exit 1
+	fi
+	mkfs.ext4 -m 0 "$device"
+elif [ "$found" != 0 ]; then
+	echo "blkid cannot say what is on $device (status $found): nothing was formatted" >&2
+	exit 1
+fi
+e2fsck -p "$device" || [ $? = 1 ] # 1: repaired
