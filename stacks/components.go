@@ -52,7 +52,7 @@ func (c *Config) NetworkArgs() *infra.NetworkArgs {
 		args.LoadBalancerPort = door.PublicPort
 	}
 	if c.Single() {
-		args.PagePort = canvas.port
+		args.PagePort = c.Release().Port
 	}
 	return args
 }

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"openhands-gcp/release"
 )
 
 // Modes of the exposure.
@@ -79,16 +81,8 @@ func (c *Config) validateLogin(report reporter) {
 		}
 		return
 	}
-	if len(login.Members) == 0 {
-		report(members, "is empty: OpenHands has no login of its own, so whoever reaches it owns it. Write who may log in, e.g. group:developers@example.com")
-	}
-	for _, member := range login.Members {
-		if problem := checkMember(member); problem != "" {
-			report(members, "%s", problem)
-		}
-	}
-	if hasTwice(login.Members) {
-		report(members, "names a member twice")
+	if c.Line() == release.Server {
+		checkMembers(report, members, login.Members)
 	}
 	if login.ClientID != "" && !oauthClient.MatchString(login.ClientID) {
 		report(client, "%q is not the id of an OAuth client: write one like 123456789012-abc123.apps.googleusercontent.com", login.ClientID)
@@ -101,17 +95,24 @@ func (c *Config) validateLogin(report reporter) {
 	}
 }
 
-// checkMember says what is wrong with one who may log in.
-func checkMember(member string) string {
-	switch {
-	case member == "allUsers" || member == "allAuthenticatedUsers":
-		return member + " is everyone on the internet: name users, groups or a domain of yours"
-	case loginDomain.MatchString(member) && slices.Contains(everyonesDomains, strings.ToLower(strings.TrimPrefix(member, "domain:"))):
-		return member + " is everyone with an account there: name users, groups or a domain of yours"
-	case !iamMember.MatchString(member) && !loginDomain.MatchString(member):
-		return fmt.Sprintf("%q is not an IAM member: write user:, group: or serviceAccount: and an address, or domain: and a domain", member)
+// checkMembers refuses a login that everyone, or nobody, would pass.
+func checkMembers(report reporter, path string, members []string) {
+	if len(members) == 0 {
+		report(path, "is empty: OpenHands has no login of its own, so whoever reaches it owns it. Write who may log in, e.g. group:developers@example.com")
 	}
-	return ""
+	for _, member := range members {
+		switch {
+		case member == "allUsers" || member == "allAuthenticatedUsers":
+			report(path, "%s is everyone on the internet: name users, groups or a domain of yours", member)
+		case loginDomain.MatchString(member) && slices.Contains(everyonesDomains, strings.ToLower(strings.TrimPrefix(member, "domain:"))):
+			report(path, "%s is everyone with an account there: name users, groups or a domain of yours", member)
+		case !iamMember.MatchString(member) && !loginDomain.MatchString(member):
+			report(path, "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or domain: and a domain", member)
+		}
+	}
+	if hasTwice(members) {
+		report(path, "names a member twice")
+	}
 }
 
 func (c *Config) validateArmor(report reporter) {

@@ -2,7 +2,6 @@ package stacks
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,33 +12,11 @@ import (
 
 	"openhands-gcp/infra"
 	"openhands-gcp/infra/boot"
-	"openhands-gcp/release"
 )
-
-// canvas is what runs on the machine: Agent Canvas, OpenHands in one container.
-var canvas = struct {
-	image                                 release.Image
-	port, user, stopSeconds               int
-	home, statePath, workspace, alivePath string
-	environment                           map[string]string
-}{
-	image: release.Image{Name: "openhands/agent-canvas", Tag: "1.20.0"},
-	port:  8000, user: 10001, stopSeconds: 60,
-	home: "/home/openhands", statePath: "/home/openhands/.openhands", workspace: "/home/openhands/workspace", alivePath: "/alive",
-	environment: map[string]string{
-		"HOME": "/home/openhands",
-		// In /tmp, where they are unless told, the work of a conversation is lost with the container.
-		"OH_CONVERSATION_WORKTREE_ROOT": "/home/openhands/workspace/.worktrees",
-		"LOG_JSON":                      "true",
-		"OH_ENABLE_VNC":                 "false",
-		// Nothing is told to others.
-		"AGENT_CANVAS_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "VITE_DO_NOT_TRACK": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-	},
-}
 
 // What the machine's boot disk carries in GB, and what the machine itself needs of its memory.
 const (
-	canvasDiskGB   = 10 + 20 // the image, and what the container may write beside the data disk
+	canvasDiskGB   = instanceImageGB + 20 // with what the container may write beside the data disk
 	machineOwnGiB  = 1.0
 	canvasLeastGiB = 2.0
 )
@@ -57,13 +34,8 @@ func (c *Config) validateMachine(report reporter) {
 			m.MachineType, shape.memoryGiB, machineOwnGiB, canvasLeastGiB)
 	}
 	for path, members := range map[string][]string{machineKey + "members": m.Members, machineKey + "operators": m.Operators} {
-		for _, member := range members {
-			if problem := checkMember(member); problem != "" {
-				report(path, "%s", problem)
-			}
-		}
-		if hasTwice(members) {
-			report(path, "names a member twice")
+		if len(members) > 0 { // owners of the project need no entry
+			checkMembers(report, path, members)
 		}
 	}
 	if s := m.DataDisk.FromSnapshot; s != "" && !snapshotName.MatchString(s) {
@@ -154,7 +126,7 @@ func (c *Config) ComputeInstanceArgs(
 		Zone: c.Zone, MachineType: m.MachineType, NetworkTag: nodeTag, BootDiskGB: bootDiskGB(canvasDiskGB), Spot: m.Spot,
 		Subnetwork: network.SubnetworkID, DataDisk: disk.SelfLink, Account: account, UserData: c.userData(registry),
 		Access: infra.Access{
-			Port: canvas.port, Members: m.Members, Operators: m.Operators, MemberRoleID: c.roleID("member"), OperatorRoleID: c.roleID("operator"),
+			Port: c.Release().Port, Members: m.Members, Operators: m.Operators, MemberRoleID: c.roleID("member"), OperatorRoleID: c.roleID("operator"),
 		},
 	}
 	if night := m.NightStop; night != nil {
@@ -166,22 +138,24 @@ func (c *Config) ComputeInstanceArgs(
 	return args
 }
 
+// secretKey encrypts the secrets that OpenHands stores: with another one it starts, and its next write destroys them.
+const secretKey = "OH_SECRET_KEY"
+
 // userData is what the machine does when it boots.
 func (c *Config) userData(registry *infra.Registry) pulumi.StringOutput {
 	shape, _ := parseMachineType(c.Machine.MachineType) // validate has reported it
-	environment := maps.Clone(canvas.environment)
-	maps.Copy(environment, c.App.ExtraEnv)
-	return image(c.App.Image, registry.GHCRPrefix, canvas.image.Pinned(c.App.ImageDigest)).ToStringOutput().ApplyT(func(image string) (string, error) {
+	r := c.Release()
+	return image(c.App.Image, registry.GHCRPrefix, r.Image.Pinned(c.App.ImageDigest)).ToStringOutput().ApplyT(func(image string) (string, error) {
 		return boot.Config{
-			Image: image, Port: canvas.port, UserID: canvas.user, Home: canvas.home, StateDir: canvas.statePath, Workspace: canvas.workspace,
-			Environment: environment, AlivePath: canvas.alivePath, MemoryMiB: int((shape.memoryGiB - machineOwnGiB) * 1024), StopSeconds: canvas.stopSeconds,
-			Closed: NotPublic,
+			Image: image, Port: r.Port, UserID: r.User, Home: r.Instance.Home, Kept: r.Instance.Kept, Environment: r.Environment,
+			Keys: []string{secretKey, r.Instance.KeyVariable}, AlivePath: r.LivenessPath, MemoryMiB: int((shape.memoryGiB - machineOwnGiB) * 1024),
+			StopSeconds: r.StopSeconds, Closed: NotPublic,
 		}.UserData()
 	}).(pulumi.StringOutput)
 }
 
 // PageURL is where a browser finds the page while the tunnel is open.
-func (c *Config) PageURL() string { return fmt.Sprintf("http://localhost:%d", canvas.port) }
+func (c *Config) PageURL() string { return fmt.Sprintf("http://localhost:%d", c.Release().Port) }
 
 // machineUsage is what the machine takes of each quota, at any time.
 func (c *Config) machineUsage() usage {

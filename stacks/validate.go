@@ -40,13 +40,14 @@ func (c *Config) validate() []Problem {
 	if c.Single() {
 		c.validateNodesRange(report)
 		c.validateMachine(report)
-		c.validateDigests(report)
+		c.validateApp(report)
 		return problems
 	}
 	c.validateNetwork(report)
 	c.validateCluster(report)
 	c.validateAccess(report)
 	c.validateSandboxes(report)
+	c.validateInstances(report)
 	c.validateApp(report)
 	c.validateEgress(report)
 	c.validateExposure(report)

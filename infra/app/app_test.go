@@ -65,7 +65,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 // record plans an application on nodes that have a taint, with a control plane at a public address.
 func record(t *testing.T, publicControlPlane string) (*golden.Plan, error) {
 	t.Helper()
-	line, err := release.Lookup(release.DefaultRelease, release.Kubernetes)
+	line, err := release.Lookup(release.Server, release.DefaultRelease(release.Server), release.Kubernetes)
 	require.NoError(t, err)
 	text := pulumi.String("x")
 	return golden.Record(t.Context(), pulumi.RunInfo{Project: "test", Stack: "test"}, func(ctx *pulumi.Context) error {

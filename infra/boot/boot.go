@@ -16,16 +16,16 @@ import (
 
 // Config is what the machine runs.
 type Config struct {
-	Image       string // with its registry
-	Port        int    // on which the container serves, and the machine with it
-	UserID      int    // of the container's process, and of its files
-	Home        string // of that user in the container
-	StateDir    string // below Home: what must stay
-	Workspace   string // below Home: people's files
+	Image       string   // with its registry
+	Port        int      // on which the container serves, and the machine with it
+	UserID      int      // of the container's process, and of its files
+	Home        string   // of that user in the container, all of which is writable
+	Kept        []string // directories below Home that are on the data disk
 	Environment map[string]string
-	AlivePath   string // answers 200 while the container is well
-	MemoryMiB   int    // that the container may take
-	StopSeconds int    // until it is killed
+	Keys        []string // variables with keys that the machine generates, once
+	AlivePath   string   // answers 200 while the container is well
+	MemoryMiB   int      // that the container may take
+	StopSeconds int      // until it is killed
 
 	// Closed are the ranges to which the container may open no connection.
 	Closed []netip.Prefix

@@ -3,21 +3,27 @@ set -euo pipefail
 device=$1
 root=$2
 owner=$3
+keys=$4
+kept=$5
 
 resize2fs "$device" # as large as the disk, which may have grown
 
 if [ ! -s "$root/keys" ]; then
-	if [ -n "$(ls --almost-all "$root/state" 2>/dev/null)" ]; then
-		echo "$root/keys is missing, and there are conversations: with other keys OpenHands would start, and overwrite every secret in them. \
+	for directory in $kept; do
+		if [ -n "$(ls --almost-all "$root/$directory" 2>/dev/null)" ]; then
+			echo "$root/keys is missing, and $directory is not empty: with other keys OpenHands would start, and overwrite every secret. \
 Restore a snapshot: docs/single.md" >&2
-		exit 1
-	fi
+			exit 1
+		fi
+	done
 	umask 077
-	for key in OH_SECRET_KEY LOCAL_BACKEND_API_KEY; do
+	for key in $keys; do
 		echo "$key=$(od --address-radix=n --format=x1 --read-bytes=32 /dev/urandom | tr --delete ' \n')"
 	done >"$root/keys.new"
 	sync "$root/keys.new"
 	mv "$root/keys.new" "$root/keys"
 	sync "$root"
 fi
-install --directory --owner="$owner" --group="$owner" --mode=0700 "$root/state" "$root/workspace"
+for directory in $kept; do
+	install --directory --owner="$owner" --group="$owner" --mode=0700 "$root/$directory"
+done

@@ -23,7 +23,7 @@ Type=ext4
 Options=nodev,nosuid
 `, device, mountPoint),
 		"openhands-data.service": oneshot("Directories and keys of OpenHands", "mnt-disks-openhands.mount",
-			fmt.Sprintf("%sdata.sh %s %s %d", directory, device, mountPoint, c.UserID)),
+			fmt.Sprintf("%sdata.sh %s %s %d '%s' '%s'", directory, device, mountPoint, c.UserID, strings.Join(c.Keys, " "), strings.Join(c.Kept, " "))),
 		"openhands-firewall.service": oneshot("What the containers may not reach", "", directory+"firewall.sh "+RulesFile),
 		Unit:                         c.containerUnit(),
 		"openhands-alive.service": fmt.Sprintf(`[Unit]
@@ -70,13 +70,11 @@ func (c Config) containerUnit() string {
 		fmt.Sprintf("--memory=%dm --memory-swap=%[1]dm --pids-limit=8192", c.MemoryMiB),
 		"--mount=type=volume,destination=/tmp",
 		"--mount=type=volume,destination=" + c.Home,
-		fmt.Sprintf("--mount=type=bind,source=%s/state,destination=%s", mountPoint, c.StateDir),
-		fmt.Sprintf("--mount=type=bind,source=%s/workspace,destination=%s", mountPoint, c.Workspace),
-		"--env-file=" + environment,
-		"--env-file=" + KeysFile,
-		"--log-opt=max-size=50m --log-opt=max-file=2",
-		c.Image,
 	}
+	for _, kept := range c.Kept {
+		run = append(run, fmt.Sprintf("--mount=type=bind,source=%s/%s,destination=%s/%[2]s", mountPoint, kept, c.Home))
+	}
+	run = append(run, "--env-file="+environment, "--env-file="+KeysFile, "--log-opt=max-size=50m --log-opt=max-file=2", c.Image)
 	return fmt.Sprintf(`[Unit]
 Description=OpenHands
 Requires=docker.service openhands-data.service openhands-firewall.service
