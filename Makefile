@@ -1,6 +1,6 @@
 # The commands that people type. `make help` lists them.
 
-STACK  ?= dev prod
+STACK  ?= dev prod single
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=

@@ -88,9 +88,7 @@ func NewComputeInstance(
 	instanceArgs := &compute.InstanceArgs{
 		Zone:        pulumi.String(args.Zone),
 		MachineType: pulumi.String(args.MachineType),
-		// Another machine type stops the machine and starts it again, with its disks.
-		AllowStoppingForUpdate: pulumi.Bool(true),
-		Tags:                   pulumi.ToStringArray([]string{args.NetworkTag}),
+		Tags:        pulumi.ToStringArray([]string{args.NetworkTag}),
 		BootDisk: &compute.InstanceBootDiskArgs{InitializeParams: &compute.InstanceBootDiskInitializeParamsArgs{
 			Image: pulumi.String(operatingSystem),
 			Size:  pulumi.Int(args.BootDiskGB),

@@ -16,8 +16,11 @@ const elsewhere = "europe-west4"
 
 // refuseReplacement fails unless the preview of a replacement is refused: by a move to another region, and of each protected resource.
 func (r *run) refuseReplacement(ctx context.Context) (string, error) {
-	before, err := r.moveTo(ctx, elsewhere)
+	before, err := r.ReadStackFile()
 	if err != nil {
+		return "", err
+	}
+	if err := r.moveTo(ctx, elsewhere); err != nil {
 		return "", err
 	}
 	output, err := r.Run(ctx, "preview")
@@ -27,7 +30,7 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 	if !strings.Contains(output, "marked for protection") {
 		return "", errors.New("the preview failed, but not for protection")
 	}
-	if _, err := r.moveTo(ctx, before); err != nil {
+	if err := r.WriteStackFile(before); err != nil {
 		return "", err
 	}
 	// The engine stops at the first refusal: ask for each by itself.
@@ -42,7 +45,7 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 		}
 		refused = append(refused, resource.Type)
 	}
-	for _, typ := range stateful {
+	for _, typ := range r.stateful() {
 		if !slices.Contains(refused, typ) {
 			return "", fmt.Errorf("no %s is protected", types.Short(typ))
 		}
@@ -51,11 +54,16 @@ func (r *run) refuseReplacement(ctx context.Context) (string, error) {
 }
 
 // stateful are the types that must be protected: with one of them people lose data, or the installation.
-var stateful = []string{types.SQLInstance, types.Bucket, types.Cluster, types.Repository}
+func (r *run) stateful() []string {
+	if r.Machine {
+		return []string{types.Disk}
+	}
+	return []string{types.SQLInstance, types.Bucket, types.Cluster, types.Repository}
+}
 
 // refusedFor fails unless the engine says of every stateful type that protection forbids to delete it.
-func refusedFor(output string) error {
-	for _, typ := range stateful {
+func (r *run) refusedFor(output string) error {
+	for _, typ := range r.stateful() {
 		refused := false
 		for _, text := range strings.Split(output, "error: ") {
 			about := strings.Contains(text, "$"+typ+"::")
@@ -68,13 +76,14 @@ func refusedFor(output string) error {
 	return nil
 }
 
-// moveTo changes the stack's region, and returns the one before.
-func (r *run) moveTo(ctx context.Context, region string) (before string, err error) {
-	before, err = r.Quiet(ctx, "config", "get", "gcp:region")
-	if err != nil {
-		return "", err
+// moveTo changes the stack's region, and the zone of a machine with it.
+func (r *run) moveTo(ctx context.Context, region string) error {
+	if r.Machine {
+		if err := r.SetConfig(ctx, "gcp:zone", region+"-b"); err != nil {
+			return err
+		}
 	}
-	return strings.TrimSpace(before), r.SetConfig(ctx, "gcp:region", region)
+	return r.SetConfig(ctx, "gcp:region", region)
 }
 
 // refuseDestroy fails unless destroy is refused before anything is deleted.
@@ -85,7 +94,7 @@ func (r *run) refuseDestroy(ctx context.Context) (string, error) {
 	if err == nil {
 		return "", errors.New("destroy deleted a protected stack")
 	}
-	if err := refusedFor(output); err != nil {
+	if err := r.refusedFor(output); err != nil {
 		return "", err
 	}
 	if left := len(r.Cloud.List()); left != objects {

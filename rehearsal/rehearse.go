@@ -22,6 +22,7 @@ const (
 	stepRepeat      = "repeat" // a second preview, which must be empty
 	stepRefresh     = "refresh"
 	stepChange      = "change"      // of the host, of the mode to none, and back
+	stepMachine     = "machine"     // another machine and a larger disk, and a snapshot in its place
 	stepMove        = "move"        // of a zonal cluster to another zone
 	stepNeighbour   = "neighbour"   // another stack of the same file in the same project
 	stepReplacement = "replacement" // of what is protected: must be refused
@@ -31,7 +32,7 @@ const (
 )
 
 // Steps lists all steps in their order.
-var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepMove, stepNeighbour}, protectionSteps, []string{stepDestroy})
+var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepMachine, stepMove, stepNeighbour}, protectionSteps, []string{stepDestroy})
 
 // protectionSteps are left out for a stack that is not protected.
 var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
@@ -115,12 +116,14 @@ func (r *run) pointless(step string) string {
 	switch {
 	case step == stepChange && !r.Exposed:
 		return "a stack with a way in from the internet, and the mode of " + r.Stack + " is none"
+	case step == stepMachine && !r.Machine:
+		return "a stack that is one machine, and " + r.Stack + " is none"
 	case step == stepNeighbour && (r.Protected || r.Exposed):
 		return "an unprotected stack without a way in from the internet, and " + r.Stack + " is none"
 	case step == stepMove && (r.Zone == "" || r.Protected):
 		return "an unprotected stack with a zone, and " + r.Stack + " is none"
 	case slices.Contains(protectionSteps, step) && !r.Protected:
-		return "a protected stack, and the profile of " + r.Stack + " is not prod"
+		return "a protected stack, and " + r.Stack + " is none"
 	}
 	return ""
 }
@@ -155,6 +158,8 @@ func (r *run) step(step string) (action func(context.Context) (string, error), w
 		return r.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes"), "compare with the cloud, which must find nothing"
 	case stepChange:
 		return r.changeExposure, "another host, then no way in, then a login that is refused, then as before"
+	case stepMachine:
+		return r.replaceMachine, "another image, another machine, a larger disk, and one from a snapshot"
 	case stepMove:
 		return r.replaceCluster, "another zone: the cluster goes with all that is in it, and comes back elsewhere"
 	case stepNeighbour:

@@ -40,10 +40,14 @@ func (r *run) up(ctx context.Context) (string, error) {
 	}
 	inventory := r.Cloud.Inventory()
 	problems = append(problems, checks.Order(r.Cloud, r.graph)...)
-	problems = append(problems, checks.Conversation(inventory, r.NodesOfOnesOwn)...)
-	problems = append(problems, checks.Operators(inventory)...)
-	hops, inTheWay := checks.Exposure(inventory, r.OpenToEveryone)
-	r.hops, problems = hops, append(problems, inTheWay...)
+	if r.Machine {
+		problems = append(problems, checks.Machine(inventory)...)
+	} else {
+		problems = append(problems, checks.Conversation(inventory, r.NodesOfOnesOwn)...)
+		problems = append(problems, checks.Operators(inventory)...)
+		hops, inTheWay := checks.Exposure(inventory, r.OpenToEveryone)
+		r.hops, problems = hops, append(problems, inTheWay...)
+	}
 	if problems = append(problems, checks.Outputs(inventory, export)...); len(problems) > 0 {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}
@@ -55,7 +59,7 @@ func (r *run) up(ctx context.Context) (string, error) {
 	if r.timeline, err = timeline.New(r.graph); err != nil {
 		return "", err
 	}
-	if r.timeline.Records >= r.timeline.Cluster {
+	if r.timeline.Records >= r.timeline.Cluster && !r.Machine {
 		return "", fmt.Errorf("what the DNS records need exists after %s only: it waits for the cluster", r.timeline.Records)
 	}
 	const outcome = "created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, and a conversation can start, in %.1f s"

@@ -344,7 +344,7 @@ type Machine struct {
 	Members []string `json:"members"`
 	// Who may log in to the machine by SSH, and do everything there, as IAM members: user:, group: or serviceAccount:. Project owners need no entry.
 	Operators []string `json:"operators"`
-	// Machine type. Another one stops the machine and starts it again.
+	// Machine type. Another one is another machine, with the same data disk.
 	MachineType string `json:"machineType"`
 	// Use a spot machine, which is cheaper, and which Google may take back: OpenHands then has 30 seconds in place of 60 to stop, and the machine stays
 	// stopped until somebody, or nightStop, starts it.

@@ -29,8 +29,9 @@ import (
 type Engine struct {
 	Stack     string
 	Cloud     *cloud.Cloud
-	Protected bool   // the stack's profile is prod: it must refuse to be destroyed
-	Zone      string // of a zonal cluster; empty for a regional one
+	Protected bool   // the stack must refuse to be destroyed
+	Zone      string // of a zonal cluster; empty for a regional one, and for a machine
+	Machine   bool   // the stack is one machine, without a cluster
 
 	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
@@ -84,7 +85,12 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 	if file.value("openhands:profile") == "dev" {
 		e.Zone = file.value("gcp:zone")
 	}
-	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
+	e.Machine = file.value("openhands:profile") == "single"
+	e.Protected = (file.value("openhands:profile") == "prod" || e.Machine) && file.value("openhands:teardown") != "true"
+	if machine, ok := file.config["openhands:machine"].(map[string]any); ok {
+		disk, _ := machine["dataDisk"].(map[string]any)
+		e.Protected = e.Protected && disk["deletionProtection"] != false
+	}
 	if options.APIServer != nil {
 		e.forwarding = providers.Forward(e.Cloud, options.APIServer)
 	}
