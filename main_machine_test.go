@@ -55,7 +55,7 @@ func TestWhatWouldOpenAMachine(t *testing.T) {
 		{"no name server", instance, name, boots("-p udp -m udp --dport 53", "-p udp -m udp --dport 54"), "reaches 169.254.169.254 by udp at port 53: false"},
 		{
 			"the container before its firewall", instance, name, boots("openhands-data.service openhands-firewall.service", "openhands-data.service"),
-			"starts without openhands-firewall.service",
+			"starts without \"/etc/openhands/firewall.rules\" in force",
 		},
 		{"the machine's own network", instance, name, boots("--publish=8000:8000", "--network=host"), "runs with --network=host"},
 		{"every port", instance, name, boots("--publish=8000:8000", "--publish=8000:8000 --publish=18000:18000"), "should publish the page alone"},

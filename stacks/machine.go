@@ -147,7 +147,7 @@ func (c *Config) userData(registry *infra.Registry) pulumi.StringOutput {
 	r := c.Release()
 	return image(c.App.Image, registry.GHCRPrefix, r.Image.Pinned(c.App.ImageDigest)).ToStringOutput().ApplyT(func(image string) (string, error) {
 		return boot.Config{
-			Image: image, Port: r.Port, UserID: r.User, Home: r.Instance.Home, Kept: r.Instance.Kept, Environment: r.Environment,
+			Name: "openhands", Image: image, Port: r.Port, UserID: r.User, Home: r.Instance.Home, Kept: r.Instance.Kept, Environment: r.Environment,
 			Keys: []string{secretKey, r.Instance.KeyVariable}, AlivePath: r.LivenessPath, MemoryMiB: int((shape.memoryGiB - machineOwnGiB) * 1024),
 			StopSeconds: r.StopSeconds, Closed: NotPublic,
 		}.UserData()

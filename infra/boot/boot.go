@@ -16,6 +16,7 @@ import (
 
 // Config is what the machine runs.
 type Config struct {
+	Name        string   // of the container, and of all that is made for it: lower case letters and digits
 	Image       string   // with its registry
 	Port        int      // on which the container serves, and the machine with it
 	UserID      int      // of the container's process, and of its files
@@ -31,21 +32,29 @@ type Config struct {
 	Closed []netip.Prefix
 }
 
-// Names that the instance, and whoever looks at the machine, need.
+// DiskName is that of the data disk, as the machine sees it.
+const DiskName = "data"
+
 const (
-	DiskName    = "openhands-data" // of the data disk as the machine sees it
-	Unit        = "openhands.service"
-	RulesFile   = "/etc/openhands/firewall.rules"
-	KeysFile    = mountPoint + "/keys"
-	mountPoint  = "/mnt/disks/openhands"
-	directory   = "/etc/openhands/"
-	device      = "/dev/disk/by-id/google-" + DiskName
-	environment = directory + "environment"
-	dockerFiles = directory + "docker"
+	device = "/dev/disk/by-id/google-" + DiskName
 
 	// metadataServer tells a machine's identity, and is its name server too.
 	metadataServer = "169.254.169.254"
 )
+
+// Places on the machine.
+func (c Config) directory() string   { return "/etc/" + c.Name + "/" }
+func (c Config) mountPoint() string  { return "/mnt/disks/" + c.Name }
+func (c Config) keys() string        { return c.mountPoint() + "/keys" }
+func (c Config) environment() string { return c.directory() + "environment" }
+func (c Config) docker() string      { return c.directory() + "docker" }
+func (c Config) rulesFile() string   { return c.directory() + "firewall.rules" }
+
+// unit is the name of one of the units; of the container's own where the role is empty.
+func (c Config) unit(role string) string { return c.Name + role + ".service" }
+
+// chain is the name of the containers' firewall.
+func (c Config) chain() string { return strings.ToUpper(c.Name) }
 
 //go:embed disk.sh
 var diskScript string
@@ -66,9 +75,10 @@ func (c Config) UserData() (string, error) {
 			return "", fmt.Errorf("variable %s has a line break, which Docker's file of variables cannot hold", name)
 		}
 	}
+	directory := c.directory()
 	files := []file{
 		{directory + "disk.sh", diskScript}, {directory + "data.sh", dataScript}, {directory + "firewall.sh", firewallScript},
-		{directory + "alive.sh", aliveScript}, {RulesFile, c.rules()}, {environment, c.variables()}, {dockerFiles + "/config.json", c.credentials()},
+		{directory + "alive.sh", aliveScript}, {c.rulesFile(), c.rules()}, {c.environment(), c.variables()}, {c.docker() + "/config.json", c.credentials()},
 	}
 	units := c.units()
 	for _, name := range slices.Sorted(maps.Keys(units)) {
@@ -77,7 +87,7 @@ func (c Config) UserData() (string, error) {
 	document := map[string]any{
 		"write_files": files,
 		// A unit may wait for what comes after cloud-init: cloud-init must not wait for the unit.
-		"runcmd": [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "start", "--no-block", Unit}},
+		"runcmd": [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "start", "--no-block", c.unit("")}},
 	}
 	var b bytes.Buffer
 	b.WriteString("#cloud-config\n")
@@ -99,13 +109,14 @@ type file struct {
 // containers' name server too. To everything else that is closed they open no connection; they answer those of others, which the VPC's firewall lets in.
 func (c Config) rules() string {
 	var b strings.Builder
-	b.WriteString("*mangle\n:OPENHANDS - [0:0]\n")
+	chain := c.chain()
+	fmt.Fprintf(&b, "*mangle\n:%s - [0:0]\n", chain)
 	for _, protocol := range []string{"udp", "tcp"} {
-		fmt.Fprintf(&b, "-A OPENHANDS -d %s/32 -p %s -m %[2]s --dport 53 -j RETURN\n", metadataServer, protocol)
+		fmt.Fprintf(&b, "-A %s -d %s/32 -p %s -m %[3]s --dport 53 -j RETURN\n", chain, metadataServer, protocol)
 	}
-	fmt.Fprintf(&b, "-A OPENHANDS -d %s/32 -j DROP\n", metadataServer)
+	fmt.Fprintf(&b, "-A %s -d %s/32 -j DROP\n", chain, metadataServer)
 	for _, closed := range c.Closed {
-		fmt.Fprintf(&b, "-A OPENHANDS -d %s -m conntrack --ctstate NEW -j DROP\n", closed)
+		fmt.Fprintf(&b, "-A %s -d %s -m conntrack --ctstate NEW -j DROP\n", chain, closed)
 	}
 	b.WriteString("COMMIT\n")
 	return b.String()

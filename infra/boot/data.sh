@@ -11,8 +11,8 @@ resize2fs "$device" # as large as the disk, which may have grown
 if [ ! -s "$root/keys" ]; then
 	for directory in $kept; do
 		if [ -n "$(ls --almost-all "$root/$directory" 2>/dev/null)" ]; then
-			echo "$root/keys is missing, and $directory is not empty: with other keys OpenHands would start, and overwrite every secret. \
-Restore a snapshot: docs/single.md" >&2
+			echo "$root/keys is missing, and $directory is not empty: with other keys the application would start, and overwrite every secret. \
+Restore a snapshot" >&2
 			exit 1
 		fi
 	done

@@ -9,7 +9,7 @@ if [ "$found" = 2 ]; then
 	# blkid knows nothing that begins like this disk: an empty one, or one whose beginning is damaged.
 	written=$(head --bytes=1048576 "$device" | tr --delete '\0' | wc --bytes)
 	if [ "$written" != 0 ]; then
-		echo "$device is not empty, and has no file system that is known: nothing was formatted. docs/single.md says how to restore a snapshot" >&2
+		echo "$device is not empty, and has no file system that is known: nothing was formatted. Restore a snapshot" >&2
 		exit 1
 	fi
 	mkfs.ext4 -m 0 "$device"

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -10,7 +11,6 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"openhands-gcp/infra/boot"
 	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/types"
 	"openhands-gcp/rehearsal/values"
@@ -63,7 +63,7 @@ func (m *machine) read() error {
 	}
 	text := m.Inputs.Str("metadata.user-data")
 	if !strings.HasPrefix(text, "#cloud-config\n") {
-		return fmt.Errorf("does not begin with #cloud-config")
+		return errors.New("does not begin with #cloud-config")
 	}
 	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
 		return err
@@ -71,10 +71,14 @@ func (m *machine) read() error {
 	for _, f := range document.Files {
 		m.files[f.Path] = f.Content
 	}
-	m.unit = strings.ReplaceAll(m.files[unitFiles+boot.Unit], "\\\n", "")
-	command, _ := line(m.unit, "ExecStart=")
-	if m.run = strings.Fields(command); !slices.Contains(m.run, "run") {
-		return fmt.Errorf("%s does not run a container", boot.Unit)
+	for _, content := range m.files {
+		content = strings.ReplaceAll(content, "\\\n", "")
+		if command, _ := line(content, "ExecStart="); strings.HasPrefix(command, "/usr/bin/docker run ") {
+			m.unit, m.run = content, strings.Fields(command)
+		}
+	}
+	if m.unit == "" {
+		return errors.New("no unit runs a container")
 	}
 	return nil
 }
@@ -155,24 +159,29 @@ func number(text string) int {
 	return n
 }
 
-// needs reports whether a unit does not start before another, nor without it.
-func needs(unit, other string) bool {
-	for _, word := range []string{"Requires=", "After="} {
-		if units, _ := line(unit, word); !slices.Contains(strings.Fields(units), other) {
-			return false
+// waitsFor reports whether the container's unit starts only after one whose command has an argument, and not where that fails.
+func (m *machine) waitsFor(argument string) bool {
+	required, _ := line(m.unit, "Requires=")
+	after, _ := line(m.unit, "After=")
+	for _, unit := range strings.Fields(required) {
+		command, _ := line(m.files[unitFiles+unit], "ExecStart=")
+		if slices.Contains(strings.Fields(command), argument) && slices.Contains(strings.Fields(after), unit) {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // checkFirewallOfContainers plays packets of a container through the rules that are in force before the container runs.
 func (m *machine) checkFirewallOfContainers() {
-	const unit = "openhands-firewall.service"
-	if !needs(m.unit, unit) {
-		m.report("the container starts without %s", unit)
+	rules := ""
+	for path, content := range m.files {
+		if strings.HasPrefix(content, "*mangle\n") {
+			rules = path
+		}
 	}
-	if command, _ := line(m.files[unitFiles+unit], "ExecStart="); !strings.Contains(command, boot.RulesFile) {
-		m.report("%s does not put %s in force", unit, boot.RulesFile)
+	if !m.waitsFor(rules) {
+		m.report("the container starts without %q in force", rules)
 	}
 	for _, packet := range []struct {
 		to, protocol string
@@ -184,9 +193,9 @@ func (m *machine) checkFirewallOfContainers() {
 		{"172.17.0.1", "tcp", 22, false}, {"10.0.0.2", "tcp", 22, false}, {"192.168.1.1", "tcp", 443, false}, {"100.64.0.1", "tcp", 443, false},
 		{"140.82.112.3", "tcp", 443, true}, {"8.8.8.8", "udp", 53, true},
 	} {
-		passes, err := passes(m.files[boot.RulesFile], netip.MustParseAddr(packet.to), packet.protocol, packet.port)
+		passes, err := passes(m.files[rules], netip.MustParseAddr(packet.to), packet.protocol, packet.port)
 		if err != nil {
-			m.report("%s: %v", boot.RulesFile, err)
+			m.report("%s: %v", rules, err)
 			return
 		}
 		if passes != packet.passes {
@@ -263,7 +272,7 @@ func (m *machine) checkData() {
 			bound++
 		}
 	}
-	if m.mountPoint() == "" || bound == 0 || !needs(m.unit, "openhands-data.service") {
+	if m.mountPoint() == "" || bound == 0 || !m.waitsFor(m.mountPoint()) {
 		m.report("the container does not wait for its data disk, or has nothing on it")
 	}
 }

@@ -12,7 +12,7 @@ import (
 // Outputs compares the stack's outputs with the objects in the cloud: people, and other stacks, work with the outputs alone.
 func Outputs(inventory *cloud.Inventory, export *state.Export) []string {
 	var problems []string
-	if len(inventory.All(types.Cluster)) > 0 && !state.IsEncrypted(export.Output("kubeconfig")) {
+	if len(inventory.All(types.Instance)) == 0 && !state.IsEncrypted(export.Output("kubeconfig")) {
 		problems = append(problems, "output kubeconfig is missing, or not a secret")
 	}
 	for name, want := range expectedOutputs(inventory) {
