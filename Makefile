@@ -57,6 +57,12 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 	cd infra/app/cleanup && PYTHONDONTWRITEBYTECODE=1 python3 -W error -m unittest -q
 	go -C tests/app test -timeout 45m $(TESTFLAGS) ./...
 
+# Real file systems on a loop device, real firewalls between namespaces. It needs root.
+.PHONY: test-machine
+test-machine: ## what a machine does when it boots; needs Linux, root, cloud-init, systemd, iptables, iproute2, e2fsprogs, python3, the Docker CLI
+	go vet -tags machine .
+	go test -tags machine -run 'Boot' $(TESTFLAGS) .
+
 .PHONY: golden
 golden: ## write the plans in tests/golden anew, for a change that is meant: git diff shows what it does
 	go test . -run TestPlansAreGolden -update

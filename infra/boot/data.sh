@@ -1,12 +1,9 @@
-# Prepares what is on the data disk: room, directories, keys. The keys are made here, once, and nowhere else: no plan, no state and no metadata has them.
+# Prepares what is on the data disk: directories and keys. The keys are made here, once, and nowhere else: no plan, no state and no metadata has them.
 set -euo pipefail
-device=$1
-root=$2
-owner=$3
-keys=$4
-kept=$5
-
-resize2fs "$device" # as large as the disk, which may have grown
+root=$1
+owner=$2
+keys=$3
+kept=$4
 
 if [ ! -s "$root/keys" ]; then
 	for directory in $kept; do

@@ -1,4 +1,5 @@
-# Makes a file system on the data disk, once: never over anything that is there already. Then repairs what a power loss left.
+# Makes a file system on the data disk, once: never over anything that is there already. Then repairs what a power loss left, and makes it as large as the
+# disk, which may have grown.
 set -euo pipefail
 export LC_ALL=C
 device=$1
@@ -17,4 +18,9 @@ elif [ "$found" != 0 ]; then
 	echo "blkid cannot say what is on $device (status $found): nothing was formatted" >&2
 	exit 1
 fi
-e2fsck -p "$device" || [ $? = 1 ] # 1: repaired
+check() { e2fsck -p "$@" "$device" || [ $? = 1 ]; } # 1: repaired
+check
+if ! resize2fs "$device"; then
+	check -f # which resize2fs may ask for
+	resize2fs "$device"
+fi

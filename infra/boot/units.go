@@ -15,8 +15,12 @@ func (c Config) units() map[string]string {
 	quoted := func(words []string) string { return "'" + strings.Join(words, " ") + "'" }
 	return map[string]string{
 		disk: oneshot("File system of the data disk", "", script("disk", device)),
+		// By default a mount comes before the basic system, which the scripts come after.
 		mount: fmt.Sprintf(`[Unit]
 Description=Data disk
+DefaultDependencies=no
+Conflicts=umount.target
+Before=umount.target
 Requires=%s
 After=%[1]s
 
@@ -27,7 +31,7 @@ Type=ext4
 Options=nodev,nosuid
 `, disk, device, c.mountPoint()),
 		data: oneshot("Directories and keys on the data disk", mount,
-			script("data", device, c.mountPoint(), c.UserID, quoted(c.Keys), quoted(c.Kept))),
+			script("data", c.mountPoint(), c.UserID, quoted(c.Keys), quoted(c.Kept))),
 		firewall:  oneshot("What the containers may not reach", "", script("firewall", c.rulesFile(), c.chain())),
 		container: c.containerUnit(data, firewall, c.Name+"-alive.timer"),
 		c.unit("-alive"): fmt.Sprintf(`[Unit]
