@@ -95,7 +95,7 @@ func TestTheSimulatedCloudRefusesMistakesOfAMachine(t *testing.T) {
 		spoil                   func(resource.PropertyMap)
 		refusal                 string
 	}{
-		{"a zone that does not exist", instance, name, setInput("zone", "europe-west4-f"), "there is no zone europe-west4-f"},
+		{"a zone that does not exist", instance, name, setInput("zone", "europe-west4-f"), "is not a zone of region europe-west4"},
 		{"a region for a zone", "Disk", "openhands-data", setInput("zone", "europe-west4"), "is not a zone"},
 		{"an image of nobody", instance, name, setInput("bootDisk.initializeParams.image", "projects/cos-cloud/global/images/family/cos-69-lts"), "and not"},
 		{"a disk in another zone", instance, name, setInput("zone", "europe-west4-a"), "is in zone europe-west4-b, and the machine in europe-west4-a"},

@@ -79,9 +79,12 @@ func TestReadmePictureHasTheComponents(t *testing.T) {
 var deployersRoles = map[string][]string{
 	"gcp:artifactregistry/":       {"artifactregistry.admin"},
 	"gcp:certificatemanager/":     {"certificatemanager.owner"},
+	"gcp:compute/disk":            {"compute.instanceAdmin.v1"},
 	"gcp:compute/firewall:":       {"compute.securityAdmin"},
 	"gcp:compute/globalAddress:":  {"compute.networkAdmin"},
+	"gcp:compute/instance":        {"compute.instanceAdmin.v1", "iam.serviceAccountUser"}, // a machine acts as its service account
 	"gcp:compute/network:":        {"compute.networkAdmin"},
+	"gcp:compute/resourcePolicy:": {"compute.instanceAdmin.v1"},
 	"gcp:compute/router":          {"compute.networkAdmin"},
 	"gcp:compute/sSLPolicy:":      {"compute.securityAdmin"},
 	"gcp:compute/securityPolicy:": {"compute.securityAdmin"},
@@ -91,6 +94,7 @@ var deployersRoles = map[string][]string{
 	"gcp:gkehub/":                 {"gkehub.admin"},
 	"gcp:iap/":                    {"iap.admin"},
 	"gcp:monitoring/":             {"monitoring.editor"},
+	"gcp:projects/iAMCustomRole:": {"iam.roleAdmin"},
 	"gcp:projects/iAMMember:":     {"resourcemanager.projectIamAdmin"},
 	"gcp:projects/service:":       {"serviceusage.serviceUsageAdmin"},
 	"gcp:serviceaccount/":         {"iam.serviceAccountAdmin"},
@@ -127,7 +131,7 @@ func TestReadmeListsTheDeployersRoles(t *testing.T) {
 	list, _, ok := strings.Cut(rest, ";\n- ")
 	require.True(t, ok)
 	var listed []string
-	for _, match := range regexp.MustCompile("`([a-z]+\\.[A-Za-z]+)`").FindAllStringSubmatch(list, -1) {
+	for _, match := range regexp.MustCompile("`([a-z]+\\.[A-Za-z]+(?:\\.v1)?)`").FindAllStringSubmatch(list, -1) {
 		if match[1] != "exposure.dnsZone" {
 			listed = append(listed, match[1])
 		}

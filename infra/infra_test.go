@@ -39,7 +39,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"network of half a cluster": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewNetwork(ctx, "x", &infra.NetworkArgs{PodsCIDR: everyone[0]})
 			return err
-		}, []string{`Network "x": `, "servicesCidr is required", "peeringCidr is required"}},
+		}, []string{`Network "x": `, "podsCidr and servicesCidr go together"}},
 		"machine": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewComputeInstance(ctx, "x", &infra.ComputeInstanceArgs{NightStop: &infra.NightStop{}})
 			return err
@@ -122,7 +122,9 @@ func TestComponentsWorkForSomebodyElse(t *testing.T) {
 	mocks, err := providers.NewMocks("test", project, region)
 	require.NoError(t, err)
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
-		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{Cluster: true, LoadBalancer: true, DNS: true, Tunnels: true})
+		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{
+			Cluster: true, LoadBalancer: true, DNS: true, Database: true, Bucket: true, Tunnels: true,
+		})
 		if err != nil {
 			return err
 		}
@@ -187,7 +189,7 @@ func createAll(ctx *pulumi.Context, name string, number int, services *infra.Pro
 		return err
 	}
 	if _, err := infra.NewEntrance(ctx, name, &infra.EntranceArgs{
-		Host: name + ".example.com", DNSZone: "example", Members: []string{"group:web@example.com"}, Armor: infra.Armor{RequestsPerMinute: 60},
+		Host: name + ".example.com", DNSZone: "example", Members: map[string][]string{name + ".example.com": []string{"group:web@example.com"}}, Armor: infra.Armor{RequestsPerMinute: 60},
 	}, ready); err != nil {
 		return err
 	}

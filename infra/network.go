@@ -33,9 +33,9 @@ const (
 type NetworkArgs struct {
 	Region       string
 	NodesCIDR    netip.Prefix // primary range of the subnet: one address per node
-	PodsCIDR     netip.Prefix // secondary range: GKE takes a /24 of it for every node. None without a cluster, and so are the next two
+	PodsCIDR     netip.Prefix // secondary range: GKE takes a /24 of it for every node. Without a cluster there is none, and none of Services either
 	ServicesCIDR netip.Prefix // secondary range: one address per Kubernetes Service
-	PeeringCIDR  netip.Prefix // range in which Google places Cloud SQL, at least a /24
+	PeeringCIDR  netip.Prefix // range in which Google places Cloud SQL, at least a /24; none without private services access
 
 	FlowLogSampling float64 // share of the flows that are logged, 0 (no flow logs) to 1
 	NodeTag         string  // network tag of the nodes, to which the firewall's allowances apply
@@ -54,28 +54,20 @@ type Network struct {
 	NetworkID    pulumi.StringOutput `pulumi:"networkId"`
 	SubnetworkID pulumi.StringOutput `pulumi:"subnetworkId"`
 
-	// The rest is there where a cluster is.
+	// The names of the secondary ranges are empty without PodsCIDR.
 	PodsRangeName     pulumi.StringOutput `pulumi:"podsRangeName"`
 	ServicesRangeName pulumi.StringOutput `pulumi:"servicesRangeName"`
 
 	// PrivateServicesNetworkID is the same network as NetworkID, but known only once private services access works. A managed service (Cloud SQL) that
-	// takes its network from here is created after the peering; without the peering its creation fails.
+	// takes its network from here is created after the peering; without the peering its creation fails. It is empty without PeeringCIDR.
 	PrivateServicesNetworkID pulumi.StringOutput `pulumi:"privateServicesNetworkId"`
 }
 
 func (args *NetworkArgs) validate(check *component.Check) {
 	check.Strings(map[string]string{"region": args.Region, "nodeTag": args.NodeTag})
 	check.Require(args.NodesCIDR.IsValid(), "nodesCidr is required")
-	forCluster := map[string]netip.Prefix{"podsCidr": args.PodsCIDR, "servicesCidr": args.ServicesCIDR, "peeringCidr": args.PeeringCIDR}
-	for field, prefix := range forCluster {
-		check.Require(prefix.IsValid() || !args.hasCluster(), "%s is required, as the network of a cluster has the other two", field)
-	}
+	check.Require(args.PodsCIDR.IsValid() == args.ServicesCIDR.IsValid(), "podsCidr and servicesCidr go together: a cluster needs both")
 	check.Require(args.FlowLogSampling >= 0 && args.FlowLogSampling <= 1, "flowLogSampling is %g: 0 to 1", args.FlowLogSampling)
-}
-
-// hasCluster says whether a cluster with its database lies in the network.
-func (args *NetworkArgs) hasCluster() bool {
-	return args.PodsCIDR.IsValid() || args.ServicesCIDR.IsValid() || args.PeeringCIDR.IsValid()
 }
 
 // NewNetwork creates the VPC, its subnet, NAT for the way out, private services access and the firewall.
@@ -100,18 +92,22 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	if err := c.newNAT(ctx, name, args); err != nil {
 		return nil, fmt.Errorf("create the NAT: %w", err)
 	}
-	outputs := pulumi.Map{"networkId": c.NetworkID, "subnetworkId": c.SubnetworkID}
-	if args.hasCluster() {
+	c.PrivateServicesNetworkID = pulumi.String("").ToStringOutput()
+	if args.PeeringCIDR.IsValid() {
 		if err := c.newPrivateServicesAccess(ctx, name, args); err != nil {
 			return nil, fmt.Errorf("create private services access: %w", err)
 		}
-		outputs["podsRangeName"], outputs["servicesRangeName"] = c.PodsRangeName, c.ServicesRangeName
-		outputs["privateServicesNetworkId"] = c.PrivateServicesNetworkID
 	}
 	if err := c.newFirewall(ctx, name, args); err != nil {
 		return nil, fmt.Errorf("create the firewall: %w", err)
 	}
-	return c, ctx.RegisterResourceOutputs(c, outputs)
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
+		"networkId":                c.NetworkID,
+		"subnetworkId":             c.SubnetworkID,
+		"podsRangeName":            c.PodsRangeName,
+		"servicesRangeName":        c.ServicesRangeName,
+		"privateServicesNetworkId": c.PrivateServicesNetworkID,
+	})
 }
 
 func (c *Network) newSubnetwork(ctx *pulumi.Context, name string, args *NetworkArgs) error {
@@ -121,7 +117,7 @@ func (c *Network) newSubnetwork(ctx *pulumi.Context, name string, args *NetworkA
 		IpCidrRange:           pulumi.String(args.NodesCIDR.String()),
 		PrivateIpGoogleAccess: pulumi.Bool(true),
 	}
-	if args.hasCluster() {
+	if args.PodsCIDR.IsValid() {
 		subnetArgs.SecondaryIpRanges = compute.SubnetworkSecondaryIpRangeArray{
 			&compute.SubnetworkSecondaryIpRangeArgs{RangeName: pulumi.String(podsRangeName), IpCidrRange: pulumi.String(args.PodsCIDR.String())},
 			&compute.SubnetworkSecondaryIpRangeArgs{RangeName: pulumi.String(servicesRangeName), IpCidrRange: pulumi.String(args.ServicesCIDR.String())},
@@ -140,7 +136,8 @@ func (c *Network) newSubnetwork(ctx *pulumi.Context, name string, args *NetworkA
 		return err
 	}
 	c.SubnetworkID = subnet.ID().ToStringOutput()
-	if args.hasCluster() {
+	c.PodsRangeName, c.ServicesRangeName = pulumi.String("").ToStringOutput(), pulumi.String("").ToStringOutput()
+	if args.PodsCIDR.IsValid() {
 		c.PodsRangeName = subnet.SecondaryIpRanges.Index(pulumi.Int(0)).RangeName()
 		c.ServicesRangeName = subnet.SecondaryIpRanges.Index(pulumi.Int(1)).RangeName()
 	}

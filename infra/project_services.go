@@ -29,7 +29,7 @@ var requiredAPIs = map[string]string{
 	"monitoring.googleapis.com":        "metrics, managed Prometheus",
 }
 
-// clusterAPIs are those of a cluster, and of what stands beside it.
+// clusterAPIs are those of a cluster.
 var clusterAPIs = map[string]string{
 	"connectgateway.googleapis.com":      "access to the control plane by IAM",
 	"container.googleapis.com":           "GkeCluster",
@@ -38,16 +38,15 @@ var clusterAPIs = map[string]string{
 	"gkeconnect.googleapis.com":          "access to the control plane by IAM",
 	"gkehub.googleapis.com":              "fleet membership",
 	"iamcredentials.googleapis.com":      "Workload Identity",
-	"servicenetworking.googleapis.com":   "private services access for Cloud SQL",
-	"sqladmin.googleapis.com":            "CloudSqlPostgres",
-	"storage.googleapis.com":             "StorageBucket",
 }
 
 // ProjectServicesArgs are the arguments of NewProjectServices.
 type ProjectServicesArgs struct {
-	Cluster      bool // with its database and bucket
+	Cluster      bool
 	LoadBalancer bool // with a certificate, and a login in front of the application
 	DNS          bool // records in a zone of Cloud DNS
+	Database     bool // Cloud SQL, with private services access
+	Bucket       bool
 	Tunnels      bool // of Identity-Aware Proxy, to a machine
 }
 
@@ -68,6 +67,12 @@ func (args *ProjectServicesArgs) apis() []string {
 	}
 	if args.DNS {
 		apis = append(apis, "dns.googleapis.com")
+	}
+	if args.Database {
+		apis = append(apis, "servicenetworking.googleapis.com", "sqladmin.googleapis.com")
+	}
+	if args.Bucket {
+		apis = append(apis, "storage.googleapis.com")
 	}
 	return slices.Sorted(slices.Values(apis))
 }

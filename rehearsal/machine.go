@@ -28,7 +28,7 @@ func (r *run) replaceMachine(ctx context.Context) (string, error) {
 		if err := r.SetConfig(ctx, change.key, change.value); err != nil {
 			return "", err
 		}
-		if change.disk && r.Protected {
+		if change.disk && len(r.Protected) > 0 {
 			if err := r.refusedRestore(ctx); err != nil {
 				return "", fmt.Errorf("%s: %w", change.what, err)
 			}
@@ -45,7 +45,7 @@ func (r *run) replaceMachine(ctx context.Context) (string, error) {
 		}
 		machine, disk = nextMachine, nextDisk
 	}
-	if r.Protected {
+	if len(r.Protected) > 0 {
 		if err := r.SetConfig(ctx, "openhands:teardown", "false"); err != nil {
 			return "", err
 		}
@@ -59,7 +59,7 @@ func (r *run) replaceMachine(ctx context.Context) (string, error) {
 	if _, err := r.Run(ctx, "preview", "--expect-no-changes"); err != nil {
 		return "", err
 	}
-	return "", r.look(ctx)
+	return "another image, a larger machine and a larger disk, and then a snapshot in the disk's place", r.look(ctx)
 }
 
 // machine returns the names of the machine and of its data disk, and what is wrong with them.
@@ -77,8 +77,8 @@ func (r *run) machine() (machine, disk string, err error) {
 
 // refusedRestore fails unless the protection refuses another disk, and lifts it.
 func (r *run) refusedRestore(ctx context.Context) error {
-	output, err := r.Run(ctx, "preview")
-	if err == nil || !strings.Contains(output, "marked for protection") {
+	result, err := r.Run(ctx, "preview")
+	if err == nil || !strings.Contains(result.Output, "marked for protection") {
 		return errors.New("the preview allowed another data disk, with the protection on")
 	}
 	return r.SetConfig(ctx, "openhands:teardown", "true")

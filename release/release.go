@@ -71,6 +71,8 @@ type Instance struct {
 	Kept []string
 	// KeyVariable takes the key of its API, which callers send in KeyHeader. The page carries it too: it guards the pod, and is no login.
 	KeyVariable, KeyHeader string
+	// KeepAliveSeconds is how long its server keeps an idle connection.
+	KeepAliveSeconds int
 }
 
 // UsesDatabase says whether the line keeps something in a database.
@@ -195,6 +197,7 @@ var releases = []Release{
 			// next write destroys them.
 			Home: canvasHome, Kept: []string{".openhands", "workspace"},
 			KeyVariable: "LOCAL_BACKEND_API_KEY", KeyHeader: "X-Session-API-Key",
+			KeepAliveSeconds: 5, // the default of Node's server
 		},
 		Environment: map[string]string{
 			"HOME": canvasHome,

@@ -155,7 +155,7 @@ func (c *Config) validateRuntime(report reporter) {
 
 // validateAppSize refuses an application that no node of its pool has room for: its pod would stay pending.
 func (c *Config) validateAppSize(report reporter) {
-	m, err := parseMachineType(c.Cluster.AppPool.MachineType)
+	m, err := parseAppMachine(c.Cluster.AppPool.MachineType)
 	if err != nil {
 		return // reported already
 	}

@@ -72,6 +72,16 @@ var belongings = []belonging{
 	{"openhands:sandboxes.memoryRequestGiB", (*Config).ofServer, noSandbox},
 }
 
+// Has says whether a stack of this profile and line has a key, given by its path.
+func (c *Config) Has(path string) bool {
+	for _, b := range belongings {
+		if !b.where(c) && (path == b.path || strings.HasPrefix(path, b.path+".")) {
+			return false
+		}
+	}
+	return true
+}
+
 // elsewhere reports the keys of a stack file that belong to other stacks.
 func (c *Config) elsewhere(document map[string]any) []Problem {
 	var problems []Problem

@@ -26,6 +26,26 @@ func (c *Config) fillInstances() {
 	}
 }
 
+// hostPattern is what a host must match: the configured one, or with instances any name below it.
+func (c *Config) hostPattern() string {
+	if c.Line() == release.Canvas {
+		return "*." + c.Exposure.Host
+	}
+	return c.Exposure.Host
+}
+
+// logins are who may log in, by host.
+func (c *Config) logins() map[string][]string {
+	if c.Line() == release.Server {
+		return map[string][]string{c.Exposure.Host: c.Exposure.Login.Members}
+	}
+	logins := map[string][]string{}
+	for _, i := range c.Instances {
+		logins[c.InstanceHost(i)] = i.Members
+	}
+	return logins
+}
+
 // InstanceHost is the host of an instance on the internet.
 func (c *Config) InstanceHost(i Instance) string { return i.Name + "." + c.Exposure.Host }
 
@@ -59,15 +79,11 @@ func (c *Config) validateInstances(report reporter) {
 
 // validateInstance checks one instance by itself.
 func (c *Config) validateInstance(report reporter, path string, i Instance) {
-	switch {
-	case c.Exposed():
+	if c.Exposed() {
 		checkMembers(report, path+".members", i.Members)
 		if host := c.InstanceHost(i); c.Exposure.Host != "" && len(host) > hostLimit {
 			report(path, "its host %s has %d characters, and %d are the limit: choose a shorter name", host, len(host), hostLimit)
 		}
-	case len(i.Members) > 0:
-		report(path+".members", "have no effect with exposure.mode none, where only operators reach an instance, by port-forward, and reach all of them: "+
-			"remove them, or set %smode to gateway", exposureKey)
 	}
 	if i.CPULimit < i.CPURequest {
 		report(path+".cpuLimit", "is %g, below cpuRequest (%g)", i.CPULimit, i.CPURequest)
@@ -75,6 +91,15 @@ func (c *Config) validateInstance(report reporter, path string, i Instance) {
 	if i.MemoryLimit < i.MemoryRequest {
 		report(path+".memoryLimitGiB", "is %g, below memoryRequestGiB (%g)", i.MemoryLimit, i.MemoryRequest)
 	}
+}
+
+// instancesWarning says who reaches the instances where there is no login; empty where there is one.
+func (c *Config) instancesWarning() string {
+	if c.Line() != release.Canvas || c.Exposed() {
+		return ""
+	}
+	return "openhands:exposure.mode is none: there is no login, members reach nothing, and whoever is an operator, or an owner of the project, reaches every " +
+		"instance by port-forward, with the keys in it."
 }
 
 // hostLimit is that of a name in DNS, in characters.
@@ -137,6 +162,15 @@ func (c *Config) packedNodes() int {
 		nodes[at].pods--
 	}
 	return len(nodes)
+}
+
+// instanceVolumesGB is what the volumes of all instances take.
+func (c *Config) instanceVolumesGB() int {
+	sum := 0
+	for _, i := range c.Instances {
+		sum += i.VolumeGiB
+	}
+	return sum
 }
 
 // instancesPerNode is a limit of Compute Engine's: a machine takes 128 disks, its own among them, and each instance has one. The nodes take fewer pods.
