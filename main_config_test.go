@@ -58,6 +58,8 @@ var otherValues = map[string]any{
 	"openhands:app.remoteRuntimeUrl":      "https://runtime.example.com",
 	"openhands:app.cpuRequest":            2.0,
 	"openhands:app.memoryGiB":             8,
+	"openhands:app.line":                  "canvas",
+	"openhands:instances":                 []any{map[string]any{"name": "bob", "members": []any{"user:bob@example.com"}}},
 	"openhands:app.imageDigest":           "sha256:" + strings.Repeat("0", 64),
 	"openhands:app.sandboxImageDigest":    "sha256:" + strings.Repeat("1", 64),
 	"openhands:app.egress.allowedDomains": []any{"api.anthropic.com"},
@@ -156,6 +158,11 @@ var notAlone = map[string]struct {
 	"openhands:app.egress.allowedDomains":                      {stack: "prod", with: map[string]any{"openhands:cluster.fqdnNetworkPolicy": true}},
 	"openhands:app.egress.allowedRanges":                       {stack: "prod", with: map[string]any{"openhands:cluster.fqdnNetworkPolicy": true}},
 	"openhands:sandboxes.egress.allowedDomains":                {stack: "prod", with: map[string]any{"openhands:cluster.fqdnNetworkPolicy": true}},
+	"openhands:app.line": {stack: "prod", also: map[string]any{
+		"openhands:exposure":  map[string]any{"host": "openhands.example.com"},
+		"openhands:instances": []any{map[string]any{"name": "bob", "members": []any{"user:bob@example.com"}}},
+	}},
+	"openhands:instances": {stack: "team"},
 	// A release has one runtime, and a runtime its settings.
 	"openhands:app.runtime":          {stack: "prod", also: remoteRuntime},
 	"openhands:app.release":          {stack: "prod", also: remoteRuntime},

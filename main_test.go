@@ -186,15 +186,15 @@ func TestEverythingWaitsForTheAPIs(t *testing.T) {
 func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
 	everyCluster(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		graph := graphOf(t, mocks)
-		cluster, database := find(t, mocks, "Cluster", "openhands-cluster"), find(t, mocks, "DatabaseInstance", "openhands-postgres")
-		assert.False(t, graph.WaitsFor(cluster.URN, database.URN), "the cluster waits for the database")
-		assert.False(t, graph.WaitsFor(database.URN, cluster.URN), "the database waits for the cluster")
-		early := []providers.Registered{
-			find(t, mocks, "Account", "openhands-account"), find(t, mocks, "BucketIAMPolicy", "openhands-files"),
-			find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader"),
-		}
+		cluster := find(t, mocks, "Cluster", "openhands-cluster")
+		early := []providers.Registered{find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader")}
 		for _, r := range mocks.Resources() {
-			if strings.Contains(r.URN, "openhands:gcp:Entrance$") {
+			if strings.Contains(r.URN, "openhands:gcp:CloudSqlPostgres$") {
+				assert.Falsef(t, graph.WaitsFor(cluster.URN, r.URN), "the cluster waits for %s", r.URN)
+			}
+			if slices.ContainsFunc([]string{"CloudSqlPostgres", "StorageBucket", "WorkloadIdentity$gcp:serviceaccount/account", "Entrance"}, func(of string) bool {
+				return strings.Contains(r.URN, "openhands:gcp:"+of)
+			}) && r.Custom {
 				early = append(early, r)
 			}
 		}

@@ -101,7 +101,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"observability": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewObservability(ctx, "x", &infra.ObservabilityArgs{})
 			return err
-		}, []string{`Observability "x": `, "title is required", "cluster is required", "database is required"}},
+		}, []string{`Observability "x": `, "title is required", "cluster is required", "door is required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mocks, err := providers.NewMocks("test", project, region)
