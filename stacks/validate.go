@@ -39,6 +39,9 @@ func (c *Config) validate() []Problem {
 	c.validateNames(report)
 	if c.Single() {
 		c.validateNodesRange(report)
+		if c.Line() != release.Canvas {
+			report("openhands:app.line", "is %s, and profile single runs Agent Canvas: remove it, or choose profile dev or prod", c.App.Line)
+		}
 		c.validateMachine(report)
 		c.validateApp(report)
 		return problems
