@@ -64,6 +64,7 @@ type tools struct {
 	emulator string // directories of environments
 	releases map[string]string
 	envoy    string // the program
+	canvas   string // directory of Agent Canvas
 	engine   engine.Options
 }
 
@@ -85,6 +86,9 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 		return nil, err
 	}
 	if t.envoy, err = install.envoy(ctx); err != nil {
+		return nil, err
+	}
+	if t.canvas, err = install.canvas(ctx, canvasRelease); err != nil {
 		return nil, err
 	}
 	for _, release := range testedReleases {

@@ -13,14 +13,21 @@ import (
 
 var repository = filepath.Join("..", "..")
 
-// installed is the stack of all tests here, put up by the first that needs it.
+// prepared is what was built and fetched.
+var prepared = sync.OnceValues(func() (*tools, error) { return prepare(context.Background(), repository, os.Stderr) })
+
+// installed is the stack of the tests of the server, put up by the first that needs it.
 var installed = sync.OnceValues(func() (*installation, error) {
-	t, err := prepare(context.Background(), repository, os.Stderr)
+	t, err := prepared()
 	if err != nil {
 		return nil, err
 	}
-	return install(context.Background(), t, os.Stderr)
+	standing, err = install(context.Background(), t, os.Stderr)
+	return standing, err
 })
+
+// standing is what has to be closed in the end: none where no test needed it.
+var standing *installation
 
 // TestMain builds and fetches what the tests need, and then runs them where no network is.
 func TestMain(m *testing.M) {
@@ -32,7 +39,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) error {
 	if os.Getenv(inside) == "" {
-		if _, err := prepare(context.Background(), repository, os.Stderr); err != nil {
+		if _, err := prepared(); err != nil {
 			return err
 		}
 		code, err := enterNetwork()
@@ -42,8 +49,8 @@ func run(m *testing.M) error {
 		return err
 	}
 	code := m.Run()
-	if i, err := installed(); err == nil {
-		if err := i.close(); err != nil {
+	if standing != nil {
+		if err := standing.close(); err != nil {
 			return err
 		}
 	}
