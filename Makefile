@@ -4,6 +4,8 @@ STACK  ?= dev prod
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
+FROM ?=
+V ?=
 PROVIDER ?= gcp random
 ADD ?=
 SOURCE ?=
@@ -16,14 +18,16 @@ TOOLS := tools/go.mod tools/go.sum
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# A rehearsal that fails has said why. make would write `*** [rehearse] Error 1` below that, unless it ends by this signal, about which shells say nothing.
 .PHONY: rehearse
-rehearse: ## plan, create, re-plan, refresh and destroy on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json, CLUSTER=real
-	@$(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)"; exit 1)
-	@$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER=$(CLUSTER): write CLUSTER=real or leave it out"; exit 1)
-	@set -e; for stack in $(STACK); do \
-		go $(if $(CLUSTER),-C tests/cluster run ./cmd/rehearse,run ./rehearsal/cmd/rehearse) \
-			-stack=$$stack -steps=$(STEPS) -export=$(if $(EXPORT),$(abspath $(EXPORT))); \
-	done
+rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json, CLUSTER=real, V=1
+	@go build -o bin/compile ./rehearsal/cmd/compile
+	@( $(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)" >&2; exit 1;) \
+		$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER=$(CLUSTER): write CLUSTER=real or leave it out" >&2; exit 1;) \
+		bin/compile $(if $(CLUSTER),tests/cluster,.) ./$(if $(CLUSTER),,rehearsal/)cmd/rehearse bin/rehearse$(if $(CLUSTER),-cluster) || exit 1; \
+		for stack in $(STACK); do \
+			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -export=$(EXPORT) $(if $(V),-verbose) || exit 1; \
+		done ) || kill -PIPE $$PPID
 
 .PHONY: test
 test: lint ## lint, and all tests but the rehearsals
@@ -56,6 +60,11 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 	cd tests/app && ../../bin/staticcheck ./...
 	cd infra/app/cleanup && PYTHONDONTWRITEBYTECODE=1 python3 -W error -m unittest -q
 	go -C tests/app test -timeout 45m $(TESTFLAGS) ./...
+
+# Each stack takes half a minute to a minute, two at a time; TESTFLAGS='-run /dev/us-' takes those of a profile whose names have something in them.
+.PHONY: test-stacks
+test-stacks: ## rehearse good stacks, whose rehearsal must pass: every region, and every boolean and enum flipped, in every profile
+	go test ./tests/stacks -count=1 -timeout 3h $(TESTFLAGS) -args -rehearse
 
 .PHONY: golden
 golden: ## write the plans in tests/golden anew, for a change that is meant: git diff shows what it does

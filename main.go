@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp"
@@ -14,12 +15,20 @@ import (
 
 	"openhands-gcp/infra"
 	"openhands-gcp/infra/app"
+	"openhands-gcp/release"
 	"openhands-gcp/stacks"
 )
 
 const name = "openhands" // of every component
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "describe" {
+		if err := describe(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	source := &stacks.Source{}
 	pulumi.Run(deploy(source), captureConfig(source))
 }
@@ -70,24 +79,12 @@ func install(ctx *pulumi.Context, config *stacks.Config) error {
 	if err != nil {
 		return err
 	}
-	identity, err := infra.NewWorkloadIdentity(ctx, name, config.WorkloadIdentityArgs(cluster), providers, ready)
-	if err != nil {
-		return err
-	}
-	database, err := infra.NewCloudSqlPostgres(ctx, name, config.CloudSqlPostgresArgs(network), providers, ready)
-	if err != nil {
-		return err
-	}
-	bucket, err := infra.NewStorageBucket(ctx, name, config.StorageBucketArgs(identity), providers, ready)
-	if err != nil {
-		return err
-	}
 	kubernetes, err := newKubernetesProvider(ctx, cluster)
 	if err != nil {
 		return err
 	}
-	google := stacks.Google{Cluster: cluster, Registry: registry, Database: database, Bucket: bucket, Identity: identity}
-	after := []pulumi.ResourceOption{providers, kubernetes, network.Ready(), cluster.Ready(), registry.Ready(), bucket.Ready(), identity.Ready()}
+	google := stacks.Google{Services: services, Network: network, Cluster: cluster, Registry: registry}
+	after := []pulumi.ResourceOption{providers, kubernetes, network.Ready(), cluster.Ready(), registry.Ready()}
 	if config.Exposed() {
 		google.Entrance, err = infra.NewEntrance(ctx, name, config.EntranceArgs(), providers, ready)
 		if err != nil {
@@ -95,38 +92,82 @@ func install(ctx *pulumi.Context, config *stacks.Config) error {
 		}
 		after = append(after, google.Entrance.Ready())
 	}
-	application, err := app.NewOpenHandsApp(ctx, name, config.OpenHandsAppArgs(google, services), after...)
+	exportCluster(ctx, google)
+	ctx.Export("quotas", quotas(config))
+	if config.Line() == release.Canvas {
+		return installCanvas(ctx, config, google, []pulumi.ResourceOption{providers, ready}, after)
+	}
+	return installServer(ctx, config, google, []pulumi.ResourceOption{providers, ready}, after)
+}
+
+// installServer puts the Python server on the cluster, with its database and its bucket. onGoogle are the options of Google's components, inCluster those of
+// what is in the cluster.
+func installServer(ctx *pulumi.Context, config *stacks.Config, google stacks.Google, onGoogle, inCluster []pulumi.ResourceOption) error {
+	identity, err := infra.NewWorkloadIdentity(ctx, name, config.WorkloadIdentityArgs(google.Cluster), onGoogle...)
 	if err != nil {
 		return err
 	}
-	if _, err := infra.NewObservability(ctx, name, config.ObservabilityArgs(cluster, application, database), providers, ready); err != nil {
+	database, err := infra.NewCloudSqlPostgres(ctx, name, config.CloudSqlPostgresArgs(google.Network), onGoogle...)
+	if err != nil {
 		return err
 	}
-	export(ctx, google, application)
-	ctx.Export("quotas", quotas(config))
+	bucket, err := infra.NewStorageBucket(ctx, name, config.StorageBucketArgs(identity), onGoogle...)
+	if err != nil {
+		return err
+	}
+	google.Identity, google.Database, google.Bucket = identity, database, bucket
+	application, err := app.NewOpenHandsApp(ctx, name, config.OpenHandsAppArgs(google), slices.Concat(inCluster, []pulumi.ResourceOption{
+		bucket.Ready(), identity.Ready(),
+	})...)
+	if err != nil {
+		return err
+	}
+	if _, err := infra.NewObservability(ctx, name, config.ServerObservabilityArgs(google.Cluster, application, database), onGoogle...); err != nil {
+		return err
+	}
+	exportWayIn(ctx, application.Namespace, application.Door, application.Port)
+	ctx.Export("url", application.URL)
+	ctx.Export("databaseInstance", database.InstanceName)
+	ctx.Export("databaseHost", database.Host)
+	ctx.Export("databaseName", database.Database)
+	ctx.Export("databaseUser", database.User)
+	ctx.Export("bucketName", bucket.Name)
+	ctx.Export("appServiceAccount", identity.Email)
 	return nil
 }
 
-// export gives people, and other stacks, the names of what was created.
-func export(ctx *pulumi.Context, google stacks.Google, application *app.OpenHandsApp) {
-	ctx.Export("url", application.URL)
+// installCanvas puts the instances of Agent Canvas on the cluster. They keep everything on their volumes.
+func installCanvas(ctx *pulumi.Context, config *stacks.Config, google stacks.Google, onGoogle, inCluster []pulumi.ResourceOption) error {
+	canvas, err := app.NewAgentCanvas(ctx, name, config.AgentCanvasArgs(google), inCluster...)
+	if err != nil {
+		return err
+	}
+	if _, err := infra.NewObservability(ctx, name, config.CanvasObservabilityArgs(google.Cluster, canvas), onGoogle...); err != nil {
+		return err
+	}
+	exportWayIn(ctx, canvas.Namespace, canvas.Door, canvas.Port)
+	ctx.Export("urls", canvas.URLs)
+	ctx.Export("instanceNamespace", canvas.InstanceNamespace)
+	return nil
+}
+
+// exportCluster gives people, and other stacks, the names of what every application has.
+func exportCluster(ctx *pulumi.Context, google stacks.Google) {
 	ctx.Export("dnsRecords", google.DNSRecords())
-	ctx.Export("appNamespace", application.Namespace)
-	ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward deployment/%s %[3]d:%[3]d",
-		application.Namespace, application.Door, application.Port))
 	ctx.Export("clusterName", google.Cluster.Name)
 	ctx.Export("clusterLocation", google.Cluster.Location)
 	ctx.Export("credentialsCommand", google.Cluster.CredentialsCommand)
 	ctx.Export("kubeconfig", google.Cluster.Kubeconfig)
-	ctx.Export("databaseInstance", google.Database.InstanceName)
-	ctx.Export("databaseHost", google.Database.Host)
-	ctx.Export("databaseName", google.Database.Database)
-	ctx.Export("databaseUser", google.Database.User)
-	ctx.Export("bucketName", google.Bucket.Name)
 	ctx.Export("imagePrefix", google.Registry.ImagePrefix)
 	ctx.Export("ghcrPrefix", google.Registry.GHCRPrefix)
 	ctx.Export("dockerHubPrefix", google.Registry.DockerHubPrefix)
-	ctx.Export("appServiceAccount", google.Identity.Email)
+}
+
+// exportWayIn says how one comes in by port-forward: through the door, which does not run in gVisor, whose pods port-forward cannot reach
+// (https://github.com/google/gvisor/issues/3811).
+func exportWayIn(ctx *pulumi.Context, namespace, door pulumi.StringOutput, port pulumi.IntOutput) {
+	ctx.Export("appNamespace", namespace)
+	ctx.Export("openCommand", pulumi.Sprintf("kubectl --namespace=%s port-forward deployment/%s %d:%[3]d", namespace, door, port))
 }
 
 // quotas says what the project needs, for the first preview to show: an up that lacks it fails after ten minutes, or when the twentieth conversation starts.

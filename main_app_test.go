@@ -17,7 +17,7 @@ import (
 
 func TestAConversationCanStart(t *testing.T) {
 	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
-		assert.Empty(t, checks.Conversation(mocks.Cloud.Inventory(), false))
+		assert.Empty(t, checks.Application(mocks.Cloud.Inventory(), false))
 	})
 }
 
@@ -31,7 +31,7 @@ func TestAClusterHasRoomForOneDefaultIngressClass(t *testing.T) {
 		"spec":     map[string]any{"controller": "example.com/other"},
 	})
 	require.NoError(t, err)
-	assert.Contains(t, strings.Join(checks.Conversation(mocks.Cloud.Inventory(), false), "\n"), "has 2 default IngressClasses")
+	assert.Contains(t, strings.Join(checks.Application(mocks.Cloud.Inventory(), false), "\n"), "has 2 default IngressClasses")
 }
 
 func TestAChangedValueRollsThePod(t *testing.T) {
@@ -222,7 +222,7 @@ func TestWhatWouldBreakAConversation(t *testing.T) {
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiled(t, c.resource, c.name, c.spoil)
-			said := strings.Join(checks.Conversation(mocks.Cloud.Inventory(), false), "\n")
+			said := strings.Join(checks.Application(mocks.Cloud.Inventory(), false), "\n")
 			if err != nil {
 				said = err.Error()
 			}
@@ -252,7 +252,7 @@ func TestAContinuedConversationFindsANodeInItsZone(t *testing.T) {
 		t.Run(c.mistake, func(t *testing.T) {
 			mocks, err := spoiledIn(t, "prod", stackFile(t, "prod"), "NodePool", "openhands-sandbox", setInput(c.path, c.value))
 			require.NoError(t, err)
-			said := strings.Join(checks.Conversation(mocks.Cloud.Inventory(), c.few), "\n")
+			said := strings.Join(checks.Application(mocks.Cloud.Inventory(), c.few), "\n")
 			if c.says == "" {
 				assert.Empty(t, said)
 				return

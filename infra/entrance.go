@@ -2,6 +2,8 @@ package infra
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/certificatemanager"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/compute"
@@ -17,11 +19,20 @@ const entranceType = "openhands:gcp:Entrance"
 // EntranceArgs are the arguments of NewEntrance.
 type EntranceArgs struct {
 	Host    string // e.g. openhands.example.com, without a trailing dot
+	Below   bool   // the applications are at names one level below Host, and nothing at Host itself
 	DNSZone string // name of a Cloud DNS zone of the project that gets the records; empty where somebody else creates them
 	Armor   Armor
 
-	// Members may log in, as IAM members. Where there are none, Identity-Aware Proxy lets nobody in.
-	Members []string
+	// Members may log in, as IAM members, by host. Where there are none, Identity-Aware Proxy lets nobody in.
+	Members map[string][]string
+}
+
+// served is what the certificate is for.
+func (args *EntranceArgs) served() string {
+	if args.Below {
+		return "*." + args.Host
+	}
+	return args.Host
 }
 
 // Entrance is Google's half of the way from a browser to an application in a cluster: address, certificate, DNS records, Cloud Armor, TLS policy, and who
@@ -56,7 +67,7 @@ func NewEntrance(ctx *pulumi.Context, name string, args *EntranceArgs, opts ...p
 	if err != nil {
 		return nil, fmt.Errorf("reserve the address: %w", err)
 	}
-	authorization, err := c.newCertificate(ctx, name, args.Host)
+	authorization, err := c.newCertificate(ctx, name, args)
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
@@ -84,16 +95,16 @@ func NewEntrance(ctx *pulumi.Context, name string, args *EntranceArgs, opts ...p
 }
 
 // newCertificate has Google issue the certificate. It returns the authorization, which has the record that proves whose domain it is.
-func (c *Entrance) newCertificate(ctx *pulumi.Context, name, host string) (*certificatemanager.DnsAuthorization, error) {
+func (c *Entrance) newCertificate(ctx *pulumi.Context, name string, args *EntranceArgs) (*certificatemanager.DnsAuthorization, error) {
 	authorization, err := certificatemanager.NewDnsAuthorization(ctx, name+"-domain", &certificatemanager.DnsAuthorizationArgs{
-		Domain: pulumi.String(host),
+		Domain: pulumi.String(args.Host), // and all names one level below
 	}, component.Child(c)...)
 	if err != nil {
 		return nil, fmt.Errorf("authorize the domain: %w", err)
 	}
 	certificate, err := certificatemanager.NewCertificate(ctx, name+"-certificate", &certificatemanager.CertificateArgs{
 		Managed: &certificatemanager.CertificateManagedArgs{
-			Domains:           pulumi.ToStringArray([]string{host}),
+			Domains:           pulumi.ToStringArray([]string{args.served()}),
 			DnsAuthorizations: pulumi.StringArray{authorization.ID()},
 		},
 	}, component.Child(c)...)
@@ -106,7 +117,7 @@ func (c *Entrance) newCertificate(ctx *pulumi.Context, name, host string) (*cert
 		return nil, fmt.Errorf("create the map: %w", err)
 	}
 	entry, err := certificatemanager.NewCertificateMapEntry(ctx, name+"-certificate", &certificatemanager.CertificateMapEntryArgs{
-		Map: certificates.Name, Hostname: pulumi.String(host), Certificates: pulumi.StringArray{certificate.ID()},
+		Map: certificates.Name, Hostname: pulumi.String(args.served()), Certificates: pulumi.StringArray{certificate.ID()},
 	}, component.Child(c)...)
 	if err != nil {
 		return nil, fmt.Errorf("create the entry of the map: %w", err)
@@ -129,7 +140,7 @@ func (c *Entrance) newRecords(
 		name, kind, data pulumi.StringInput
 	}
 	records := []record{
-		{"address", pulumi.String(args.Host + "."), pulumi.String("A"), address.Address},
+		{"address", pulumi.String(args.served() + "."), pulumi.String("A"), address.Address},
 		{"domain", proof.Name().Elem(), proof.Type().Elem(), proof.Data().Elem()},
 	}
 	var needed pulumi.Array
@@ -152,19 +163,25 @@ func (c *Entrance) newRecords(
 // newMembers lets the members pass Identity-Aware Proxy. The grant is the project's, because nobody knows yet how GKE will name the backend service; its
 // condition keeps it to this host.
 func (c *Entrance) newMembers(ctx *pulumi.Context, name string, args *EntranceArgs) error {
-	for _, member := range args.Members {
-		grant, err := iap.NewWebIamMember(ctx, name+"-login-"+member, &iap.WebIamMemberArgs{
-			Role: pulumi.String("roles/iap.httpsResourceAccessor"), Member: pulumi.String(member),
-			Condition: &iap.WebIamMemberConditionArgs{
-				Title:       pulumi.String(args.Host),
-				Description: pulumi.String("This host, and no other application of the project"),
-				Expression:  pulumi.String(fmt.Sprintf("request.host == %q", args.Host)),
-			},
-		}, component.Child(c)...)
-		if err != nil {
-			return fmt.Errorf("let %s in: %w", member, err)
+	for _, host := range slices.Sorted(maps.Keys(args.Members)) {
+		for _, member := range args.Members[host] {
+			role := "-login-" + member
+			if host != args.Host {
+				role = "-login-" + host + "-" + member
+			}
+			grant, err := iap.NewWebIamMember(ctx, name+role, &iap.WebIamMemberArgs{
+				Role: pulumi.String("roles/iap.httpsResourceAccessor"), Member: pulumi.String(member),
+				Condition: &iap.WebIamMemberConditionArgs{
+					Title:       pulumi.String(host),
+					Description: pulumi.String("This host, and no other application of the project"),
+					Expression:  pulumi.String(fmt.Sprintf("request.host == %q", host)),
+				},
+			}, component.Child(c)...)
+			if err != nil {
+				return fmt.Errorf("let %s in: %w", member, err)
+			}
+			c.Awaits(grant)
 		}
-		c.Awaits(grant)
 	}
 	return nil
 }

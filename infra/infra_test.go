@@ -102,7 +102,7 @@ func TestComponentsWorkForSomebodyElse(t *testing.T) {
 	mocks, err := providers.NewMocks("test", project, region)
 	require.NoError(t, err)
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
-		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{LoadBalancer: true, DNS: true})
+		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{LoadBalancer: true, DNS: true, Database: true, Bucket: true})
 		if err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func createAll(ctx *pulumi.Context, name string, number int, services *infra.Pro
 		return err
 	}
 	if _, err := infra.NewEntrance(ctx, name, &infra.EntranceArgs{
-		Host: name + ".example.com", DNSZone: "example", Members: []string{"group:web@example.com"}, Armor: infra.Armor{RequestsPerMinute: 60},
+		Host: name + ".example.com", DNSZone: "example", Members: map[string][]string{name + ".example.com": []string{"group:web@example.com"}}, Armor: infra.Armor{RequestsPerMinute: 60},
 	}, ready); err != nil {
 		return err
 	}

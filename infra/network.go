@@ -35,7 +35,7 @@ type NetworkArgs struct {
 	NodesCIDR    netip.Prefix // primary range of the subnet: one address per node
 	PodsCIDR     netip.Prefix // secondary range: GKE takes a /24 of it for every node
 	ServicesCIDR netip.Prefix // secondary range: one address per Kubernetes Service
-	PeeringCIDR  netip.Prefix // range in which Google places Cloud SQL, at least a /24
+	PeeringCIDR  netip.Prefix // range in which Google places Cloud SQL, at least a /24; none without private services access
 
 	FlowLogSampling float64 // share of the flows that are logged, 0 (no flow logs) to 1
 	NodeTag         string  // network tag of the nodes, to which the firewall's allowances apply
@@ -55,14 +55,14 @@ type Network struct {
 	ServicesRangeName pulumi.StringOutput `pulumi:"servicesRangeName"`
 
 	// PrivateServicesNetworkID is the same network as NetworkID, but known only once private services access works. A managed service (Cloud SQL) that
-	// takes its network from here is created after the peering; without the peering its creation fails.
+	// takes its network from here is created after the peering; without the peering its creation fails. It is empty without PeeringCIDR.
 	PrivateServicesNetworkID pulumi.StringOutput `pulumi:"privateServicesNetworkId"`
 }
 
 func (args *NetworkArgs) validate(check *component.Check) {
 	check.Strings(map[string]string{"region": args.Region, "nodeTag": args.NodeTag})
 	for field, prefix := range map[string]netip.Prefix{
-		"nodesCidr": args.NodesCIDR, "podsCidr": args.PodsCIDR, "servicesCidr": args.ServicesCIDR, "peeringCidr": args.PeeringCIDR,
+		"nodesCidr": args.NodesCIDR, "podsCidr": args.PodsCIDR, "servicesCidr": args.ServicesCIDR,
 	} {
 		check.Require(prefix.IsValid(), "%s is required", field)
 	}
@@ -91,8 +91,11 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	if err := c.newNAT(ctx, name, args); err != nil {
 		return nil, fmt.Errorf("create the NAT: %w", err)
 	}
-	if err := c.newPrivateServicesAccess(ctx, name, args); err != nil {
-		return nil, fmt.Errorf("create private services access: %w", err)
+	c.PrivateServicesNetworkID = pulumi.String("").ToStringOutput()
+	if args.PeeringCIDR.IsValid() {
+		if err := c.newPrivateServicesAccess(ctx, name, args); err != nil {
+			return nil, fmt.Errorf("create private services access: %w", err)
+		}
 	}
 	if err := c.newFirewall(ctx, name, args); err != nil {
 		return nil, fmt.Errorf("create the firewall: %w", err)

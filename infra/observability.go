@@ -17,14 +17,16 @@ type ObservabilityArgs struct {
 	Title  string   // begins the names of alerts and dashboard, e.g. OpenHands prod
 	Emails []string // get the alerts; where there are none, alerts show in the console only
 
-	// DatabaseSettings says where the database's tier and its disk's limit are set, for the advice in alerts: e.g. `openhands:database` in the stack file.
+	// DatabaseSettings says, where there is a database, where its tier and its disk's limit are set, for the advice in alerts: e.g. `openhands:database` in the stack file.
 	DatabaseSettings string
 	Labels           pulumi.StringMapInput
 
-	Cluster, Namespace, Deployment pulumi.StringInput // of the application
-	Door                           pulumi.StringInput // Deployment of what stands before it
+	Cluster, Namespace pulumi.StringInput
+	Door               pulumi.StringInput // Deployment of what stands before the application
 
-	Database pulumi.StringInput // as Cloud Monitoring names it: CloudSqlPostgres.MonitoringID
+	Deployment pulumi.StringInput // of the application; none where nil
+	Database   pulumi.StringInput // as Cloud Monitoring names it: CloudSqlPostgres.MonitoringID; none where nil
+	Instances  pulumi.StringInput // namespace of StatefulSets with one pod each; none where nil
 }
 
 // Observability tells people when the application or its database is in trouble, by signals that exist: the application itself has none.
@@ -52,38 +54,52 @@ func (args *ObservabilityArgs) signals() []signal {
 		return pulumi.Sprintf(`(max(kube_deployment_status_replicas_available{cluster="%s",namespace="%s",deployment="%s"}) or vector(0))`,
 			args.Cluster, args.Namespace, deployment)
 	}
-	return []signal{
-		{
+	var signals []signal
+	if args.Deployment != nil {
+		signals = append(signals, signal{
 			role: "availability", title: "application available", query: available(args.Deployment),
 			alert: "< 1", lasting: "300s",
 			advice: pulumi.Sprintf("No pod of the application is ready. `kubectl --namespace=%[1]s get pods`, then `kubectl --namespace=%[1]s "+
 				"describe pod` and `kubectl --namespace=%[1]s logs deployment/%[2]s --previous`. A database that cannot be reached "+
 				"keeps the server from starting.",
 				args.Namespace, args.Deployment),
-		},
-		{
-			role: "door", title: "door available", query: available(args.Door), alert: "< 1", lasting: "300s",
-			advice: pulumi.Sprintf("No pod of the door is ready, and nobody reaches the application. `kubectl --namespace=%[1]s get pods`, then "+
-				"`kubectl --namespace=%[1]s describe pod` and `kubectl --namespace=%[1]s logs deployment/%[2]s`.", args.Namespace, args.Door),
-		},
-		{
+		})
+	}
+	signals = append(signals, signal{
+		role: "door", title: "door available", query: available(args.Door), alert: "< 1", lasting: "300s",
+		advice: pulumi.Sprintf("No pod of the door is ready, and nobody reaches the application. `kubectl --namespace=%[1]s get pods`, then "+
+			"`kubectl --namespace=%[1]s describe pod` and `kubectl --namespace=%[1]s logs deployment/%[2]s`.", args.Namespace, args.Door),
+	})
+	if args.Instances != nil {
+		signals = append(signals, signal{
+			role: "instances", title: "instances that are away",
+			// Each has one pod; one that sleeps is to have none.
+			query: pulumi.Sprintf(`(sum(kube_statefulset_replicas{cluster="%[1]s",namespace="%[2]s"}) - `+
+				`sum(kube_statefulset_status_replicas_ready{cluster="%[1]s",namespace="%[2]s"}))`, args.Cluster, args.Instances),
+			alert: "> 0", lasting: "900s",
+			advice: pulumi.Sprintf("Somebody's instance has not been ready for 15 minutes. `kubectl --namespace=%[1]s get pods` shows which; then "+
+				"`kubectl --namespace=%[1]s describe pod <name>-0` and `kubectl --namespace=%[1]s logs <name>-0 --previous`. Deleting the pod starts it "+
+				"anew, with its files.", args.Instances),
+		})
+	}
+	if args.Database != nil {
+		signals = append(signals, signal{
 			role: "database-cpu", title: "database CPU", query: database("database_cpu_utilization"), alert: "> 0.9", lasting: "900s",
 			advice: pulumi.String("The database's CPU has been above 90 % for 15 minutes. Look at Query Insights in the console. A larger tier (" +
 				args.DatabaseSettings + ") restarts the database."),
-		},
-		{
+		}, signal{
 			role: "database-disk", title: "database disk", query: database("database_disk_utilization"), alert: "> 0.85", lasting: "900s",
 			advice: pulumi.String("The database's disk is over 85 % full. It grows by itself up to its limit: if it has reached that, raise it (" +
 				args.DatabaseSettings + ")."),
-		},
+		})
 	}
+	return signals
 }
 
 func (args *ObservabilityArgs) validate(check *component.Check) {
-	check.Strings(map[string]string{"title": args.Title, "databaseSettings": args.DatabaseSettings})
-	check.Inputs(map[string]pulumi.StringInput{
-		"cluster": args.Cluster, "namespace": args.Namespace, "deployment": args.Deployment, "door": args.Door, "database": args.Database,
-	})
+	check.Strings(map[string]string{"title": args.Title})
+	check.Inputs(map[string]pulumi.StringInput{"cluster": args.Cluster, "namespace": args.Namespace, "door": args.Door})
+	check.Require((args.Database == nil) == (args.DatabaseSettings == ""), "database and databaseSettings belong together")
 }
 
 // NewObservability creates a notification channel for each address, an alert for each signal, and a dashboard that shows all of them.

@@ -34,15 +34,14 @@ var requiredAPIs = map[string]string{
 	"iamcredentials.googleapis.com":      "Workload Identity",
 	"logging.googleapis.com":             "logs of nodes, pods, NAT and firewall",
 	"monitoring.googleapis.com":          "metrics, managed Prometheus",
-	"servicenetworking.googleapis.com":   "private services access for Cloud SQL",
-	"sqladmin.googleapis.com":            "CloudSqlPostgres",
-	"storage.googleapis.com":             "StorageBucket",
 }
 
 // ProjectServicesArgs are the arguments of NewProjectServices.
 type ProjectServicesArgs struct {
 	LoadBalancer bool // with a certificate, and a login in front of the application
 	DNS          bool // records in a zone of Cloud DNS
+	Database     bool // Cloud SQL, with private services access
+	Bucket       bool
 }
 
 // validate has nothing to find: every combination is possible.
@@ -56,6 +55,12 @@ func (args *ProjectServicesArgs) apis() []string {
 	}
 	if args.DNS {
 		apis = append(apis, "dns.googleapis.com")
+	}
+	if args.Database {
+		apis = append(apis, "servicenetworking.googleapis.com", "sqladmin.googleapis.com")
+	}
+	if args.Bucket {
+		apis = append(apis, "storage.googleapis.com")
 	}
 	return slices.Sorted(slices.Values(apis))
 }

@@ -43,7 +43,7 @@ func (r *run) changeExposure(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%s: the way in is not as it must be (%d stations):\n  %s", change.what, len(hops), strings.Join(problems, "\n  "))
 		}
 	}
-	return "", r.look(ctx)
+	return "another host, then no way in, then a login that is refused, then as before", r.look(ctx)
 }
 
 // look reads the state anew, for the steps that follow a change.
@@ -90,13 +90,13 @@ func (r *run) replaceCluster(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("the cluster is in %s, and not in %s", location, zone)
 		}
 	}
-	if problems := checks.Conversation(inventory, r.NodesOfOnesOwn); len(problems) > 0 {
+	if problems := checks.Application(inventory, r.NodesOfOnesOwn); len(problems) > 0 {
 		return "", fmt.Errorf("in zone %s the application is not as it must be:\n  %s", zone, strings.Join(problems, "\n  "))
 	}
-	if _, err := r.Run(ctx, "preview", "--expect-no-changes"); err != nil {
+	if err := r.nothing(ctx, r.Engine, "preview"); err != nil {
 		return "", err
 	}
-	return "", r.look(ctx)
+	return "to zone " + zone + ": the cluster goes with all that is in it, and comes back elsewhere", r.look(ctx)
 }
 
 const asBefore = "as before"
@@ -106,13 +106,13 @@ func (r *run) refusedLogin(ctx context.Context) error {
 	const why = "Attached=False, reason Invalid: iap.clientID is missing"
 	r.Cloud.Refuse(types.BackendPolicy, why)
 	defer r.Cloud.Refuse(types.BackendPolicy, "")
-	output, err := r.Quiet(ctx, "up", "--yes", "--skip-preview")
+	result, err := r.Run(ctx, "up", "--yes", "--skip-preview")
 	if err == nil {
 		return errors.New("GKE has refused the policy with the login, and the update succeeded")
 	}
 	for _, says := range []string{why, "has not attached GCPBackendPolicy", "describe gcpbackendpolicy"} {
-		if !strings.Contains(output, says) {
-			return fmt.Errorf("GKE has refused the policy with the login, and the update does not say %q:\n%s", says, output)
+		if !strings.Contains(result.Output, says) {
+			return fmt.Errorf("GKE has refused the policy with the login, and the update does not say %q:\n%w", says, err)
 		}
 	}
 	hops, _ := checks.Exposure(r.Cloud.Inventory(), r.OpenToEveryone)

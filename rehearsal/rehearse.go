@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+
+	"openhands-gcp/changes"
 	"openhands-gcp/rehearsal/checks"
 	"openhands-gcp/rehearsal/engine"
+	"openhands-gcp/rehearsal/screen"
 	"openhands-gcp/rehearsal/state"
 	"openhands-gcp/rehearsal/timeline"
 )
@@ -39,12 +42,21 @@ var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
 // Options are the arguments of Rehearse.
 type Options struct {
 	engine.Options
-	Steps  []string // some of Steps; all where empty
-	Export string   // file for the stack's export after up; none where empty
+	Screen *screen.Screen // where people read how it goes; Output where nil
+	Log    string         // path of the file that Output goes to; none where empty
+	Steps  []string       // some of Steps; all where empty
+	Export string         // file for the stack's export after up; none where empty
+	From   string         // what the stack was before: then the change is rehearsed, and not the stack's whole life
 }
 
-// Rehearse runs the steps and writes a summary. The error says which step failed.
+// Rehearse runs the steps, and shows what it finds. The error says which step failed, and why.
 func Rehearse(ctx context.Context, options Options) (err error) {
+	if options.Screen == nil {
+		options.Screen = screen.New(options.Output)
+	}
+	if options.From != "" {
+		return rehearseChange(ctx, options)
+	}
 	steps := options.Steps
 	if len(steps) == 0 {
 		steps = Steps
@@ -57,38 +69,97 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 	if options.Export != "" && !slices.Contains(steps, stepUp) {
 		return fmt.Errorf("the export is written after step %s, which is not among the steps", stepUp)
 	}
-	engine, err := engine.New(ctx, options.Options)
+	r, err := start(ctx, options)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	r := &run{Engine: engine, out: options.Output, export: options.Export, options: options.Options}
+	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := r.possible(steps, len(options.Steps) > 0); err != nil {
 		return err
 	}
+	if err := r.introduce(ctx, "Stack "+r.Stack+", its whole life on a simulated Google Cloud", nil); err != nil {
+		return err
+	}
 	for _, step := range Steps {
-		if !slices.Contains(steps, step) {
+		if !slices.Contains(steps, step) || r.pointless(step) != "" {
 			continue
 		}
-		if r.pointless(step) != "" {
-			continue
+		if err := r.play(ctx, step, r.step(step)); err != nil {
+			return err
 		}
-		action, what := r.step(step)
-		fmt.Fprintf(r.out, "\n=== %s: %s\n", step, what)
-		started := time.Now()
-		outcome, err := action(ctx)
-		if err != nil {
-			r.summary = append(r.summary, line{step, "FAILED", err.Error()})
-			r.printSummary()
-			return fmt.Errorf("rehearsal of stack %s: step %s: %w", options.Stack, step, err)
-		}
-		if outcome == "" {
-			outcome = fmt.Sprintf("%s, in %.1f s", what, time.Since(started).Seconds())
-		}
-		r.summary = append(r.summary, line{step, "ok", outcome})
 	}
 	r.printSummary()
 	return nil
+}
+
+// start starts the engine with an empty cloud.
+func start(ctx context.Context, options Options) (*run, error) {
+	r := &run{screen: options.Screen, log: options.Log, export: options.Export, started: time.Now()}
+	options.Watch = r.watch
+	r.options = options.Options
+	var err error
+	r.Engine, err = engine.New(ctx, options.Options)
+	return r, err
+}
+
+// introduce shows what the stack is, before anything is done, and beside it what it was.
+func (r *run) introduce(ctx context.Context, title string, before []engine.Fact) error {
+	facts, err := r.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	r.screen.Title(title)
+	var rows []screen.Row
+	for _, fact := range facts {
+		row := screen.Row{Name: fact.What, Text: fact.Is}
+		for _, was := range before {
+			if was.What == fact.What && was.Is != fact.Is {
+				row.Mark, row.Detail = screen.Warn, []string{"was: " + was.Is}
+			}
+		}
+		rows = append(rows, row)
+	}
+	r.screen.Table(rows...)
+	r.screen.Text("")
+	return nil
+}
+
+// play runs a step, and shows what came of it. The action returns what it found, in words.
+func (r *run) play(ctx context.Context, step string, action func(context.Context) (string, error)) error {
+	r.done = 0
+	err := r.screen.While(step, func(func(string)) (string, error) { return action(ctx) })
+	if r.after != nil {
+		r.after()
+		r.after = nil
+	}
+	if err != nil {
+		return fmt.Errorf("stack %s, step %s: %w", r.Stack, step, err)
+	}
+	return nil
+}
+
+// watch shows how far the engine is.
+func (r *run) watch(event apitype.EngineEvent) {
+	switch {
+	case event.ResOutputsEvent != nil && countable(event.ResOutputsEvent.Metadata):
+		r.done++
+	case event.ResourcePreEvent != nil && countable(event.ResourcePreEvent.Metadata):
+		how := fmt.Sprintf("%d resources done", r.done)
+		if r.total > 0 && r.done <= r.total {
+			how = fmt.Sprintf("%d of %d resources", r.done, r.total)
+		}
+		r.screen.Progress(how + ", now " + state.ShortName(event.ResourcePreEvent.Metadata.URN))
+	}
+}
+
+// countable says whether a step is about a resource that exists in a cloud: neither a component nor a provider.
+func countable(step apitype.StepEventMetadata) bool {
+	for _, s := range []*apitype.StepEventStateMetadata{step.New, step.Old} {
+		if s != nil {
+			return s.Custom && !strings.HasPrefix(step.Type, "pulumi:")
+		}
+	}
+	return false
 }
 
 // possible refuses steps that need another one, are named twice, or, where a person chose them, have nothing to do on this stack.
@@ -104,7 +175,7 @@ func (r *run) possible(steps []string, chosen bool) error {
 			return fmt.Errorf("step %s is named twice", step)
 		}
 	}
-	if r.Protected && slices.Contains(steps, stepDestroy) && !slices.Contains(steps, stepTeardown) {
+	if len(r.Protected) > 0 && slices.Contains(steps, stepDestroy) && !slices.Contains(steps, stepTeardown) {
 		return fmt.Errorf("step %s of a protected stack needs step %s", stepDestroy, stepTeardown)
 	}
 	return nil
@@ -115,12 +186,12 @@ func (r *run) pointless(step string) string {
 	switch {
 	case step == stepChange && !r.Exposed:
 		return "a stack with a way in from the internet, and the mode of " + r.Stack + " is none"
-	case step == stepNeighbour && (r.Protected || r.Exposed):
+	case step == stepNeighbour && (len(r.Protected) > 0 || r.Exposed):
 		return "an unprotected stack without a way in from the internet, and " + r.Stack + " is none"
-	case step == stepMove && (r.Zone == "" || r.Protected):
+	case step == stepMove && (r.Zone == "" || len(r.Protected) > 0):
 		return "an unprotected stack with a zone, and " + r.Stack + " is none"
-	case slices.Contains(protectionSteps, step) && !r.Protected:
-		return "a protected stack, and the profile of " + r.Stack + " is not prod"
+	case slices.Contains(protectionSteps, step) && len(r.Protected) == 0:
+		return "a stack that protects something, and " + r.Stack + " protects nothing"
 	}
 	return ""
 }
@@ -128,52 +199,93 @@ func (r *run) pointless(step string) string {
 // run is a rehearsal under way.
 type run struct {
 	*engine.Engine
-	out       io.Writer
+	screen    *screen.Screen
+	log       string
 	export    string
 	options   engine.Options
-	summary   []line
+	started   time.Time
 	graph     *state.Graph
 	timeline  *timeline.Timeline
 	hops      []checks.Hop
 	quotas    any // the stack's output
 	destroyed bool
+
+	done, total int    // resources that the engine has dealt with in this step, and that there are; 0 where nobody knows
+	after       func() // shows more about a step, below its line; nil where there is no more
 }
 
-// line is one of the summary.
-type line struct{ step, result, detail string }
-
-// step returns what a step does, and says it in words. The action returns the line of the summary; empty where the words will do.
-func (r *run) step(step string) (action func(context.Context) (string, error), what string) {
+// step returns what a step does. The action returns what it found, in words.
+func (r *run) step(step string) func(context.Context) (string, error) {
 	switch step {
 	case stepPreview:
-		return r.pulumi("preview", "--diff=false"), "the plan of the stack"
+		return r.preview
 	case stepUp:
-		return r.up, "create it, and check the resulting state"
+		return r.up
 	case stepRepeat:
-		return r.pulumi("preview", "--expect-no-changes"), "a second preview, which must be empty"
+		return r.unchanged("a second preview is empty", "preview")
 	case stepRefresh:
-		return r.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes"), "compare with the cloud, which must find nothing"
+		return r.unchanged("the cloud has what the state says", "refresh", "--yes", "--skip-preview")
 	case stepChange:
-		return r.changeExposure, "another host, then no way in, then a login that is refused, then as before"
+		return r.changeExposure
 	case stepMove:
-		return r.replaceCluster, "another zone: the cluster goes with all that is in it, and comes back elsewhere"
+		return r.replaceCluster
 	case stepNeighbour:
-		return r.neighbour, "another stack in the same project comes and goes, and takes nothing with it"
+		return r.neighbour
 	case stepReplacement:
-		return r.refuseReplacement, "what would replace the database, or anything else that is protected, must be refused"
+		return r.refuseReplacement
 	case stepRefusal:
-		return r.refuseDestroy, "destroy must be refused while the stack is protected"
+		return r.refuseDestroy
 	case stepTeardown:
-		return r.teardown, "lift the protection with openhands:teardown"
+		return r.teardown
 	default:
-		return r.destroy, "destroy it, and see what is left"
+		return r.destroy
 	}
 }
 
-// pulumi returns the step that is one command of the CLI.
-func (r *run) pulumi(args ...string) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		_, err := r.Run(ctx, args...)
+// preview plans the stack, and shows the plan by component.
+func (r *run) preview(ctx context.Context) (string, error) {
+	result, err := r.Run(ctx, "preview")
+	if err != nil {
 		return "", err
 	}
+	graph := state.NewGraph(planned(result))
+	r.total = len(graph.Countable())
+	r.after = func() { r.printPlan(graph, result.Warnings) }
+	return fmt.Sprintf("%d resources to create", r.total), nil
+}
+
+// planned are the resources of a plan, as far as a graph needs them.
+func planned(result engine.Result) *state.Export {
+	var export state.Export
+	for _, step := range result.Planned {
+		if s := step.New; s != nil {
+			export.Deployment.Resources = append(export.Deployment.Resources, state.Resource{URN: s.URN, Type: s.Type, Custom: s.Custom, Parent: s.Parent})
+		}
+	}
+	return &export
+}
+
+// unchanged returns a step that is one command, which must find nothing to do.
+func (r *run) unchanged(found string, args ...string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		return found, r.nothing(ctx, r.Engine, args...)
+	}
+}
+
+// nothing fails where a command of the CLI finds something to do, and says what.
+func (r *run) nothing(ctx context.Context, on *engine.Engine, args ...string) error {
+	result, err := on.Run(ctx, append(args, "--expect-no-changes")...)
+	if err == nil {
+		return nil
+	}
+	var found []string
+	for _, change := range changed(result) {
+		if change.Op != changes.Same {
+			found = append(found, describe(change))
+		}
+	}
+	if len(found) == 0 {
+		return err
+	}
+	return fmt.Errorf("it is not empty:\n  %s", strings.Join(found, "\n  "))
 }

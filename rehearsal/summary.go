@@ -4,18 +4,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"text/tabwriter"
+	"strings"
 	"time"
 
-	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/rehearsal/screen"
+	"openhands-gcp/rehearsal/state"
 )
 
-// printSummary says what was rehearsed, and what came of it.
+// printSummary says what was found, beside what each step said.
 func (r *run) printSummary() {
-	fmt.Fprintf(r.out, "\n=== Summary of the rehearsal of stack %s\n", r.Stack)
-	if r.graph != nil {
-		r.printResources()
-	}
 	if quotas, ok := r.quotas.(map[string]any); ok {
 		r.printQuotas(quotas)
 	}
@@ -26,105 +23,104 @@ func (r *run) printSummary() {
 		r.printTimeline()
 	}
 	if r.destroyed {
-		r.printLeft()
+		r.printLeft("Left in the project on purpose")
 	}
-	fmt.Fprintln(r.out)
-	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
-	verdict := "PASS"
-	for _, l := range r.summary {
-		if l.result != "ok" {
-			verdict = "FAIL"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", l.step, l.result, l.detail)
-	}
-	r.flush(w)
-	fmt.Fprintf(r.out, "%s: stack %s\n", verdict, r.Stack)
+	r.printVerdict("stack " + r.Stack + " is as it must be")
 }
 
-// flush writes a table.
-func (r *run) flush(w *tabwriter.Writer) {
-	if err := w.Flush(); err != nil {
-		fmt.Fprintln(r.out, err)
+func (r *run) printVerdict(verdict string) {
+	r.screen.Text("")
+	row := screen.Row{Mark: screen.Good, Text: fmt.Sprintf("%s; rehearsed in %s", verdict, time.Since(r.started).Round(time.Second))}
+	if r.log != "" {
+		row.Text += "; the whole log: " + r.log
 	}
+	r.screen.Table(row)
 }
 
-func (r *run) printResources() {
+// printPlan shows the resources by component, and what the program warns of.
+func (r *run) printPlan(graph *state.Graph, warnings []string) {
 	count := map[string]map[string]int{}
-	total := 0
-	for _, resource := range r.graph.Resources() {
-		component := r.graph.Component(resource.URN)
-		if !resource.Custom || component == "" {
-			continue
-		}
+	for _, resource := range graph.Countable() {
+		component := graph.Component(resource.URN)
 		if count[component] == nil {
 			count[component] = map[string]int{}
 		}
-		count[component][types.Short(resource.Type)]++
-		total++
+		count[component][resource.Type[strings.LastIndex(resource.Type, ":")+1:]]++
 	}
-	fmt.Fprintf(r.out, "\n%d resources, by component:\n", total)
-	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+	var rows []screen.Row
 	for _, component := range slices.Sorted(maps.Keys(count)) {
-		fmt.Fprintf(w, "  %s\t", component)
-		for i, typ := range slices.Sorted(maps.Keys(count[component])) {
-			if i > 0 {
-				fmt.Fprint(w, ", ")
-			}
+		var parts []string
+		for _, typ := range slices.Sorted(maps.Keys(count[component])) {
 			if n := count[component][typ]; n > 1 {
-				fmt.Fprintf(w, "%d ", n)
+				typ = fmt.Sprintf("%d\u00a0%s", n, typ)
 			}
-			fmt.Fprint(w, typ)
+			parts = append(parts, typ)
 		}
-		fmt.Fprintln(w)
+		rows = append(rows, screen.Row{Name: component, Text: strings.Join(parts, ", ")})
 	}
-	r.flush(w)
+	r.screen.Text("")
+	r.screen.Table(rows...)
+	r.screen.Text("")
+	for _, warning := range warnings {
+		sentence, rest, cut := strings.Cut(warning, ". ")
+		if cut && rest != "" {
+			sentence += "."
+		}
+		r.screen.Table(screen.Row{Mark: screen.Warn, Text: sentence})
+	}
+	if len(warnings) > 0 {
+		r.screen.Text("")
+	}
 }
 
 // printQuotas says what the project needs before the stack is created in it.
 func (r *run) printQuotas(quotas map[string]any) {
-	fmt.Fprintln(r.out, "\nWhat it takes of the quotas of Compute Engine (docs/quotas.md):")
-	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+	r.screen.Title("What it takes of the quotas of Compute Engine (docs/quotas.md)")
+	var rows []screen.Row
 	for _, name := range slices.Sorted(maps.Keys(quotas)) {
-		fmt.Fprintf(w, "  %s\t%s\n", name, quotas[name])
+		rows = append(rows, screen.Row{Name: name, Text: fmt.Sprint(quotas[name])})
 	}
-	r.flush(w)
+	r.screen.Table(rows...)
 }
 
 func (r *run) printExposure() {
-	fmt.Fprintln(r.out, "\nThe way of a browser to the application:")
-	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+	r.screen.Title("The way of a browser to the application")
+	var rows []screen.Row
 	for _, hop := range r.hops {
-		fmt.Fprintf(w, "  %s\t%s\n", hop.What, hop.Which)
+		rows = append(rows, screen.Row{Name: hop.What, Text: hop.Which})
 	}
-	r.flush(w)
+	r.screen.Table(rows...)
 }
 
 func (r *run) printTimeline() {
-	fmt.Fprintf(r.out, "\nSimulated deployment time: %s, %.2f times the longest chain that no program avoids (%s). The critical path:\n",
-		r.timeline.Total, float64(r.timeline.Total)/float64(r.timeline.Shortest), r.timeline.Shortest)
-	var at time.Duration
-	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	r.screen.Title(fmt.Sprintf("A deployment takes about %s, as Google typically does; it waits for", r.timeline.Total.Round(time.Minute)))
+	var rows []screen.Row
 	for _, step := range r.timeline.Critical {
-		fmt.Fprintf(w, "  %s\t%s\t  %s\n", at, step.Took, step.Name)
-		at += step.Took
+		rows = append(rows, screen.Row{Name: step.Took.String(), Text: step.Name})
 	}
-	r.flush(w)
+	r.screen.Table(rows...)
 	if r.timeline.Records > 0 {
-		fmt.Fprintf(r.out, "What the DNS records need exists after %s, before the cluster does (%s): with exposure.dnsZone, they are created then.\n",
-			r.timeline.Records, r.timeline.Cluster)
+		r.screen.Text(fmt.Sprintf("What the DNS records need exists after %s, before the cluster does (%s): with exposure.dnsZone, they are created then.",
+			r.timeline.Records, r.timeline.Cluster))
 	}
 }
 
-func (r *run) printLeft() {
-	left := map[string][]string{}
+// printLeft shows what the project still has that no resource of the stack stands for.
+func (r *run) printLeft(title string) {
+	kinds, left := map[string]string{}, map[string][]string{}
 	for _, o := range r.Cloud.List() {
-		left[o.Left] = append(left[o.Left], o.Type+" "+o.ID)
-	}
-	fmt.Fprintln(r.out, "\nLeft in the project on purpose:")
-	for _, why := range slices.Sorted(maps.Keys(left)) {
-		fmt.Fprintf(r.out, "  %s:\n", why)
-		for _, what := range left[why] {
-			fmt.Fprintf(r.out, "    %s\n", what)
+		if o.Left != "" {
+			kinds[o.Left] = o.Type
+			left[o.Left] = append(left[o.Left], strings.TrimSuffix(o.ID[strings.LastIndex(o.ID, "/")+1:], ".googleapis.com"))
 		}
 	}
+	if len(left) == 0 {
+		return
+	}
+	r.screen.Title(title)
+	var rows []screen.Row
+	for _, why := range slices.Sorted(maps.Keys(left)) {
+		rows = append(rows, screen.Row{Name: kinds[why], Text: strings.Join(left[why], ", "), Detail: []string{why}})
+	}
+	r.screen.Table(rows...)
 }

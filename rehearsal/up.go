@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"openhands-gcp/rehearsal/checks"
 	"openhands-gcp/rehearsal/state"
@@ -14,11 +13,9 @@ import (
 
 // up creates the stack, and fails where a check finds something.
 func (r *run) up(ctx context.Context) (string, error) {
-	started := time.Now()
 	if _, err := r.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
 		return "", err
 	}
-	took := time.Since(started)
 	raw, err := r.Export(ctx)
 	if err != nil {
 		return "", err
@@ -28,23 +25,12 @@ func (r *run) up(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("export: %w", err)
 		}
 	}
-	export, err := state.Parse(raw)
+	problems, export, err := r.examine(raw)
 	if err != nil {
 		return "", err
 	}
-	r.graph = state.NewGraph(export)
 	r.quotas = export.Output("quotas")
-	problems, err := checks.State(raw)
-	if err != nil {
-		return "", err
-	}
-	inventory := r.Cloud.Inventory()
-	problems = append(problems, checks.Order(r.Cloud, r.graph)...)
-	problems = append(problems, checks.Conversation(inventory, r.NodesOfOnesOwn)...)
-	problems = append(problems, checks.Operators(inventory)...)
-	hops, inTheWay := checks.Exposure(inventory, r.OpenToEveryone)
-	r.hops, problems = hops, append(problems, inTheWay...)
-	if problems = append(problems, checks.Outputs(inventory, export)...); len(problems) > 0 {
+	if problems = append(problems, checks.Order(r.Cloud, r.graph)...); len(problems) > 0 {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}
 	if changed, err := r.ChangedByRepetition(ctx); err != nil {
@@ -58,6 +44,23 @@ func (r *run) up(ctx context.Context) (string, error) {
 	if r.timeline.Records >= r.timeline.Cluster {
 		return "", fmt.Errorf("what the DNS records need exists after %s only: it waits for the cluster", r.timeline.Records)
 	}
-	const outcome = "created; no secret in clear, nothing public, nothing in a wrong order, the right outputs, and a conversation can start, in %.1f s"
-	return fmt.Sprintf(outcome, took.Seconds()), nil
+	r.total = len(r.graph.Countable())
+	return fmt.Sprintf("%d resources; no secret in clear, nothing public, nothing in a wrong order, the right outputs, and a conversation can start", r.total), nil
+}
+
+// examine says what is wrong with the stack as it is now. raw is its exported state.
+func (r *run) examine(raw []byte) (problems []string, export *state.Export, err error) {
+	if export, err = state.Parse(raw); err != nil {
+		return nil, nil, err
+	}
+	r.graph = state.NewGraph(export)
+	if problems, err = checks.State(raw); err != nil {
+		return nil, nil, err
+	}
+	inventory := r.Cloud.Inventory()
+	problems = append(problems, checks.Application(inventory, r.NodesOfOnesOwn)...)
+	problems = append(problems, checks.Operators(inventory)...)
+	hops, inTheWay := checks.Exposure(inventory, r.OpenToEveryone)
+	r.hops, problems = hops, append(problems, inTheWay...)
+	return append(problems, checks.Outputs(inventory, export)...), export, nil
 }

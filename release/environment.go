@@ -39,7 +39,7 @@ var reasons = map[string]string{
 	"ENABLE_V1":            "with the newer interface on, whoever is logged in starts an agent in the server's own pod, with the server's secrets",
 }
 
-// owned are the variables that the program sets, with the runtime kubernetes or remote. Those of single releases are in the table of releases.
+// owned are the variables of the server that the program sets, with the runtime kubernetes or remote. Those of single releases are in the table of releases.
 var owned = func() []string {
 	names := []string{
 		"RUNTIME", "SANDBOX_RUNTIME_CONTAINER_IMAGE", "FILE_STORE", "OH_PERSISTENCE_DIR",
@@ -48,7 +48,9 @@ var owned = func() []string {
 		"FORWARDED_ALLOW_IPS",
 	}
 	for _, r := range releases {
-		names = slices.Concat(names, slices.Collect(maps.Keys(r.Environment)), r.BucketVariables)
+		if r.Line == Server {
+			names = slices.Concat(names, slices.Collect(maps.Keys(r.Environment)), r.BucketVariables)
+		}
 	}
 	return names
 }()

@@ -9,6 +9,17 @@ import (
 	"github.com/distribution/reference"
 )
 
+// Line is one of the programs that are called OpenHands. Their versions overlap: a version alone names no release.
+type Line string
+
+// The lines.
+const (
+	// Server is the Python server: one installation for everybody, with a sandbox for each conversation. Upstream ended it in July 2026.
+	Server Line = "server"
+	// Canvas is Agent Canvas, which is maintained: an instance for a person or a team, in which the agent works beside the server.
+	Canvas Line = "canvas"
+)
+
 // Runtime is where conversations get their sandboxes.
 type Runtime string
 
@@ -16,10 +27,12 @@ type Runtime string
 const (
 	Kubernetes Runtime = "kubernetes" // a pod for each conversation
 	Remote     Runtime = "remote"     // a runtime API that the user brings
+	Itself     Runtime = ""           // the application's own pod: whatever is in it, the agent reads
 )
 
 // Release is a release of OpenHands and what its line can do.
 type Release struct {
+	Line     Line
 	Version  string
 	Runtimes []Runtime
 
@@ -28,9 +41,12 @@ type Release struct {
 	tags         *regexp.Regexp
 	sandboxTags  *regexp.Regexp
 
-	Port      int    // HTTP and WebSocket (containers/app/Dockerfile)
-	User      int    // owner of /app in the image; the image itself ends as root
+	Port      int    // HTTP and WebSocket (containers/app/Dockerfile; docker/entrypoint.sh of Agent Canvas)
+	User      int    // that it runs as: owner of /app in the server's image, which itself ends as root
 	StatePath string // OH_PERSISTENCE_DIR
+
+	// Instance is what only an application that is its own sandbox has.
+	Instance Instance
 
 	// Environment are variables with a fixed value that only this line needs.
 	Environment map[string]string
@@ -40,12 +56,30 @@ type Release struct {
 	// StopSeconds is how long a pod may take to stop.
 	StopSeconds int
 
-	// Connections is what one process may open to the database: a pool of 25 and 10 more, once for synchronous and once for asynchronous code.
+	// Connections is what one process may open to the database: a pool of 25 and 10 more, once for synchronous and once for asynchronous code. 0 where the
+	// line has no database.
 	Connections int
 
 	// Paths of the probes. /ready does not exist before 1.5: there, the web page answers it with 200.
 	StartupPath, LivenessPath, ReadinessPath string
 }
+
+// Instance is what an application that is its own sandbox keeps, and by which key it is called.
+type Instance struct {
+	// Home is the user's home, all of which must be writable. Kept are the directories below it that must outlive the pod.
+	Home string
+	Kept []string
+	// KeyVariable takes the key of its API, which callers send in KeyHeader. The page carries it too: it guards the pod, and is no login.
+	KeyVariable, KeyHeader string
+	// KeepAliveSeconds is how long its server keeps an idle connection.
+	KeepAliveSeconds int
+}
+
+// UsesDatabase says whether the line keeps something in a database.
+func (r Release) UsesDatabase() bool { return r.Connections > 0 }
+
+// UsesBucket says whether the line keeps something in a bucket.
+func (r Release) UsesBucket() bool { return len(r.BucketVariables) > 0 }
 
 // Image is an image of a public registry. A tag names whatever who may move it wants; a digest always the same bytes.
 type Image struct {
@@ -109,11 +143,10 @@ var migration010 = Migration{Instead: `CREATE INDEX IF NOT EXISTS ix_event_callb
 // (openhands/server/conversation_manager/standalone_conversation_manager.py).
 const OneReplica = "conversations live in the memory of one process, and a second replica would lose them"
 
-// releases are the supported ones, the older first: a release starts on the database of the one before. Each was run (tests/app). Agent Canvas, the
-// all-in-one image, is another shape (a StatefulSet without sandboxes) and not among them.
+// releases are the supported ones, of each line the older first: a release starts on the database of the one before. Each was run (tests/app).
 var releases = []Release{
 	{
-		Version: "0.62.0", Runtimes: []Runtime{Kubernetes},
+		Line: Server, Version: "0.62.0", Runtimes: []Runtime{Kubernetes},
 		Image: Image{Name: "openhands/openhands", Tag: "0.62.0"}, tags: regexp.MustCompile(`^0\.62([.-]|$)`),
 		SandboxImage: Image{Name: "openhands/runtime", Tag: "0.62-nikolaik"}, sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
@@ -141,7 +174,7 @@ var releases = []Release{
 	},
 	{
 		// The last release of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
-		Version: "1.11.0", Runtimes: []Runtime{Remote},
+		Line: Server, Version: "1.11.0", Runtimes: []Runtime{Remote},
 		Image: Image{Name: "openhands/openhands", Tag: "1.11.0"}, tags: regexp.MustCompile(`^1\.11([.-]|$)`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/ready",
@@ -153,26 +186,82 @@ var releases = []Release{
 		Launch:          Launch{Migrations: map[string]Migration{"002": migration002, "010": migration010}},
 		StopSeconds:     60,
 	},
+	{
+		Line: Canvas, Version: "1.20.0", Runtimes: []Runtime{Itself},
+		Image: Image{Name: "openhands/agent-canvas", Tag: "1.20.0"}, tags: regexp.MustCompile(`^1\.20([.-]|$)`),
+		Port: 8000, User: 10001,
+		// It answers while the agent's server does, which a container whose agent has died goes on without.
+		StartupPath: "/alive", LivenessPath: "/alive", ReadinessPath: "/alive",
+		Instance: Instance{
+			// The key that encrypts stored secrets is generated into the first of the directories, and lies where they lie: with another key it starts, and its
+			// next write destroys them.
+			Home: canvasHome, Kept: []string{".openhands", "workspace"},
+			KeyVariable: "LOCAL_BACKEND_API_KEY", KeyHeader: "X-Session-API-Key",
+			KeepAliveSeconds: 5, // the default of Node's server
+		},
+		Environment: map[string]string{
+			"HOME": canvasHome,
+			// In /tmp, where they are by default, the next start loses the work in them.
+			"OH_CONVERSATION_WORKTREE_ROOT": canvasHome + "/workspace/.worktrees",
+			// Nothing is told to anybody, and no list of prices is fetched at the start.
+			"DO_NOT_TRACK": "1", "VITE_DO_NOT_TRACK": "1", "AGENT_CANVAS_DISABLE_TELEMETRY": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+			"LOG_JSON": "true",
+			// Editor and desktop listen on ports of their own, on all addresses.
+			"OH_ENABLE_VSCODE": "false", "OH_ENABLE_VNC": "false",
+		},
+		StopSeconds: 60, // 26 with a command that runs
+	},
 }
 
-// DefaultRelease is the last line whose conversations run in pods.
-const DefaultRelease = "0.62.0"
+const canvasHome = "/home/openhands"
 
-// Lookup returns a release that runs with a runtime. The error says which go together.
-func Lookup(version string, runtime Runtime) (Release, error) {
+// DefaultRelease is that of a line: of the server, the last whose conversations run in pods.
+func DefaultRelease(line Line) string {
+	if line == Canvas {
+		return "1.20.0"
+	}
+	return "0.62.0"
+}
+
+// Lookup returns a release of a line that runs with a runtime. The error says which go together.
+func Lookup(line Line, version string, runtime Runtime) (Release, error) {
 	for _, r := range releases {
-		if r.Version == version && slices.Contains(r.Runtimes, runtime) {
+		if r.Line == line && r.Version == version && slices.Contains(r.Runtimes, runtime) {
 			return r, nil
 		}
 	}
-	return Release{}, fmt.Errorf("release %s with runtime %s is not supported: write %s", version, runtime, together())
+	with := ""
+	if runtime != Itself {
+		with = " with runtime " + string(runtime)
+	}
+	if other, found := lineOf(version); found && other != line {
+		return Release{}, fmt.Errorf("release %s is of line %s, and the line is %s: write %s, or line %s", version, other, line, together(line), other)
+	}
+	return Release{}, fmt.Errorf("release %s%s is not supported: write %s", version, with, together(line))
 }
 
-func together() string {
+// lineOf returns the line that has a version.
+func lineOf(version string) (line Line, found bool) {
+	for _, r := range releases {
+		if r.Version == version {
+			return r.Line, true
+		}
+	}
+	return "", false
+}
+
+// together are the releases of a line, with their runtimes.
+func together(line Line) string {
 	var pairs []string
 	for _, r := range releases {
 		for _, runtime := range r.Runtimes {
-			pairs = append(pairs, fmt.Sprintf("%s with %s", r.Version, runtime))
+			switch {
+			case r.Line != line:
+			case runtime == Itself:
+				pairs = append(pairs, r.Version)
+			default:
+				pairs = append(pairs, fmt.Sprintf("%s with %s", r.Version, runtime))
+			}
 		}
 	}
 	return strings.Join(pairs, ", or ")

@@ -13,22 +13,27 @@ import (
 
 // Release is the configured release. The zero Release where validate has a problem with it to report.
 func (c *Config) Release() release.Release {
-	line, err := release.Lookup(c.App.Release, release.Runtime(c.App.Runtime))
+	line, err := release.Lookup(c.Line(), c.App.Release, release.Runtime(c.App.Runtime))
 	if err != nil {
 		return release.Release{}
 	}
 	return line
 }
 
+// Line is the configured line.
+func (c *Config) Line() release.Line { return release.Line(c.App.Line) }
+
 // RunsSandboxes says whether conversations run in pods of this cluster.
 func (c *Config) RunsSandboxes() bool { return c.App.Runtime == string(release.Kubernetes) }
 
 func (c *Config) validateApp(report reporter) {
 	const key = "openhands:app."
-	line, err := release.Lookup(c.App.Release, release.Runtime(c.App.Runtime))
-	c.validateEnv(report)
-	c.validateRuntime(report)
-	c.validateAppSize(report)
+	line, err := release.Lookup(c.Line(), c.App.Release, release.Runtime(c.App.Runtime))
+	if c.Line() == release.Server {
+		c.validateEnv(report)
+		c.validateRuntime(report)
+		c.validateAppSize(report)
+	}
 	if c.App.DoorImage != "" {
 		if err := release.CheckImage(c.App.DoorImage); err != nil {
 			report(key+"doorImage", "%v", err)
@@ -49,7 +54,9 @@ func (c *Config) validateApp(report reporter) {
 		}
 	}
 	c.validateDigests(report)
-	c.validateConnections(report, line)
+	if line.UsesDatabase() {
+		c.validateConnections(report, line)
+	}
 }
 
 // validateEnv checks the names of the user's variables. A value is never part of a message.
@@ -143,7 +150,7 @@ func (c *Config) validateRuntime(report reporter) {
 
 // validateAppSize refuses an application that no node of its pool has room for: its pod would stay pending.
 func (c *Config) validateAppSize(report reporter) {
-	m, err := parseMachineType(c.Cluster.AppPool.MachineType)
+	m, err := parseAppMachine(c.Cluster.AppPool.MachineType)
 	if err != nil {
 		return // reported already
 	}

@@ -9,8 +9,11 @@ import (
 	"openhands-gcp/release"
 )
 
-// Google are the components that the application uses. Entrance is nil where the application is reached by port-forward only.
+// Google are the components that the application uses. Entrance is nil where the application is reached by port-forward only; Database, Bucket and Identity
+// are where the line has none.
 type Google struct {
+	Services *infra.ProjectServices
+	Network  *infra.Network
 	Cluster  *infra.GkeCluster
 	Registry *infra.Registry
 	Database *infra.CloudSqlPostgres
@@ -28,7 +31,7 @@ func (g Google) DNSRecords() pulumi.ArrayOutput {
 }
 
 // OpenHandsAppArgs is the application on what Google runs for it.
-func (c *Config) OpenHandsAppArgs(g Google, services *infra.ProjectServices) *app.OpenHandsAppArgs {
+func (c *Config) OpenHandsAppArgs(g Google) *app.OpenHandsAppArgs {
 	args := &app.OpenHandsAppArgs{
 		Release: c.Release(),
 		Image:   image(c.App.Image, g.Registry.GHCRPrefix, c.Release().Image.Pinned(c.App.ImageDigest)),
@@ -48,9 +51,8 @@ func (c *Config) OpenHandsAppArgs(g Google, services *infra.ProjectServices) *ap
 		Egress:     c.serverEgress(),
 		Operators:  c.operators(),
 
-		NotPublic:          NotPublic,
-		ControlPlaneCIDR:   c.Ranges().ControlPlane,
-		PublicControlPlane: g.Cluster.PublicAddress,
+		Internet:         internet(g.Cluster),
+		ControlPlaneCIDR: c.Ranges().ControlPlane,
 	}
 	for name, value := range c.SecretEnv {
 		args.SecretEnv[name] = secret(value)
@@ -61,7 +63,7 @@ func (c *Config) OpenHandsAppArgs(g Google, services *infra.ProjectServices) *ap
 		args.RemoteRuntime = &app.RemoteRuntime{URL: c.App.RemoteRuntimeURL, APIKey: secret(c.SandboxAPIKey), Conversations: c.Sandboxes.Max}
 	}
 	if g.Entrance != nil {
-		args.Gateway = c.gatewayArgs(g.Entrance, services)
+		args.Gateway = c.gatewayArgs(g.Entrance, g.Services)
 	}
 	return args
 }
@@ -85,13 +87,43 @@ func (c *Config) sandboxesArgs(registry *infra.Registry) *app.SandboxesArgs {
 	}
 }
 
+// AgentCanvasArgs are the instances on what Google runs for them.
+func (c *Config) AgentCanvasArgs(g Google) *app.AgentCanvasArgs {
+	taint := app.Taint(sandboxTaint)
+	args := &app.AgentCanvasArgs{
+		Release:   c.Release(),
+		Image:     image(c.App.Image, g.Registry.GHCRPrefix, c.Release().Image.Pinned(c.App.ImageDigest)),
+		DoorImage: image(c.App.DoorImage, g.Registry.DockerHubPrefix, door.Image.Pinned(c.App.DoorImageDigest)),
+
+		Namespace: appNamespace, InstanceNamespace: instanceNamespace, LocalPort: instancesPort,
+		DoorNodes: app.Nodes{Label: poolLabel, Value: appPool},
+		Nodes:     app.Nodes{Label: poolLabel, Value: sandboxPool, Taint: &taint},
+
+		KeepVolumeDays: c.Sandboxes.KeepUnusedVolumeDays,
+		Egress:         c.Sandboxes.Egress.allowed(),
+		Operators:      c.operators(),
+
+		Internet:         internet(g.Cluster),
+		ControlPlaneCIDR: c.Ranges().ControlPlane,
+	}
+	for _, i := range c.Instances {
+		args.Instances = append(args.Instances, app.InstanceArgs{
+			Name: i.Name, CPURequest: i.CPURequest, CPULimit: i.CPULimit, MemoryRequestGiB: i.MemoryRequest, MemoryLimitGiB: i.MemoryLimit, VolumeGiB: i.VolumeGiB,
+		})
+	}
+	if g.Entrance != nil {
+		args.Gateway = c.gatewayArgs(g.Entrance, g.Services)
+	}
+	return args
+}
+
 func (c *Config) gatewayArgs(entrance *infra.Entrance, services *infra.ProjectServices) *app.GatewayArgs {
 	args := &app.GatewayArgs{
-		Host: c.Exposure.Host,
+		Host: c.hostPattern(),
 		Global: app.Global{
 			Address: entrance.Address, CertificateMap: entrance.CertificateMap, ArmorPolicy: entrance.ArmorPolicy, TLSPolicy: entrance.TLSPolicy,
 		},
-		LoadBalancerRanges: infra.LoadBalancerRanges,
+		LoadBalancerRanges: infra.LoadBalancerRanges, HealthPath: c.Release().LivenessPath, Namespace: appNamespace,
 	}
 	if c.Exposure.OpenToEveryoneWithoutLogin {
 		args.IfRefused = "There is no login (" + exposureKey + "dangerouslyOpenToEveryoneWithoutLogin): everyone gets in, from whatever address."
@@ -105,6 +137,11 @@ func (c *Config) gatewayArgs(entrance *infra.Entrance, services *infra.ProjectSe
 		args.IfRefused += " If it is for want of an OAuth client, make one of your own, and set " + exposureKey + "login.clientId: docs/exposure.md."
 	}
 	return args
+}
+
+// internet is what pods may reach of the world, at the most.
+func internet(cluster *infra.GkeCluster) app.Internet {
+	return app.Internet{NotPublic: NotPublic, PublicControlPlane: cluster.PublicAddress}
 }
 
 // image is the configured image, or the released one through the mirror.

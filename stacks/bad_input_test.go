@@ -73,7 +73,19 @@ func TestBadInput(t *testing.T) {
 		{mistake: "project number", set: values{"gcp:project": "123456789012"}, path: "gcp:project", says: "is not a project id"},
 		{mistake: "project id too long", set: values{"gcp:project": "a123456789012345678901234567890"}, path: "gcp:project", says: "6 to 30"},
 		{mistake: "zone for a region", set: values{"gcp:region": "us-central1-a"}, path: "gcp:region", says: "is not a region"},
-		{mistake: "zone outside of the region", set: values{"gcp:zone": "europe-west4-a"}, path: "gcp:zone", says: "is not in region us-central1"},
+		{mistake: "zone outside of the region", set: values{"gcp:zone": "europe-west4-a"}, path: "gcp:zone", says: "is not a zone of region us-central1"},
+		{
+			mistake: "region that does not exist", set: values{"gcp:region": "us-central9", "gcp:zone": "us-central9-a"}, path: "gcp:region",
+			says: `"us-central9" is not a region that is known here: write one of us-central1, us-east1, `,
+		},
+		{
+			mistake: "region of another cloud", set: values{"gcp:region": "eu-west-1"}, path: "gcp:region",
+			says: "If `gcloud compute regions list` shows it, it is new: add it to stacks/places/places.go",
+		},
+		{
+			mistake: "zone that the region lacks", set: values{"gcp:zone": "us-central1-d"}, path: "gcp:zone",
+			says: "write one of us-central1-a, us-central1-b, us-central1-c, us-central1-f. If `gcloud compute zones list` shows it,",
+		},
 		{mistake: "zonal cluster without a zone", set: values{"gcp:zone": ""}, path: "gcp:zone", says: "profile dev has a zonal cluster"},
 		{mistake: "stack name too long", stack: "a-rather-long-name", path: "stack", says: "use a name of at most 14 characters"},
 		{mistake: "stack name with a dot", stack: "dev.eu", path: "stack", says: "lower case letters, digits and dashes"},
@@ -249,8 +261,21 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:cluster.appPool.machineType", says: "is not on offer: e2-standard has [2 4 8 16 32] vCPUs",
 		},
 		{
-			mistake: "shared core that is too small", set: values{"openhands:cluster": `{"appPool":{"machineType":"e2-medium"}}`},
-			path: "openhands:app.memoryGiB", says: "the application asks for 0.5 vCPU and 2 GiB, and an e2-medium has 0.39 and 1.7 left",
+			mistake: "shared core", set: values{"openhands:cluster": `{"appPool":{"machineType":"e2-medium"}}`},
+			path: "openhands:cluster.appPool.machineType", says: "less than two whole vCPUs, and GKE's own pods need most of them",
+		},
+		{
+			mistake: "shared core for a small application",
+			set:     values{"openhands:cluster": `{"appPool":{"machineType":"e2-medium"}}`, "openhands:app": `{"cpuRequest":0.1,"memoryGiB":0.5}`},
+			path:    "openhands:cluster.appPool.machineType", says: "Write e2-standard-2, or a larger one",
+		},
+		{
+			mistake: "one vCPU for the application", set: values{"openhands:cluster": `{"appPool":{"machineType":"n1-standard-1"}}`},
+			path: "openhands:cluster.appPool.machineType", says: "Write e2-standard-2",
+		},
+		{
+			mistake: "little memory", set: values{"openhands:cluster": `{"appPool":{"machineType":"e2-highcpu-4"}}`},
+			path: "openhands:app.memoryGiB", says: "the application asks for 0.5 vCPU and 2 GiB, and an e2-highcpu-4 has 3.37 and 1.7 left",
 		},
 		{
 			mistake: "app pool upside down", set: values{"openhands:cluster": `{"appPool":{"minNodes":3}}`}, path: "openhands:cluster.appPool.maxNodes",

@@ -6,6 +6,7 @@ import (
 	"openhands-gcp/infra"
 	"openhands-gcp/infra/app"
 	"openhands-gcp/infra/app/door"
+	"openhands-gcp/release"
 )
 
 // What the components must agree on, and no stack decides.
@@ -13,6 +14,9 @@ const (
 	nodeTag          = "openhands-node" // network tag of the nodes
 	appNamespace     = "openhands"
 	sandboxNamespace = "openhands-sandboxes"
+
+	instanceNamespace = "openhands-instances"
+	instancesPort     = 3000 // on the machine of whoever opens an instance by port-forward
 
 	databaseName = "openhands"
 	databaseUser = "openhands_server" // another name than the database, for the same reason
@@ -33,7 +37,7 @@ const sandboxPids = 8192
 
 // ProjectServicesArgs enables the APIs that the stack's other components need.
 func (c *Config) ProjectServicesArgs() *infra.ProjectServicesArgs {
-	return &infra.ProjectServicesArgs{LoadBalancer: c.Exposed(), DNS: c.Exposure.DNSZone != ""}
+	return &infra.ProjectServicesArgs{LoadBalancer: c.Exposed(), DNS: c.Exposure.DNSZone != "", Database: c.ofServer(), Bucket: c.ofServer()}
 }
 
 // NetworkArgs lets the load balancer reach the door where there is one.
@@ -44,9 +48,11 @@ func (c *Config) NetworkArgs() *infra.NetworkArgs {
 		NodesCIDR:       ranges.Nodes,
 		PodsCIDR:        ranges.Pods,
 		ServicesCIDR:    ranges.Services,
-		PeeringCIDR:     ranges.Peering,
 		FlowLogSampling: c.Network.FlowLogSampling,
 		NodeTag:         nodeTag,
+	}
+	if c.ofServer() {
+		args.PeeringCIDR = ranges.Peering
 	}
 	if c.Exposed() {
 		args.LoadBalancerPort = door.PublicPort
@@ -78,7 +84,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 		PodsRangeName:     network.PodsRangeName,
 		ServicesRangeName: network.ServicesRangeName,
 	}
-	if c.RunsSandboxes() {
+	if c.SandboxNodes() > 0 {
 		args.Pools = append(args.Pools, infra.NodePool{
 			Name: sandboxPool, MachineType: c.Sandboxes.Pool.MachineType, MaxNodes: c.SandboxNodes(), Spot: c.Sandboxes.Pool.Spot,
 			DiskGB: c.SandboxDiskGB(), Labels: map[string]string{poolLabel: sandboxPool}, Taint: &sandboxTaint, GVisor: true, PodPidsLimit: sandboxPids,
@@ -97,7 +103,7 @@ func (c *Config) GkeClusterArgs(services *infra.ProjectServices, network *infra.
 func (c *Config) EntranceArgs() *infra.EntranceArgs {
 	armor := c.Exposure.Armor
 	return &infra.EntranceArgs{
-		Host: c.Exposure.Host, DNSZone: c.Exposure.DNSZone, Members: c.Exposure.Login.Members,
+		Host: c.Exposure.Host, Below: c.Line() == release.Canvas, DNSZone: c.Exposure.DNSZone, Members: c.logins(),
 		Armor: infra.Armor{
 			RequestsPerMinute: armor.RequestsPerMinute, AllowedRanges: armor.AllowedRanges, DeniedRanges: armor.DeniedRanges,
 			AdaptiveProtection: armor.AdaptiveProtection, WAFRules: armor.WAFRules, EnforceWAF: armor.WAFEnforce,
@@ -164,18 +170,25 @@ func (c *Config) StorageBucketArgs(identity *infra.WorkloadIdentity) *infra.Stor
 	}
 }
 
-// ObservabilityArgs watches the server and the database.
-func (c *Config) ObservabilityArgs(cluster *infra.GkeCluster, application *app.OpenHandsApp, database *infra.CloudSqlPostgres) *infra.ObservabilityArgs {
-	return &infra.ObservabilityArgs{
-		Title:      "OpenHands " + c.Stack,
-		Emails:     c.Observability.NotificationEmails,
-		Labels:     pulumi.ToStringMap(c.AllLabels()),
-		Cluster:    cluster.Name,
-		Namespace:  application.Namespace,
-		Deployment: application.Deployment,
-		Door:       application.Door,
-		Database:   database.MonitoringID,
+// ServerObservabilityArgs watches the server and the database.
+func (c *Config) ServerObservabilityArgs(
+	cluster *infra.GkeCluster, application *app.OpenHandsApp, database *infra.CloudSqlPostgres,
+) *infra.ObservabilityArgs {
+	args := c.observabilityArgs(cluster, application.Namespace, application.Door)
+	args.Deployment, args.Database, args.DatabaseSettings = application.Deployment, database.MonitoringID, "`openhands:database` in the stack file"
+	return args
+}
 
-		DatabaseSettings: "`openhands:database` in the stack file",
+// CanvasObservabilityArgs watches the instances.
+func (c *Config) CanvasObservabilityArgs(cluster *infra.GkeCluster, canvas *app.AgentCanvas) *infra.ObservabilityArgs {
+	args := c.observabilityArgs(cluster, canvas.Namespace, canvas.Door)
+	args.Instances = canvas.InstanceNamespace
+	return args
+}
+
+func (c *Config) observabilityArgs(cluster *infra.GkeCluster, namespace, door pulumi.StringInput) *infra.ObservabilityArgs {
+	return &infra.ObservabilityArgs{
+		Title: "OpenHands " + c.Stack, Emails: c.Observability.NotificationEmails, Labels: pulumi.ToStringMap(c.AllLabels()),
+		Cluster: cluster.Name, Namespace: namespace, Door: door,
 	}
 }

@@ -27,6 +27,9 @@ type Config struct {
 	Registry  Registry  `json:"openhands:registry"`
 	Exposure  Exposure  `json:"openhands:exposure"`
 
+	// Instances of Agent Canvas, each for a person or a team: with line canvas. Whoever has an instance has all that is in it, and so has its agent.
+	Instances []Instance `json:"openhands:instances"`
+
 	Observability Observability `json:"openhands:observability"`
 
 	// Secret. Key of the runtime API, where app.runtime is remote.
@@ -135,7 +138,10 @@ type Observability struct {
 
 // App is the configuration of OpenHands itself.
 type App struct {
-	// Release of OpenHands. It decides which runtimes there are.
+	// Which OpenHands. server: the Python server, one installation for everybody with a sandbox for each conversation, which upstream has ended. canvas: Agent
+	// Canvas, which is maintained, as an instance for each person or team. Another one replaces what people work in.
+	Line string `json:"line" jsonschema:"enum=server,enum=canvas"`
+	// Release of the line. Of the server, it decides which runtimes there are.
 	Release string `json:"release"`
 	// Where conversations get their sandboxes: pods of this cluster, or a runtime API that you bring.
 	Runtime string `json:"runtime" jsonschema:"enum=kubernetes,enum=remote"`
@@ -162,6 +168,25 @@ type App struct {
 	ExtraEnv map[string]string `json:"extraEnv"`
 }
 
+// Instance is Agent Canvas for one person or team.
+type Instance struct {
+	// Name of the instance, and of its host: https://<name>.<exposure.host>, or http://<name>.localhost:3000 by port-forward. Under another name it is another
+	// instance, with an empty volume.
+	Name string `json:"name" jsonschema:"required"`
+	// Who may log in, as IAM members: user:, group:, serviceAccount: or domain:. With exposure.mode none there is no login, and only operators reach it.
+	Members []string `json:"members,omitempty"`
+	// vCPUs that it is sure of.
+	CPURequest float64 `json:"cpuRequest,omitempty" jsonschema:"minimum=0.1,maximum=64"`
+	// vCPUs that it may use while others are idle.
+	CPULimit float64 `json:"cpuLimit,omitempty" jsonschema:"minimum=0.1,maximum=64"`
+	// Memory that it is sure of, in GiB. It takes 0.7 idle and 1 in a conversation, and gVisor's own processes up to 0.2 more.
+	MemoryRequest float64 `json:"memoryRequestGiB,omitempty" jsonschema:"minimum=1,maximum=512"`
+	// Memory that it is killed beyond, in GiB, with all that its agent has started.
+	MemoryLimit float64 `json:"memoryLimitGiB,omitempty" jsonschema:"minimum=1,maximum=512"`
+	// Size of its volume, in GiB. It can grow, and never shrinks.
+	VolumeGiB int `json:"volumeGiB,omitempty" jsonschema:"minimum=1,maximum=1000"`
+}
+
 // Sandboxes is the number and size of the sandboxes, and the node pool that carries them.
 type Sandboxes struct {
 	// Most sandboxes at a time, in the whole installation.
@@ -182,7 +207,8 @@ type Sandboxes struct {
 
 	// Most workspaces at a time, those of closed conversations among them. Beyond it, no new conversation starts. 20 times max unless set.
 	MaxVolumes int `json:"maxVolumes,omitempty" jsonschema:"minimum=1,maximum=100000"`
-	// Days until the volume of a conversation that nobody continues is deleted, with its files. 0 keeps it for ever.
+	// Days until the volume of a conversation that nobody continues is deleted, with its files, or that of an instance that was taken off the list. 0 keeps it
+	// for ever.
 	KeepUnusedVolumeDays int `json:"keepUnusedVolumeDays" jsonschema:"minimum=0,maximum=3650"`
 }
 

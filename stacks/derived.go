@@ -95,8 +95,10 @@ func (c *Config) Warnings() []string {
 				"tokens itself.")
 		}
 	}
-	if warning := c.zonesWarning(); warning != "" {
-		warnings = append(warnings, warning)
+	for _, warning := range []string{c.zonesWarning(), c.instancesWarning()} {
+		if warning != "" {
+			warnings = append(warnings, warning)
+		}
 	}
 	unpinned := c.unpinned()
 	for _, key := range slices.Sorted(maps.Keys(unpinned)) {

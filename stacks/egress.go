@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"openhands-gcp/infra/app"
+	"openhands-gcp/release"
 )
 
 // domainPattern is a name, or a name whose first part is a star.
@@ -19,7 +20,7 @@ func (c *Config) validateEgress(report reporter) {
 		report("openhands:app.egress", "needs a cluster that enforces policies by name, because the bucket is reached by the name %s: set "+
 			"openhands:cluster.fqdnNetworkPolicy to true. Turning that off again replaces the cluster", app.BucketHost)
 	}
-	if !c.RunsSandboxes() {
+	if c.App.Runtime == string(release.Remote) {
 		for path, set := range map[string]bool{"egress": c.Sandboxes.Egress.listed(), "warm": c.Sandboxes.Warm > 0} {
 			if set {
 				report("openhands:sandboxes."+path, "has no effect with runtime %s: its sandboxes are elsewhere", c.App.Runtime)

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"openhands-gcp/release"
 )
 
 // Modes of the exposure.
@@ -79,21 +81,8 @@ func (c *Config) validateLogin(report reporter) {
 		}
 		return
 	}
-	if len(login.Members) == 0 {
-		report(members, "is empty: OpenHands has no login of its own, so whoever reaches it owns it. Write who may log in, e.g. group:developers@example.com")
-	}
-	for _, member := range login.Members {
-		switch {
-		case member == "allUsers" || member == "allAuthenticatedUsers":
-			report(members, "%s is everyone on the internet: name users, groups or a domain of yours", member)
-		case loginDomain.MatchString(member) && slices.Contains(everyonesDomains, strings.ToLower(strings.TrimPrefix(member, "domain:"))):
-			report(members, "%s is everyone with an account there: name users, groups or a domain of yours", member)
-		case !iamMember.MatchString(member) && !loginDomain.MatchString(member):
-			report(members, "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or domain: and a domain", member)
-		}
-	}
-	if hasTwice(login.Members) {
-		report(members, "names a member twice")
+	if c.Line() == release.Server {
+		checkMembers(report, members, login.Members)
 	}
 	if login.ClientID != "" && !oauthClient.MatchString(login.ClientID) {
 		report(client, "%q is not the id of an OAuth client: write one like 123456789012-abc123.apps.googleusercontent.com", login.ClientID)
@@ -103,6 +92,26 @@ func (c *Config) validateLogin(report reporter) {
 	}
 	if login.ClientID == "" && c.IAPClientSecret != "" {
 		report(client, "is missing: openhands:iapClientSecret is the secret of a client. Write its id, or remove the secret to use Google's own client")
+	}
+}
+
+// checkMembers refuses a login that everyone, or nobody, would pass.
+func checkMembers(report reporter, path string, members []string) {
+	if len(members) == 0 {
+		report(path, "is empty: OpenHands has no login of its own, so whoever reaches it owns it. Write who may log in, e.g. group:developers@example.com")
+	}
+	for _, member := range members {
+		switch {
+		case member == "allUsers" || member == "allAuthenticatedUsers":
+			report(path, "%s is everyone on the internet: name users, groups or a domain of yours", member)
+		case loginDomain.MatchString(member) && slices.Contains(everyonesDomains, strings.ToLower(strings.TrimPrefix(member, "domain:"))):
+			report(path, "%s is everyone with an account there: name users, groups or a domain of yours", member)
+		case !iamMember.MatchString(member) && !loginDomain.MatchString(member):
+			report(path, "%q is not an IAM member: write user:, group: or serviceAccount: and an address, or domain: and a domain", member)
+		}
+	}
+	if hasTwice(members) {
+		report(path, "names a member twice")
 	}
 }
 

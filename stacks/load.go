@@ -22,6 +22,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"openhands-gcp/release"
 )
 
 // Source is the configuration of a stack as the Pulumi engine hands it to the program: every key with its namespace, objects as JSON. A Pulumi
@@ -74,6 +76,9 @@ func Load(source Source) (*Config, error) {
 	// Without a valid profile, what does not depend on it is checked with the defaults of dev.
 	profile, _ := document["openhands:profile"].(string)
 	config := Defaults(Profile(profile))
+	if lineOf(document) == release.Canvas {
+		config = config.ofCanvas()
+	}
 	config.Profile = Profile(profile)
 	config.Stack = source.Stack
 	raw, err := json.Marshal(document)
@@ -84,7 +89,9 @@ func Load(source Source) (*Config, error) {
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return nil, fmt.Errorf("stack %s: %w", source.Stack, err)
 	}
-	for _, p := range config.validate() {
+	config.fillInstances()
+	elsewhere := config.elsewhere(document)
+	for _, p := range slices.Concat(elsewhere, config.validate()) {
 		if !slices.ContainsFunc(problems, func(other Problem) bool { return other.Path == p.Path }) {
 			problems = append(problems, p)
 		}
@@ -93,6 +100,13 @@ func Load(source Source) (*Config, error) {
 		return nil, newError(source.Stack, problems)
 	}
 	return &config, nil
+}
+
+// lineOf is the line that a document names; empty where it names none.
+func lineOf(document map[string]any) release.Line {
+	app, _ := document["openhands:app"].(map[string]any)
+	line, _ := app["line"].(string)
+	return release.Line(line)
 }
 
 // remove takes a value out of a document.

@@ -107,6 +107,17 @@ func parseMachineType(name string) (machine, error) {
 	return m, nil
 }
 
+// parseAppMachine returns the shape of a machine type of the application's pool. That pool carries GKE's own pods too (DNS, metrics, logs, the agent of the
+// Connect gateway), and may have one node only.
+func parseAppMachine(name string) (machine, error) {
+	m, err := parseMachineType(name)
+	if err == nil && (m.shared || m.cpus < 2) {
+		return machine{}, fmt.Errorf("%s has less than two whole vCPUs, and GKE's own pods need most of them: the application would wait for a node for "+
+			"ever. Write e2-standard-2, or a larger one", name)
+	}
+	return m, err
+}
+
 // What GKE's own pods on a node ask for (networking, DNS cache, logging, metrics, storage), rounded up.
 const (
 	systemCPU       = 0.5 // vCPU

@@ -28,7 +28,7 @@ func devDefaults() Config {
 			Maintenance:    Maintenance{Days: []string{"SA", "SU"}, StartHour: 2, Hours: 6},
 			AppPool:        AppPool{MachineType: "e2-standard-2", MinNodes: 1, MaxNodes: 2},
 		},
-		App: App{Release: release.DefaultRelease, Runtime: string(release.Kubernetes), CPURequest: 0.5, MemoryGiB: 2},
+		App: App{Line: string(release.Server), Release: release.DefaultRelease(release.Server), Runtime: string(release.Kubernetes), CPURequest: 0.5, MemoryGiB: 2},
 		Sandboxes: Sandboxes{
 			Max: 3, CPURequest: 1, MemoryRequest: 2, CPULimit: 2, VolumeGiB: 10, KeepUnusedVolumeDays: 30,
 			Pool: SandboxPool{MachineType: "e2-standard-4", Spot: true},
@@ -71,3 +71,17 @@ func prodDefaults() Config {
 	c.Exposure.Mode = exposureGateway
 	return c
 }
+
+// ofCanvas returns the same defaults for line canvas: the doors are alone on the app pool, and what people work in does not run on machines that Google may
+// take back.
+func (c Config) ofCanvas() Config {
+	c.App = App{Line: string(release.Canvas), Release: release.DefaultRelease(release.Canvas), Runtime: string(release.Itself)}
+	c.Cluster.AppPool.MachineType = "e2-standard-2"
+	c.Sandboxes = Sandboxes{
+		KeepUnusedVolumeDays: c.Sandboxes.KeepUnusedVolumeDays, Pool: SandboxPool{MachineType: c.Sandboxes.Pool.MachineType}, Egress: c.Sandboxes.Egress,
+	}
+	return c
+}
+
+// instanceDefaults are the sizes of an instance that has none of its own. The real Agent Canvas has 640 MiB idle and 950 in a conversation.
+var instanceDefaults = Instance{CPURequest: 0.5, CPULimit: 2, MemoryRequest: 1.5, MemoryLimit: 4, VolumeGiB: 20}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"openhands-gcp/release"
 )
 
 // Quota is what a stack takes of one of Compute Engine's quotas. Cloud SQL's machines and disks are in a project of Google's, and count in none of them.
@@ -31,18 +33,24 @@ const (
 
 // Quotas returns what the stack takes of the quotas that a new project is likely to have too little of, in the order of their names.
 func (c *Config) Quotas() []Quota {
-	app, zones, warm, sandboxNodes, workspaces := c.Cluster.AppPool, c.zones(), 0, c.SandboxNodes(), 0
-	surge := 0
-	if fit, err := c.Sandboxes.fit(); err == nil && sandboxNodes > 0 {
-		warm, workspaces, surge = fit.nodes(c.Sandboxes.Warm), c.Sandboxes.Max, surgeNodes
+	app, zones, sandboxNodes, surge := c.Cluster.AppPool, c.zones(), c.SandboxNodes(), 0
+	warm, volumesAtStart, volumes := 0, 0, 0 // nodes, and GB of the volumes
+	if sandboxNodes > 0 {
+		surge = surgeNodes
+	}
+	if c.Line() == release.Canvas {
+		warm, volumes = c.packedNodes(), c.instanceVolumesGB()
+		volumesAtStart = volumes
+	} else if fit, err := c.Sandboxes.fit(); err == nil && sandboxNodes > 0 {
+		warm, volumes = fit.nodes(c.Sandboxes.Warm), c.Sandboxes.Max*c.Sandboxes.VolumeGiB
 	}
 	first := usage{
 		"CPUS": firstPoolCPUs * zones, "CPUS_ALL_REGIONS": firstPoolCPUs * zones, "INSTANCES": zones, "DISKS_TOTAL_GB": firstPoolGB * zones,
 		"IN_USE_ADDRESSES": 1,
 	}
 	// A pool begins with a node in each zone, whatever its minimum.
-	start, all := c.usage(max(app.MinNodes, zones), warm, 0), c.usage(app.MaxNodes, sandboxNodes, workspaces)
-	upgrade := c.usage(app.MaxNodes+surgeNodes, sandboxNodes+surge, workspaces)
+	start, all := c.usage(max(app.MinNodes, zones), warm, volumesAtStart), c.usage(app.MaxNodes, sandboxNodes, volumes)
+	upgrade := c.usage(app.MaxNodes+surgeNodes, sandboxNodes+surge, volumes)
 	var quotas []Quota
 	for _, name := range slices.Sorted(maps.Keys(upgrade)) {
 		quotas = append(quotas, Quota{Name: name, Start: max(first[name], start[name]), All: all[name], Upgrade: upgrade[name]})
@@ -53,12 +61,12 @@ func (c *Config) Quotas() []Quota {
 // usage is how much is taken of each quota.
 type usage map[string]int
 
-// usage returns what nodes of both pools, and a number of workspaces, take.
-func (c *Config) usage(appNodes, sandboxNodes, workspaces int) usage {
+// usage returns what nodes of both pools, and the volumes beside them, take.
+func (c *Config) usage(appNodes, sandboxNodes, volumesGB int) usage {
 	nodes := appNodes + sandboxNodes
 	u := usage{
 		"INSTANCES":        nodes,
-		"SSD_TOTAL_GB":     appNodes*bootDiskGB(serverDiskGB) + sandboxNodes*c.SandboxDiskGB() + workspaces*c.Sandboxes.VolumeGiB,
+		"SSD_TOTAL_GB":     appNodes*bootDiskGB(serverDiskGB) + sandboxNodes*c.SandboxDiskGB() + volumesGB,
 		"IN_USE_ADDRESSES": (nodes*portsPerNode + portsPerAddress - 1) / portsPerAddress,
 		"CPUS":             0, // of the first pool, and so is the next
 		"DISKS_TOTAL_GB":   0,

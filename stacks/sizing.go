@@ -3,6 +3,8 @@ package stacks
 import (
 	"fmt"
 	"math"
+
+	"openhands-gcp/release"
 )
 
 // sandboxFit says how many sandboxes a node carries, and why.
@@ -55,6 +57,9 @@ func (c *Config) anywhere(fit sandboxFit) int {
 // SandboxNodes returns the maximum of the sandbox pool: the configured one, or as many nodes as sandboxes.max needs. It is 0 where validate has a
 // problem with the sandboxes to report, and where they are elsewhere.
 func (c *Config) SandboxNodes() int {
+	if c.Line() == release.Canvas {
+		return c.instanceNodes()
+	}
 	fit, err := c.Sandboxes.fit()
 	if err != nil || fit.perNode < 1 || !c.RunsSandboxes() {
 		return 0
@@ -67,6 +72,9 @@ func (c *Config) SandboxNodes() int {
 
 // SandboxDiskGB is the size of the boot disk of a sandbox node.
 func (c *Config) SandboxDiskGB() int {
+	if c.Line() == release.Canvas {
+		return c.instanceDiskGB()
+	}
 	fit, err := c.Sandboxes.fit()
 	if err != nil {
 		return 0
@@ -89,6 +97,9 @@ func (c *Config) zonesWarning() string {
 
 func (c *Config) validateSandboxes(report reporter) {
 	const key = "openhands:sandboxes"
+	if c.Line() == release.Canvas {
+		return // they are the instances
+	}
 	fit, err := c.Sandboxes.fit()
 	if err != nil {
 		report(key+".pool.machineType", "%v", err)

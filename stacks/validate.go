@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"openhands-gcp/release"
+	"openhands-gcp/stacks/places"
 )
 
 // reporter records a problem at the path of a key.
@@ -18,7 +19,6 @@ const minimumVersion = "1.36"
 
 var (
 	projectID  = regexp.MustCompile(`^[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
-	regionName = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`)
 	version    = regexp.MustCompile(`^([0-9]+)\.([0-9]+)(\.[0-9]+(-gke\.[0-9]+)?)?$`)
 	clock      = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 	labelKey   = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
@@ -39,6 +39,7 @@ func (c *Config) validate() []Problem {
 	c.validateCluster(report)
 	c.validateAccess(report)
 	c.validateSandboxes(report)
+	c.validateInstances(report)
 	c.validateApp(report)
 	c.validateEgress(report)
 	c.validateExposure(report)
@@ -55,18 +56,19 @@ func (c *Config) validatePlace(report reporter) {
 			"%q is not a project id (6 to 30 lower case letters, digits and dashes, not the project's number or display name): "+
 				"`gcloud projects list` shows yours", c.Project)
 	}
-	if !regionName.MatchString(c.Region) {
-		report("gcp:region", "%q is not a region: write one like us-central1", c.Region)
+	if err := places.CheckRegion(c.Region); err != nil {
+		report("gcp:region", "%v", err)
 		return
 	}
-	zone := regexp.MustCompile(`^` + regexp.QuoteMeta(c.Region) + `-[a-z]$`)
 	switch {
 	case c.Zone != "" && c.Profile == Prod:
 		report("gcp:zone", "has no effect: profile prod has a cluster in all zones of %s. Remove it", c.Region)
 	case c.Zone == "" && c.zonal():
-		report("gcp:zone", "is missing: profile %s has a zonal cluster. Write a zone of %s, e.g. %s-b", c.Profile, c.Region, c.Region)
-	case c.Zone != "" && !zone.MatchString(c.Zone):
-		report("gcp:zone", "%q is not in region %s: write a zone like %s-b", c.Zone, c.Region, c.Region)
+		report("gcp:zone", "is missing: profile %s has a zonal cluster. Write one of %s", c.Profile, strings.Join(places.Zones(c.Region), ", "))
+	case c.Zone != "":
+		if err := places.CheckZone(c.Region, c.Zone); err != nil {
+			report("gcp:zone", "%v", err)
+		}
 	}
 }
 
@@ -124,7 +126,7 @@ func (c *Config) validateCluster(report reporter) {
 	}
 
 	pool := c.Cluster.AppPool
-	if _, err := parseMachineType(pool.MachineType); err != nil {
+	if _, err := parseAppMachine(pool.MachineType); err != nil {
 		report(key+"appPool.machineType", "%v", err)
 	}
 	if pool.MinNodes > pool.MaxNodes {
@@ -240,8 +242,9 @@ func (c *Config) validateBucket(report reporter) {
 	if days := c.Bucket.SoftDeleteDays; days > 0 && days < 7 {
 		report("openhands:bucket.softDeleteDays", "is %d: write 0 (off) or 7 to 90", days)
 	}
-	if l := c.Bucket.Location; l != "" && !regionName.MatchString(strings.ToLower(l)) && !slices.Contains(spanning, strings.ToUpper(l)) {
-		report("openhands:bucket.location", "%q is not a location: write a region like us-central1, or one of %s", l, strings.Join(spanning, ", "))
+	if l := c.Bucket.Location; l != "" && places.CheckRegion(strings.ToLower(l)) != nil && !slices.Contains(spanning, strings.ToUpper(l)) {
+		report("openhands:bucket.location", "%q is not a location that is known here: write a region like us-central1, or one of %s", l,
+			strings.Join(spanning, ", "))
 	}
 }
 

@@ -9,8 +9,10 @@ import (
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	networkingv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/networking/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"openhands-gcp/infra/app/door"
 	"openhands-gcp/infra/internal/component"
 	"openhands-gcp/release"
 )
@@ -39,11 +41,8 @@ type OpenHandsAppArgs struct {
 	Gateway       *GatewayArgs // none where the application is reached by port-forward only
 	Operators     []Operator
 
-	// NotPublic are the ranges that "the internet" does not mean: private and shared ones, link-local with the metadata server, and the like.
-	NotPublic        []netip.Prefix
+	Internet
 	ControlPlaneCIDR netip.Prefix // private range of the API server
-	// PublicControlPlane is the API server's public address; an empty string where it has none.
-	PublicControlPlane pulumi.StringInput
 }
 
 // Identity is the application's identity: a Kubernetes service account that acts as a Google one.
@@ -118,11 +117,11 @@ func (args *OpenHandsAppArgs) validate(check *component.Check) {
 	check.Inputs(map[string]pulumi.StringInput{
 		"image": args.Image, "doorImage": args.DoorImage, "bucket": args.Bucket, "identity.googleServiceAccount": args.Identity.GoogleServiceAccount,
 		"database.host": args.Database.Host, "database.name": args.Database.Name, "database.user": args.Database.User,
-		"database.password": args.Database.Password, "publicControlPlane": args.PublicControlPlane,
+		"database.password": args.Database.Password,
 	})
 	check.Require(args.CPURequest > 0 && args.MemoryGiB > 0, "cpuRequest and memoryGiB are required")
 	check.Require(args.Database.Range.IsValid() && args.ControlPlaneCIDR.IsValid(), "database.range and controlPlaneCidr are required")
-	check.Require(len(args.NotPublic) > 0, "notPublic is required")
+	args.Internet.validate(check)
 	check.Require((args.Sandboxes == nil) != (args.RemoteRuntime == nil), "one of sandboxes and remoteRuntime is needed")
 	if args.Sandboxes != nil {
 		args.Sandboxes.validate(check, args.Identity.Namespace)
@@ -181,12 +180,12 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	if err != nil {
 		return nil, err
 	}
-	door, err := newDoor(ctx, name, args, server, component.Child(c)...)
+	door, err := newDoor(ctx, name, args.door(name, server), component.Child(c)...)
 	if err != nil {
 		return nil, err
 	}
 	if args.Gateway != nil {
-		if _, err := newGateway(ctx, name, args, door, component.Child(c)...); err != nil {
+		if _, err := newGateway(ctx, name, args.Gateway, door, component.Child(c)...); err != nil {
 			return nil, err
 		}
 	}
@@ -195,6 +194,22 @@ func NewOpenHandsApp(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, o
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{
 		"namespace": c.Namespace, "deployment": c.Deployment, "door": c.Door, "port": c.Port, "url": c.URL,
 	})
+}
+
+// door is what the door knows of the server, whose name it has.
+func (args *OpenHandsAppArgs) door(name string, server *Server) *doorArgs {
+	application := door.Application{
+		Name: name, Address: serviceHost(name, args.Identity.Namespace), Port: args.Release.Port, HealthPath: args.Release.LivenessPath,
+		LocalHosts: []string{"localhost", "127.0.0.1"}, Needed: true, IdleSeconds: keepAliveSeconds - 20,
+	}
+	if args.Gateway != nil {
+		application.Host = args.Gateway.Host
+	}
+	return &doorArgs{
+		namespace: server.Namespace, image: args.DoorImage, nodes: args.Nodes, gateway: args.Gateway, notPublic: args.NotPublic,
+		config: door.Config{Applications: []door.Application{application}, LocalPort: args.Release.Port, HealthPath: args.Release.LivenessPath},
+		egress: networkingv1.NetworkPolicyEgressRuleArray{to(tcp(args.Release.Port), podsOf(server.Namespace, labelSelector(serverLabels)))},
+	}
 }
 
 // host is the name that the browser knows the server by.

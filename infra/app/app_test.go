@@ -65,16 +65,19 @@ func TestArgumentsAreChecked(t *testing.T) {
 // record plans an application on nodes that have a taint, with a control plane at a public address.
 func record(t *testing.T, publicControlPlane string) (*golden.Plan, error) {
 	t.Helper()
-	line, err := release.Lookup(release.DefaultRelease, release.Kubernetes)
+	line, err := release.Lookup(release.Server, release.DefaultRelease(release.Server), release.Kubernetes)
 	require.NoError(t, err)
 	text := pulumi.String("x")
 	return golden.Record(t.Context(), pulumi.RunInfo{Project: "test", Stack: "test"}, func(ctx *pulumi.Context) error {
 		_, err := app.NewOpenHandsApp(ctx, "x", &app.OpenHandsAppArgs{
-			Release: line, Image: text, DoorImage: text, Bucket: text, CPURequest: 1, MemoryGiB: 1, PublicControlPlane: pulumi.String(publicControlPlane),
-			Identity:  app.Identity{Namespace: "x", ServiceAccountName: "x", GoogleServiceAccount: text},
-			Database:  app.Database{Host: text, Name: text, User: text, Password: text, Range: netip.MustParsePrefix("10.64.0.0/20")},
-			NotPublic: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, ControlPlaneCIDR: netip.MustParsePrefix("172.16.0.0/28"),
-			Nodes: app.Nodes{Label: "pool", Value: "server", Taint: &app.Taint{Key: "only", Value: "server", Effect: "NoExecute"}},
+			Release: line, Image: text, DoorImage: text, Bucket: text, CPURequest: 1, MemoryGiB: 1,
+			Identity: app.Identity{Namespace: "x", ServiceAccountName: "x", GoogleServiceAccount: text},
+			Database: app.Database{Host: text, Name: text, User: text, Password: text, Range: netip.MustParsePrefix("10.64.0.0/20")},
+			Internet: app.Internet{
+				NotPublic: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, PublicControlPlane: pulumi.String(publicControlPlane),
+			},
+			ControlPlaneCIDR: netip.MustParsePrefix("172.16.0.0/28"),
+			Nodes:            app.Nodes{Label: "pool", Value: "server", Taint: &app.Taint{Key: "only", Value: "server", Effect: "NoExecute"}},
 			Sandboxes: &app.SandboxesArgs{
 				Namespace: "y", Image: text, Max: 1, CPURequest: 1, CPULimit: 1, MemoryGiB: 1, VolumeGiB: 1, MaxVolumes: 1,
 				Nodes: app.Nodes{Label: "pool", Value: "sandbox"},

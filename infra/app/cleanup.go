@@ -21,6 +21,9 @@ const (
 	// cleanupSeconds is the longest that a run takes.
 	cleanupSeconds = 600
 	scriptName     = "cleanup.py"
+
+	volumesSchedule = "17 * * * *"
+	volumesName     = "volumes.py"
 )
 
 // cleanupName names the clean-up's objects, its service account among them.
@@ -28,7 +31,7 @@ func cleanupName(name string) string { return name + "-cleanup" }
 
 // newCleanup removes what a crash or a restart of the server leaves: nothing in OpenHands does. It runs beside the server, which it asks what is in use.
 func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, appNamespace pulumi.StringOutput) error {
-	server := fmt.Sprintf("http://%s:%d", serverHost(name, args.Identity.Namespace), args.Release.Port)
+	server := fmt.Sprintf("http://%s:%d", serviceHost(name, args.Identity.Namespace), args.Release.Port)
 	name = cleanupName(name)
 	metadata := &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: appNamespace}
 	own, err := corev1.NewServiceAccount(ctx, name, &corev1.ServiceAccountArgs{Metadata: metadata}, component.Child(c)...)
@@ -46,10 +49,76 @@ func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHands
 	if err != nil {
 		return fmt.Errorf("create the ConfigMap of the script: %w", err)
 	}
-	_, err = batchv1.NewCronJob(ctx, name, &batchv1.CronJobArgs{
+	job := cleanupJob{
+		schedule: cleanupSchedule, image: args.Image, user: args.Release.User, nodes: args.Nodes, account: own, script: script, file: scriptName,
+		environment: corev1.EnvVarArray{
+			variable("SANDBOX_NAMESPACE", c.Namespace),
+			variable("SERVER_URL", pulumi.String(server)),
+			variable("KEEP_MINUTES", pulumi.Sprintf("%d", keepMinutes)),
+			variable("KEEP_VOLUME_DAYS", pulumi.Sprintf("%d", args.Sandboxes.KeepUnusedVolumeDays)),
+		},
+	}
+	// By then its own NetworkPolicy holds it.
+	return job.create(ctx, c, metadata, pulumi.DependsOn([]pulumi.Resource{binding}), c.Ready())
+}
+
+// newCleanup removes the volumes of instances that are no longer there, after a while. door is the namespace of the door, beside which it runs.
+func (c *Instances) newCleanup(ctx *pulumi.Context, name string, args *AgentCanvasArgs, door pulumi.StringOutput) error {
+	name = cleanupName(name)
+	metadata := &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: door}
+	own, err := corev1.NewServiceAccount(ctx, name, &corev1.ServiceAccountArgs{Metadata: metadata}, component.Child(c)...)
+	if err != nil {
+		return fmt.Errorf("create the service account: %w", err)
+	}
+	binding, err := newRole(ctx, c, name, c.Namespace, cleanup.VolumeRules, subject(own))
+	if err != nil {
+		return fmt.Errorf("role: %w", err)
+	}
+	script, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{
+		Metadata: metadata,
+		Data:     pulumi.StringMap{scriptName: pulumi.String(cleanup.Script), volumesName: pulumi.String(cleanup.VolumesScript)},
+	}, component.Child(c)...)
+	if err != nil {
+		return fmt.Errorf("create the ConfigMap of the script: %w", err)
+	}
+	policies, err := newNetworkPolicies(ctx, c, name, policy{
+		namespace: door, pods: labelSelector(cleanupLabels), egress: append(dnsEgress(), to(tcp(443), ipBlock(args.ControlPlaneCIDR))),
+	})
+	if err != nil {
+		return err
+	}
+	job := cleanupJob{
+		schedule: volumesSchedule, image: args.Image, user: args.Release.User, nodes: args.DoorNodes, account: own, script: script, file: volumesName,
+		environment: corev1.EnvVarArray{
+			variable("SANDBOX_NAMESPACE", c.Namespace),
+			variable("KEEP_VOLUME_DAYS", pulumi.Sprintf("%d", args.KeepVolumeDays)),
+		},
+	}
+	return job.create(ctx, c, metadata, pulumi.DependsOn(append(policies, binding)))
+}
+
+// cleanupJob is a script that runs now and then.
+type cleanupJob struct {
+	schedule    string
+	image       pulumi.StringInput // with Python
+	user        int
+	nodes       Nodes // that have the image
+	account     *corev1.ServiceAccount
+	script      *corev1.ConfigMap
+	file        string // of the ConfigMap, that is run
+	environment corev1.EnvVarArray
+}
+
+func variable(name string, value pulumi.StringInput) corev1.EnvVarInput {
+	return &corev1.EnvVarArgs{Name: pulumi.String(name), Value: value}
+}
+
+func (j cleanupJob) create(ctx *pulumi.Context, parent pulumi.Resource, metadata *metav1.ObjectMetaArgs, after ...pulumi.ResourceOption) error {
+	name := string(metadata.Name.(pulumi.String))
+	_, err := batchv1.NewCronJob(ctx, name, &batchv1.CronJobArgs{
 		Metadata: metadata,
 		Spec: &batchv1.CronJobSpecArgs{
-			Schedule:                   pulumi.String(cleanupSchedule),
+			Schedule:                   pulumi.String(j.schedule),
 			ConcurrencyPolicy:          pulumi.String("Forbid"),
 			StartingDeadlineSeconds:    pulumi.Int(300),
 			SuccessfulJobsHistoryLimit: pulumi.Int(1),
@@ -58,42 +127,33 @@ func (c *Sandboxes) newCleanup(ctx *pulumi.Context, name string, args *OpenHands
 				BackoffLimit: pulumi.Int(0), ActiveDeadlineSeconds: pulumi.Int(cleanupSeconds), // the next run is the next attempt
 				Template: &corev1.PodTemplateSpecArgs{
 					Metadata: &metav1.ObjectMetaArgs{Labels: pulumi.ToStringMap(cleanupLabels)},
-					Spec:     c.cleanupPod(args, server, own, script),
+					Spec:     j.pod(),
 				},
 			}},
 		},
-	}, component.Child(c, pulumi.DependsOn([]pulumi.Resource{binding}), c.Ready())...) // by then its own NetworkPolicy holds it
+	}, component.Child(parent, after...)...)
 	if err != nil {
 		return fmt.Errorf("create the CronJob: %w", err)
 	}
 	return nil
 }
 
-// cleanupPod runs the script in the server's image, on the nodes that have it.
-func (c *Sandboxes) cleanupPod(args *OpenHandsAppArgs, server string, own *corev1.ServiceAccount, script *corev1.ConfigMap) *corev1.PodSpecArgs {
+func (j cleanupJob) pod() *corev1.PodSpecArgs {
 	const mount = "/cleanup"
-	variable := func(name string, value pulumi.StringInput) corev1.EnvVarInput {
-		return &corev1.EnvVarArgs{Name: pulumi.String(name), Value: value}
-	}
 	limits := pulumi.StringMap{"memory": pulumi.String("128Mi"), "ephemeral-storage": pulumi.String("64Mi")}
 	return &corev1.PodSpecArgs{
-		ServiceAccountName: own.Metadata.Name(),
+		ServiceAccountName: j.account.Metadata.Name(),
 		EnableServiceLinks: pulumi.Bool(false),
 		RestartPolicy:      pulumi.String("Never"),
-		NodeSelector:       args.Nodes.selector(),
-		Tolerations:        args.Nodes.tolerations(),
-		SecurityContext:    podSecurity(args.Release.User),
+		NodeSelector:       j.nodes.selector(),
+		Tolerations:        j.nodes.tolerations(),
+		SecurityContext:    podSecurity(j.user),
 		Containers: corev1.ContainerArray{&corev1.ContainerArgs{
 			Name:            pulumi.String("cleanup"),
-			Image:           args.Image,
-			Command:         pulumi.ToStringArray([]string{"python", mount + "/" + scriptName}),
+			Image:           j.image,
+			Command:         pulumi.ToStringArray([]string{"python", mount + "/" + j.file}),
 			SecurityContext: containerSecurity(),
-			Env: corev1.EnvVarArray{
-				variable("SANDBOX_NAMESPACE", c.Namespace),
-				variable("SERVER_URL", pulumi.String(server)),
-				variable("KEEP_MINUTES", pulumi.Sprintf("%d", keepMinutes)),
-				variable("KEEP_VOLUME_DAYS", pulumi.Sprintf("%d", args.Sandboxes.KeepUnusedVolumeDays)),
-			},
+			Env:             j.environment,
 			Resources: &corev1.ResourceRequirementsArgs{
 				Requests: pulumi.StringMap{"cpu": pulumi.String("20m"), "memory": limits["memory"], "ephemeral-storage": limits["ephemeral-storage"]},
 				Limits:   limits,
@@ -103,7 +163,7 @@ func (c *Sandboxes) cleanupPod(args *OpenHandsAppArgs, server string, own *corev
 			},
 		}},
 		Volumes: corev1.VolumeArray{
-			&corev1.VolumeArgs{Name: pulumi.String("script"), ConfigMap: &corev1.ConfigMapVolumeSourceArgs{Name: script.Metadata.Name()}},
+			&corev1.VolumeArgs{Name: pulumi.String("script"), ConfigMap: &corev1.ConfigMapVolumeSourceArgs{Name: j.script.Metadata.Name()}},
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
@@ -19,7 +20,7 @@ import (
 
 const doorType = "openhands:app:Door"
 
-// Door is what stands before the server: Envoy in two pods, which alone the load balancer and port-forward reach, and which lets in whom Google vouches for.
+// Door is what stands before the applications: Envoy in two pods, which alone the load balancer and port-forward reach, and which lets in whom Google vouches for.
 // Whatever becomes of the load balancer's own policies, nobody else gets in.
 type Door struct {
 	pulumi.ResourceState
@@ -39,6 +40,7 @@ const (
 	doorReplicas = 2
 	doorUser     = 65532 // of Envoy's image without a shell
 	doorMount    = "/door"
+	doorKeys     = "/keys" // a file for each application that has one
 	// doorStopSeconds is how long a door goes on serving when it is told to stop: the load balancer needs as long to send requests elsewhere.
 	doorStopSeconds = drainSeconds + 5
 )
@@ -49,15 +51,29 @@ const (
 	DoorMemoryGiB  = 0.25
 )
 
-// newDoor puts the door before the server.
-func newDoor(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, server *Server, opts ...pulumi.ResourceOption) (_ *Door, err error) {
+// doorArgs are what stands behind the door, and who comes to it.
+type doorArgs struct {
+	namespace pulumi.StringOutput
+	image     pulumi.StringInput
+	nodes     Nodes
+	config    door.Config // but the way in from the load balancer, which follows from gateway
+	// egress leads to the applications.
+	egress    networkingv1.NetworkPolicyEgressRuleArray
+	gateway   *GatewayArgs // none where the door is reached by port-forward only
+	notPublic []netip.Prefix
+	// keys is the name of the Secret that has the applications' keys; none where nil.
+	keys pulumi.StringInput
+}
+
+// newDoor puts the door before the applications.
+func newDoor(ctx *pulumi.Context, name string, args *doorArgs, opts ...pulumi.ResourceOption) (_ *Door, err error) {
 	defer component.Explain(&err, doorType, name)
 	c := &Door{}
 	if err := ctx.RegisterComponentResource(doorType, name, c, opts...); err != nil {
 		return nil, err
 	}
-	c.Namespace, c.Service, c.Port = server.Namespace, pulumi.String("").ToStringOutput(), pulumi.Int(args.Release.Port).ToIntOutput()
-	files := args.doorFiles(name)
+	c.Namespace, c.Service, c.Port = args.namespace, pulumi.String("").ToStringOutput(), pulumi.Int(args.config.LocalPort).ToIntOutput()
+	files := args.files()
 	name += "-door"
 	configMap, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
@@ -66,7 +82,7 @@ func newDoor(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, server *S
 	if err != nil {
 		return nil, fmt.Errorf("create the ConfigMap: %w", err)
 	}
-	policies, err := newNetworkPolicies(ctx, c, name, args.doorPolicy(c.Namespace))
+	policies, err := newNetworkPolicies(ctx, c, name, args.policy())
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +99,7 @@ func newDoor(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, server *S
 	if err != nil {
 		return nil, fmt.Errorf("create the PodDisruptionBudget: %w", err)
 	}
-	if args.Gateway != nil {
+	if args.gateway != nil {
 		service, err := corev1.NewService(ctx, name, &corev1.ServiceArgs{
 			Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace},
 			Spec: &corev1.ServiceSpecArgs{
@@ -102,64 +118,67 @@ func newDoor(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, server *S
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "deployment": c.Deployment, "service": c.Service, "port": c.Port})
 }
 
-// doorFiles are what the door knows. name is the server's.
-func (args *OpenHandsAppArgs) doorFiles(name string) pulumi.StringMapOutput {
-	config := door.Config{
-		LocalPort: args.Release.Port,
-		Application: door.Application{
-			Name: name, Address: serverHost(name, args.Identity.Namespace), Port: args.Release.Port, HealthPath: args.Release.LivenessPath,
-		},
-	}
+// files are what the door knows.
+func (args *doorArgs) files() pulumi.StringMapOutput {
 	number := pulumi.String("").ToStringOutput()
-	if args.Gateway != nil {
-		config.Public = &door.Public{Host: args.Gateway.Host}
-		if args.Gateway.Login != nil {
-			number = args.Gateway.Login.ProjectNumber.ToStringOutput()
-		}
+	if args.login() {
+		number = args.gateway.Login.ProjectNumber.ToStringOutput()
 	}
 	return number.ApplyT(func(number string) (map[string]string, error) {
-		if args.Gateway == nil || args.Gateway.Login == nil {
-			return config.Files(doorMount)
+		config := args.config
+		if args.gateway != nil {
+			config.Public = &door.Public{}
 		}
-		if number == "" { // then the door would ask for no login
-			return nil, errors.New("the number of the project is empty")
+		if args.login() {
+			if number == "" { // then the door would ask for no login
+				return nil, errors.New("the number of the project is empty")
+			}
+			config.Public.Audience = door.Audience(number)
 		}
-		public := *config.Public
-		public.Audience = door.Audience(number)
-		config := config
-		config.Public = &public
 		return config.Files(doorMount)
 	}).(pulumi.StringMapOutput)
 }
 
-// doorPolicy lets in the load balancer, and out to the server and, where there is a login, to Google's keys. The kubelet's probes and port-forward come from
-// the node itself, which a NetworkPolicy does not keep off.
-func (args *OpenHandsAppArgs) doorPolicy(namespace pulumi.StringInput) policy {
-	p := policy{
-		namespace: namespace, pods: labelSelector(doorLabels),
-		egress: append(dnsEgress(), to(tcp(args.Release.Port), podsOf(namespace, labelSelector(serverLabels)))),
-	}
-	if args.Gateway == nil {
+// login says whether the door asks who it is.
+func (args *doorArgs) login() bool { return args.gateway != nil && args.gateway.Login != nil }
+
+// policy lets in the load balancer, and out to the applications and, where there is a login, to Google's keys. The kubelet's probes and port-forward come
+// from the node itself, which a NetworkPolicy does not keep off.
+func (args *doorArgs) policy() policy {
+	p := policy{namespace: args.namespace, pods: labelSelector(doorLabels), egress: append(dnsEgress(), args.egress...)}
+	if args.gateway == nil {
 		return p
 	}
 	var ranges []networkingv1.NetworkPolicyPeerInput
-	for _, r := range args.Gateway.LoadBalancerRanges {
+	for _, r := range args.gateway.LoadBalancerRanges {
 		ranges = append(ranges, ipBlock(r))
 	}
 	p.ingress = networkingv1.NetworkPolicyIngressRuleArray{from(tcp(door.PublicPort), ranges...)}
-	if args.Gateway.Login != nil {
-		p.egress = append(p.egress, to(tcp(443), ipBlock(internet, args.NotPublic...)))
+	if args.login() {
+		p.egress = append(p.egress, to(tcp(443), ipBlock(internet, args.notPublic...)))
 	}
 	return p
 }
 
 func (c *Door) newDeployment(
-	ctx *pulumi.Context, name string, args *OpenHandsAppArgs, configMap *corev1.ConfigMap, files pulumi.StringMapOutput, after pulumi.ResourceOption,
+	ctx *pulumi.Context, name string, args *doorArgs, configMap *corev1.ConfigMap, files pulumi.StringMapOutput, after pulumi.ResourceOption,
 ) (*appsv1.Deployment, error) {
 	memory, disk := pulumi.String(mebibytes(DoorMemoryGiB)), pulumi.String("64Mi") // nothing is written but the container's log
 	ports := corev1.ContainerPortArray{&corev1.ContainerPortArgs{Name: pulumi.String("probe"), ContainerPort: pulumi.Int(door.ProbePort)}}
-	if args.Gateway != nil {
+	if args.gateway != nil {
 		ports = append(ports, &corev1.ContainerPortArgs{Name: pulumi.String("http"), ContainerPort: pulumi.Int(door.PublicPort)})
+	}
+	mounts := corev1.VolumeMountArray{
+		&corev1.VolumeMountArgs{Name: pulumi.String("configuration"), MountPath: pulumi.String(doorMount), ReadOnly: pulumi.Bool(true)},
+	}
+	volumes := corev1.VolumeArray{
+		&corev1.VolumeArgs{Name: pulumi.String("configuration"), ConfigMap: &corev1.ConfigMapVolumeSourceArgs{Name: configMap.Metadata.Name()}},
+	}
+	if args.keys != nil {
+		mounts = append(mounts, &corev1.VolumeMountArgs{Name: pulumi.String("keys"), MountPath: pulumi.String(doorKeys), ReadOnly: pulumi.Bool(true)})
+		volumes = append(volumes, &corev1.VolumeArgs{
+			Name: pulumi.String("keys"), Secret: &corev1.SecretVolumeSourceArgs{SecretName: args.keys, DefaultMode: pulumi.Int(0o440)},
+		})
 	}
 	return appsv1.NewDeployment(ctx, name, &appsv1.DeploymentArgs{
 		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: c.Namespace, Labels: pulumi.ToStringMap(doorLabels)},
@@ -179,8 +198,8 @@ func (c *Door) newDeployment(
 					AutomountServiceAccountToken:  pulumi.Bool(false),
 					EnableServiceLinks:            pulumi.Bool(false),
 					TerminationGracePeriodSeconds: pulumi.Int(doorStopSeconds + 10),
-					NodeSelector:                  args.Nodes.selector(),
-					Tolerations:                   args.Nodes.tolerations(),
+					NodeSelector:                  args.nodes.selector(),
+					Tolerations:                   args.nodes.tolerations(),
 					// On a node each, where there are two: with one node both go.
 					TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{&corev1.TopologySpreadConstraintArgs{
 						MaxSkew: pulumi.Int(1), TopologyKey: pulumi.String("kubernetes.io/hostname"), WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
@@ -189,7 +208,7 @@ func (c *Door) newDeployment(
 					SecurityContext: podSecurity(doorUser),
 					Containers: corev1.ContainerArray{&corev1.ContainerArgs{
 						Name:    pulumi.String("envoy"),
-						Image:   args.DoorImage,
+						Image:   args.image,
 						Command: pulumi.ToStringArray(door.Command(doorMount)),
 						Ports:   ports,
 						// It answers once it has asked for the keys, and has looked for the server.
@@ -205,13 +224,9 @@ func (c *Door) newDeployment(
 							Limits:   pulumi.StringMap{"memory": memory, "ephemeral-storage": disk},
 						},
 						SecurityContext: containerSecurity(),
-						VolumeMounts: corev1.VolumeMountArray{
-							&corev1.VolumeMountArgs{Name: pulumi.String("configuration"), MountPath: pulumi.String(doorMount), ReadOnly: pulumi.Bool(true)},
-						},
+						VolumeMounts:    mounts,
 					}},
-					Volumes: corev1.VolumeArray{
-						&corev1.VolumeArgs{Name: pulumi.String("configuration"), ConfigMap: &corev1.ConfigMapVolumeSourceArgs{Name: configMap.Metadata.Name()}},
-					},
+					Volumes: volumes,
 				},
 			},
 		},

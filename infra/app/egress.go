@@ -23,6 +23,19 @@ type Egress struct {
 
 func (e Egress) listed() bool { return len(e.AllowedDomains)+len(e.AllowedRanges) > 0 }
 
+// Internet says what is not part of it.
+type Internet struct {
+	// NotPublic are the ranges that "the internet" does not mean: private and shared ones, link-local with the metadata server, and the like.
+	NotPublic []netip.Prefix
+	// PublicControlPlane is the API server's public address; an empty string where it has none.
+	PublicControlPlane pulumi.StringInput
+}
+
+func (i Internet) validate(check *component.Check) {
+	check.Require(len(i.NotPublic) > 0, "notPublic is required")
+	check.Inputs(map[string]pulumi.StringInput{"publicControlPlane": i.PublicControlPlane})
+}
+
 // BucketHost is the name of the API that the bucket is reached by.
 const BucketHost = "storage.googleapis.com"
 
@@ -35,28 +48,28 @@ func (args *OpenHandsAppArgs) domains() []string {
 }
 
 // egressRules allow the ranges of a list, or the internet where nothing is listed.
-func (args *OpenHandsAppArgs) egressRules(e Egress, ports networkingv1.NetworkPolicyPortArray) networkingv1.NetworkPolicyEgressRuleArray {
+func (i Internet) egressRules(e Egress, ports networkingv1.NetworkPolicyPortArray) networkingv1.NetworkPolicyEgressRuleArray {
 	ranges := e.AllowedRanges
 	if !e.listed() {
 		ranges = []netip.Prefix{internet}
 	}
 	var rules networkingv1.NetworkPolicyEgressRuleArray
 	for _, r := range ranges {
-		rules = append(rules, to(ports, args.publicRange(r)))
+		rules = append(rules, to(ports, i.publicRange(r)))
 	}
 	return rules
 }
 
 // publicRange is a range without what is not to be reached in it: what is not public, and the control plane's public address, which answers to
 // addresses that people listed. Sandboxes have no business with it, and the server has the private one.
-func (args *OpenHandsAppArgs) publicRange(outer netip.Prefix) networkingv1.NetworkPolicyPeerInput {
+func (i Internet) publicRange(outer netip.Prefix) networkingv1.NetworkPolicyPeerInput {
 	var inside []string // nil where empty, as in ipBlock
-	for _, r := range args.NotPublic {
+	for _, r := range i.NotPublic {
 		if outer.Overlaps(r) {
 			inside = append(inside, r.String())
 		}
 	}
-	block := args.PublicControlPlane.ToStringOutput().ApplyT(func(address string) (networkingv1.IPBlock, error) {
+	block := i.PublicControlPlane.ToStringOutput().ApplyT(func(address string) (networkingv1.IPBlock, error) {
 		if address == "" {
 			return networkingv1.IPBlock{Cidr: outer.String(), Except: inside}, nil
 		}

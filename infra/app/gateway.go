@@ -18,12 +18,16 @@ const gatewayType = "openhands:app:Gateway"
 
 // GatewayArgs is how browsers reach the application from the internet: by a load balancer that GKE makes of a Gateway, out of objects that exist already.
 type GatewayArgs struct {
-	Host   string // e.g. openhands.example.com
+	Host   string // e.g. openhands.example.com, or *.openhands.example.com
 	Login  *Login // nil lets everyone in: OpenHands has no login of its own
 	Global        // the objects
 
 	// LoadBalancerRanges are where the load balancer's requests come from.
 	LoadBalancerRanges []netip.Prefix
+	// HealthPath is where the load balancer asks the door whether it is well.
+	HealthPath string
+	// Namespace of the door, by name, for what people are told.
+	Namespace string
 	// IfRefused says what it means, and what to do, where GKE refuses the policy with the login.
 	IfRefused string
 }
@@ -44,7 +48,9 @@ type Login struct {
 }
 
 func (g *GatewayArgs) validate(check *component.Check) {
-	check.Strings(map[string]string{"gateway.host": g.Host, "gateway.ifRefused": g.IfRefused})
+	check.Strings(map[string]string{
+		"gateway.host": g.Host, "gateway.ifRefused": g.IfRefused, "gateway.healthPath": g.HealthPath, "gateway.namespace": g.Namespace,
+	})
 	check.Inputs(map[string]pulumi.StringInput{
 		"gateway.address": g.Address, "gateway.certificateMap": g.CertificateMap, "gateway.armorPolicy": g.ArmorPolicy, "gateway.tlsPolicy": g.TLSPolicy,
 	})
@@ -70,7 +76,7 @@ const (
 )
 
 // newGateway puts the load balancer in front of the door. GKE attaches the login to it only once it is there; until then the door lets nobody in.
-func newGateway(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, door *Door, opts ...pulumi.ResourceOption) (_ *Gateway, err error) {
+func newGateway(ctx *pulumi.Context, name string, args *GatewayArgs, door *Door, opts ...pulumi.ResourceOption) (_ *Gateway, err error) {
 	defer component.Explain(&err, gatewayType, name)
 	c := &Gateway{name: name, namespace: door.Namespace, service: door.Service}
 	if err := ctx.RegisterComponentResource(gatewayType, name, c, opts...); err != nil {
@@ -84,11 +90,11 @@ func newGateway(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, door *
 	if err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
 	}
-	gateway, err := c.newLoadBalancer(ctx, args.Gateway, append(policies, routes...))
+	gateway, err := c.newLoadBalancer(ctx, args, append(policies, routes...))
 	if err != nil {
 		return nil, fmt.Errorf("create the Gateway: %w", err)
 	}
-	if err := c.newBackendPolicy(ctx, args.Gateway, args.Identity.Namespace, gateway); err != nil {
+	if err := c.newBackendPolicy(ctx, args, gateway); err != nil {
 		return nil, fmt.Errorf("create the GCPBackendPolicy: %w", err)
 	}
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{})
@@ -101,11 +107,11 @@ const backendTimeoutSeconds = 24 * 60 * 60
 const drainSeconds = 30
 
 // newPolicies creates what the load balancer is made with: the health check and the TLS policy.
-func (c *Gateway) newPolicies(ctx *pulumi.Context, args *OpenHandsAppArgs) ([]pulumi.Resource, error) {
+func (c *Gateway) newPolicies(ctx *pulumi.Context, args *GatewayArgs) ([]pulumi.Resource, error) {
 	health := pulumi.Map{
 		"checkIntervalSec": pulumi.Int(15), "timeoutSec": pulumi.Int(5), "healthyThreshold": pulumi.Int(1), "unhealthyThreshold": pulumi.Int(3),
 		"config": pulumi.Map{"type": pulumi.String("HTTP"), "httpHealthCheck": pulumi.Map{
-			"portSpecification": pulumi.String("USE_SERVING_PORT"), "requestPath": pulumi.String(args.Release.LivenessPath),
+			"portSpecification": pulumi.String("USE_SERVING_PORT"), "requestPath": pulumi.String(args.HealthPath),
 		}},
 	}
 	gateway := pulumi.Map{"group": pulumi.String(gatewayGroup), "kind": pulumi.String("Gateway"), "name": pulumi.String(c.name)}
@@ -116,7 +122,7 @@ func (c *Gateway) newPolicies(ctx *pulumi.Context, args *OpenHandsAppArgs) ([]pu
 		settings   pulumi.Map
 	}{
 		{"health", "HealthCheckPolicy", c.target(), health},
-		{"tls", "GCPGatewayPolicy", gateway, pulumi.Map{"sslPolicy": args.Gateway.TLSPolicy}},
+		{"tls", "GCPGatewayPolicy", gateway, pulumi.Map{"sslPolicy": args.TLSPolicy}},
 	} {
 		policy, err := c.newObject(ctx, p.role, gkeNetworking, p.kind, pulumi.Map{"default": p.settings, "targetRef": p.target}, nil)
 		if err != nil {
@@ -138,7 +144,7 @@ const attached = `jsonpath={.status..conditions[?@.type=="Attached"].status}=Tru
 
 // newBackendPolicy creates what stands between the load balancer and the Service: Cloud Armor, the login and the timeout. GKE attaches it to a load balancer
 // that is there, and may refuse it; then nothing of it is in force. So it is waited for.
-func (c *Gateway) newBackendPolicy(ctx *pulumi.Context, args *GatewayArgs, namespace string, gateway pulumi.Resource) error {
+func (c *Gateway) newBackendPolicy(ctx *pulumi.Context, args *GatewayArgs, gateway pulumi.Resource) error {
 	settings := pulumi.Map{
 		"timeoutSec":         pulumi.Int(backendTimeoutSeconds),
 		"connectionDraining": pulumi.Map{"drainingTimeoutSec": pulumi.Int(drainSeconds)},
@@ -158,7 +164,7 @@ func (c *Gateway) newBackendPolicy(ctx *pulumi.Context, args *GatewayArgs, names
 		}
 		return false, ctx.Log.Error(fmt.Sprintf("GKE has not attached GCPBackendPolicy %[1]s to the load balancer: login, Cloud Armor and the timeout are not "+
 			"in force. %[2]s The reason is in its conditions and events: kubectl --namespace=%[3]s describe gcpbackendpolicy %[1]s",
-			hook.Name, args.IfRefused, namespace), nil)
+			hook.Name, args.IfRefused, args.Namespace), nil)
 	})
 	if err != nil {
 		return err
@@ -211,11 +217,11 @@ func (c *Gateway) newObject(
 }
 
 // newRoutes sends the host's requests to the door, and those without TLS to the address with.
-func (c *Gateway) newRoutes(ctx *pulumi.Context, args *OpenHandsAppArgs, after []pulumi.Resource) ([]pulumi.Resource, error) {
+func (c *Gateway) newRoutes(ctx *pulumi.Context, args *GatewayArgs, after []pulumi.Resource) ([]pulumi.Resource, error) {
 	listener := func(section string) pulumi.Array {
 		return pulumi.Array{pulumi.Map{"name": pulumi.String(c.name), "sectionName": pulumi.String(section)}}
 	}
-	hosts := pulumi.ToStringArray([]string{args.Gateway.Host})
+	hosts := pulumi.ToStringArray([]string{args.Host})
 	route, err := c.newObject(ctx, "", gatewayNetworking, "HTTPRoute", pulumi.Map{
 		"parentRefs": listener(httpsListener), "hostnames": hosts,
 		"rules": pulumi.Array{pulumi.Map{"backendRefs": pulumi.Array{pulumi.Map{"name": c.service, "port": pulumi.Int(door.PublicPort)}}}},

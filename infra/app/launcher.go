@@ -39,7 +39,7 @@ const keepAliveSeconds = 620
 func (c *Server) newLauncher(ctx *pulumi.Context, name string, args *OpenHandsAppArgs, namespace pulumi.StringInput) (
 	configMapName pulumi.StringInput, files pulumi.StringMap, err error,
 ) {
-	line, hosts := args.Release, []string{"localhost", "127.0.0.1", serverHost(name, args.Identity.Namespace)}
+	line, hosts := args.Release, []string{"localhost", "127.0.0.1", serviceHost(name, args.Identity.Namespace)}
 	if args.Gateway != nil {
 		hosts = append(hosts, args.Gateway.Host)
 	}

@@ -24,8 +24,8 @@ type Server struct {
 // serverLabels select the server's pods.
 var serverLabels = map[string]string{"app.kubernetes.io/name": "openhands", "app.kubernetes.io/component": "server"}
 
-// serverHost is the name by which the cluster's other pods find the server.
-func serverHost(name, namespace string) string {
+// serviceHost is the name by which the cluster's other pods find a Service.
+func serviceHost(name, namespace string) string {
 	return name + "." + namespace + ".svc.cluster.local"
 }
 

@@ -11,6 +11,15 @@ import (
 	"openhands-gcp/rehearsal/types"
 )
 
+// Application follows what people do with the application that there is: a conversation with the server, or one in each instance of Agent Canvas. It returns
+// what would go wrong. fewNodes is that of Conversation.
+func Application(inventory *cloud.Inventory, fewNodes bool) []string {
+	if len(instances(inventory)) > 0 {
+		return Instances(inventory)
+	}
+	return Conversation(inventory, fewNodes)
+}
+
 // Conversation follows what happens when somebody starts a conversation, with the objects that are in the cloud: what the server reads from its
 // environment, whom it reaches, and the pod that its Kubernetes runtime creates. It returns what would go wrong. With a remote runtime there is no pod
 // to look at. fewNodes says that somebody gave the sandboxes fewer nodes than they may need, and was warned.

@@ -2,6 +2,7 @@ package checks
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -181,17 +182,25 @@ func (e *exposure) checkDoor(service string, openToEveryone bool) {
 // checkDoorSettings looks for what makes people see errors now and then, or be somebody else.
 func (e *exposure) checkDoorSettings(d door, public doorListener) {
 	hosts := d.hosts(public)
-	route, leads := hosts[e.host]
-	if !leads || len(hosts) != 1 {
-		e.report("the door leads %d hosts on, and must lead %s", len(hosts), e.host)
+	wanted := e.wantedHosts()
+	if led := slices.Sorted(maps.Keys(hosts)); !slices.Equal(led, wanted) {
+		e.report("the door leads the hosts %v on, and must lead %v", led, wanted)
 		return
 	}
 	if health, found := public.filter("health_check"); !found || health.Is("pass_through_mode") || health.At("cluster_min_healthy_percentages") == nil {
 		e.report("the door does not answer the load balancer's health check by itself, or says nothing of the application")
 	}
 	manager := public.manager()
-	if route.Str("route.timeout") != "0s" || route.Str("route.idle_timeout") != "0s" {
-		e.report("the door cuts WebSockets before the load balancer does")
+	for _, route := range hosts {
+		if route.Str("route.timeout") != "0s" || route.Str("route.idle_timeout") != "0s" {
+			e.report("the door cuts WebSockets before the load balancer does")
+		}
+		rewritten := slices.ContainsFunc(route.Maps("request_headers_to_add"), func(h values.Map) bool {
+			return h.Str("header.key") == "x-forwarded-for" && strings.HasPrefix(h.Str("append_action"), "OVERWRITE")
+		})
+		if !manager.Is("use_remote_address") || manager.Num("xff_num_trusted_hops") != 2 || !rewritten {
+			e.report("the door hands on an address that somebody can make up, and the server believes it")
+		}
 	}
 	if kept := seconds(manager.Str("common_http_protocol_options.idle_timeout")); kept <= loadBalancerKeepAlive {
 		e.report("the door closes idle connections after %d s, while the load balancer still sends requests on them for %d s: 502 now and then",
@@ -200,15 +209,22 @@ func (e *exposure) checkDoorSettings(d door, public doorListener) {
 	if kept, by := seconds(d.clusterIdle()), e.keepAlive(); kept >= by {
 		e.report("the server closes idle connections after %d s, while the door still sends requests on them for %d s: 503 now and then", by, kept)
 	}
-	rewritten := slices.ContainsFunc(route.Maps("request_headers_to_add"), func(h values.Map) bool {
-		return h.Str("header.key") == "x-forwarded-for" && strings.HasPrefix(h.Str("append_action"), "OVERWRITE")
-	})
-	if !manager.Is("use_remote_address") || manager.Num("xff_num_trusted_hops") != 2 || !rewritten {
-		e.report("the door hands on an address that somebody can make up, and the server believes it")
-	}
 	if len(manager.Maps("access_log")) == 0 {
 		e.report("the door does not note who did what")
 	}
+}
+
+// wantedHosts are those that the door must lead on, sorted.
+func (e *exposure) wantedHosts() []string {
+	if len(e.instances) == 0 {
+		return []string{e.host}
+	}
+	var hosts []string
+	for _, i := range e.instances {
+		hosts = append(hosts, strings.Replace(e.host, "*", i.Name, 1))
+	}
+	slices.Sort(hosts)
+	return hosts
 }
 
 // clusterIdle is for how long the door keeps an idle connection to the server.

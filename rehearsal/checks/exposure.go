@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -18,24 +19,29 @@ var loadBalancerSources = []string{"130.211.0.0/22", "35.191.0.0/16"}
 // Hop is one station of a request from a browser to the application.
 type Hop struct{ What, Which string }
 
-// exposure is the check of the way from a browser to the server.
+// exposure is the check of the way from a browser to the server, or to the instances.
 type exposure struct {
-	server
-	host     string
-	gateway  *gatewayv1.Gateway
-	hops     []Hop
-	problems []string
+	server               // none where there are instances
+	instances []instance // none where there is a server
+	host      string     // that the load balancer serves: with a star for the names below it
+	gateway   *gatewayv1.Gateway
+	hops      []Hop
+	problems  []string
 }
 
 // Exposure follows a browser's request through the objects that are in the cloud, station by station. It returns the stations, and what would go
 // wrong. Without a Gateway it looks for what there should not be then, and returns no stations. openToEveryone says that the stack was told to have no
 // login.
 func Exposure(inventory *cloud.Inventory, openToEveryone bool) ([]Hop, []string) {
-	servers := servers(inventory)
-	if len(servers) == 0 {
-		return nil, []string{"there is no server"}
+	e := &exposure{server: server{Inventory: inventory}, instances: instances(inventory)}
+	switch servers := servers(inventory); {
+	case len(servers) > 0:
+		e.server, e.host = servers[0], servers[0].env["WEB_HOST"]
+	case len(e.instances) > 0:
+		e.host = e.certified()
+	default:
+		return nil, []string{"there is neither a server nor an instance"}
 	}
-	e := &exposure{server: servers[0], host: servers[0].env["WEB_HOST"]}
 	gateways := inventory.All(types.Gateway)
 	if len(gateways) == 0 {
 		e.checkNothingOpen()
@@ -47,7 +53,11 @@ func Exposure(inventory *cloud.Inventory, openToEveryone bool) ([]Hop, []string)
 	service := e.checkRoutes()
 	e.checkBackend(service, openToEveryone)
 	e.checkDoor(service, openToEveryone)
-	e.checkServer()
+	if len(e.instances) > 0 {
+		e.checkInstances()
+	} else {
+		e.checkServer()
+	}
 	slices.Sort(e.problems)
 	return e.hops, e.problems
 }
@@ -84,6 +94,14 @@ func (e *exposure) checkNothingOpen() {
 			e.report("%s %s is there without a Gateway, which alone uses it", types.Short(typ), o.ID)
 		}
 	}
+}
+
+// certified is the host that there is a certificate for.
+func (e *exposure) certified() string {
+	for _, entry := range e.All(types.CertificateMapEntry) {
+		return entry.Inputs.Str("hostname")
+	}
+	return ""
 }
 
 // checkAddress follows the DNS record of the host to the load balancer.
@@ -146,7 +164,7 @@ func (e *exposure) checkTLS() {
 // authorization is the DNS record by which Google knows that the host is the project's.
 func (e *exposure) authorization() string {
 	for _, o := range e.All(types.DNSAuthorization) {
-		if o.Inputs.Str("domain") != e.host {
+		if o.Inputs.Str("domain") != strings.TrimPrefix(e.host, "*.") {
 			continue
 		}
 		for _, record := range o.Outputs.Maps("dnsResourceRecords") {

@@ -81,13 +81,29 @@ func (e *exposure) checkLogin(on, openToEveryone bool) {
 		if o.Inputs.Str("role") != "roles/iap.httpsResourceAccessor" {
 			continue
 		}
-		if !strings.Contains(o.Inputs.Str("condition.expression"), fmt.Sprintf("request.host == %q", e.host)) {
+		host, alone := strings.CutPrefix(o.Inputs.Str("condition.expression"), "request.host == ")
+		host = strings.Trim(host, `"`)
+		if !alone || !matches(e.host, host) {
 			e.report("%s may log in to every application of the project, not to %s alone", o.Inputs.Str("member"), e.host)
 		}
-		members = append(members, o.Inputs.Str("member"))
+		member := o.Inputs.Str("member")
+		if host != e.host {
+			member += " at " + host
+		}
+		members = append(members, member)
 	}
 	if len(members) == 0 {
 		e.report("nobody may log in")
 	}
 	e.hop("login", "Identity-Aware Proxy: %s", strings.Join(members, ", "))
+}
+
+// matches says whether a host is the one of a pattern, or one level below it where that begins with a star.
+func matches(pattern, host string) bool {
+	below, star := strings.CutPrefix(pattern, "*.")
+	if !star {
+		return host == pattern
+	}
+	_, domain, _ := strings.Cut(host, ".")
+	return domain == below
 }

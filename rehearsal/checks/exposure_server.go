@@ -49,6 +49,9 @@ func (e *exposure) checkServer() {
 
 // checkOnlyPods looks for addresses from which the server may be reached past the door.
 func (e *exposure) checkOnlyPods() {
+	if e.Deployment == nil {
+		return // checkIsolation of each instance
+	}
 	for _, peer := range e.ingressPeers(e.Namespace, e.Spec.Template.Labels) {
 		if peer.IPBlock != nil {
 			e.report("the server may be reached from %s, past the door", peer.IPBlock.CIDR)
@@ -61,6 +64,7 @@ func (e *exposure) checkOnlyPods() {
 const (
 	loadBalancerKeepAlive = 600
 	uvicornKeepAlive      = 5
+	canvasKeepAlive       = 5 // of Node's server, which Agent Canvas does not set
 )
 
 // seconds reads a time as Envoy writes it. Envoy's own default, an hour, is what nothing means.
@@ -74,6 +78,9 @@ func seconds(text string) int {
 
 // keepAlive returns how many seconds the server keeps an idle connection.
 func (e *exposure) keepAlive() int {
+	if len(e.instances) > 0 {
+		return canvasKeepAlive
+	}
 	if l, found := e.launcher(); found && l.KeepAliveSeconds > 0 {
 		return l.KeepAliveSeconds
 	}

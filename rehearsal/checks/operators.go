@@ -84,7 +84,7 @@ func (t *operators) passing() []rbacv1.Subject {
 // wanted is what operators may do in a namespace.
 func (t *operators) wanted(namespace string) []string {
 	calls := []string{"delete pods", "view"}
-	if slices.ContainsFunc(servers(t.Inventory), func(s server) bool { return s.Namespace == namespace }) {
+	if slices.ContainsFunc(doors(t.Inventory), func(d door) bool { return d.Namespace == namespace }) {
 		calls = append(calls, "create pods/portforward", "get pods/portforward")
 	}
 	return slices.Sorted(slices.Values(calls))

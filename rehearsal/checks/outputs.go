@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/state"
@@ -40,7 +41,23 @@ func expectedOutputs(i *cloud.Inventory) map[string]any {
 		local, _ := d.listener("127.0.0.1")
 		want["appNamespace"] = d.Namespace
 		want["openCommand"] = fmt.Sprintf("kubectl --namespace=%s port-forward deployment/%s %d:%[3]d", d.Namespace, d.Name, local.port())
-		want["url"], want["dnsRecords"] = expectedWayIn(i)
+		host, records := expectedHost(i)
+		want["dnsRecords"] = records
+		urls := map[string]any{}
+		for _, instance := range instances(i) {
+			urls[instance.Name] = "https://" + strings.Replace(host, "*", instance.Name, 1)
+			if host == "" {
+				urls[instance.Name] = fmt.Sprintf("http://%s.localhost:%d", instance.Name, local.port())
+			}
+			want["urls"], want["instanceNamespace"] = urls, instance.Namespace
+		}
+		switch {
+		case len(urls) > 0:
+		case host == "":
+			want["url"] = fmt.Sprintf("http://localhost:%d", local.port())
+		default:
+			want["url"] = "https://" + host
+		}
 	}
 	for _, o := range i.All(types.SQLInstance) {
 		want["databaseInstance"], want["databaseHost"] = o.Outputs.Str("name"), o.Outputs.Str("privateIpAddress")
@@ -72,12 +89,14 @@ func expectedOutputs(i *cloud.Inventory) map[string]any {
 	return want
 }
 
-// expectedWayIn is where browsers find the application, and the DNS records that lead them there.
-func expectedWayIn(i *cloud.Inventory) (url string, records []any) {
-	url, records = "http://localhost:3000", []any{}
+// expectedHost is the host that there is a certificate for, empty where there is none, and the DNS records that lead there.
+func expectedHost(i *cloud.Inventory) (host string, records []any) {
+	records = []any{}
 	for _, authorization := range i.All(types.DNSAuthorization) {
-		host := authorization.Inputs.Str("domain")
-		url = "https://" + host
+		host = authorization.Inputs.Str("domain")
+		for _, entry := range i.All(types.CertificateMapEntry) {
+			host = entry.Inputs.Str("hostname")
+		}
 		for _, o := range i.All(types.Address) {
 			if o.Inputs.Str("addressType") == "EXTERNAL" {
 				records = append(records, map[string]any{"name": host + ".", "type": "A", "data": o.Outputs.Str("address")})
@@ -87,5 +106,5 @@ func expectedWayIn(i *cloud.Inventory) (url string, records []any) {
 			records = append(records, map[string]any(record))
 		}
 	}
-	return url, records
+	return host, records
 }

@@ -10,6 +10,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"openhands-gcp/infra/app/cleanup"
+	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/kubernetes"
 	"openhands-gcp/rehearsal/types"
 	"openhands-gcp/release"
@@ -24,20 +25,20 @@ func calls(rules []release.Rule) map[string][]string {
 	return out
 }
 
-// allowed returns the verbs that a service account may use in the namespace of the sandboxes, by resource. It reports a permission elsewhere.
-func (t *conversation) allowed(namespace, account string) map[string][]string {
+// allowed returns the verbs that a service account of a namespace may use in another one, by resource. It reports a permission elsewhere.
+func allowed(inventory *cloud.Inventory, namespace, account, in string, report func(format string, args ...any)) map[string][]string {
 	allowed := map[string][]string{}
-	for _, o := range t.All(types.RoleBinding) {
+	for _, o := range inventory.All(types.RoleBinding) {
 		binding := kubernetes.DecodeAs[*rbacv1.RoleBinding](o)
 		for _, s := range binding.Subjects {
 			if s.Namespace != namespace || s.Name != account || binding.RoleRef.Kind != "Role" { // another kind is for Operators to report
 				continue
 			}
-			if binding.Namespace != t.env["KUBERNETES_NAMESPACE"] {
-				t.report("service account %s may do something in namespace %s", account, binding.Namespace)
+			if binding.Namespace != in {
+				report("service account %s may do something in namespace %s", account, binding.Namespace)
 				continue
 			}
-			role := kubernetes.DecodeAs[*rbacv1.Role](t.Find(types.Role, binding.Namespace+"/"+binding.RoleRef.Name))
+			role := kubernetes.DecodeAs[*rbacv1.Role](inventory.Find(types.Role, binding.Namespace+"/"+binding.RoleRef.Name))
 			for _, rule := range role.Rules {
 				for _, resource := range rule.Resources {
 					name := strings.TrimPrefix(strings.Join(rule.APIGroups, ",")+"/"+resource, "/")
@@ -47,6 +48,11 @@ func (t *conversation) allowed(namespace, account string) map[string][]string {
 		}
 	}
 	return allowed
+}
+
+// allowed is what a service account may do in the namespace of the sandboxes.
+func (t *conversation) allowed(namespace, account string) map[string][]string {
+	return allowed(t.Inventory, namespace, account, t.env["KUBERNETES_NAMESPACE"], t.report)
 }
 
 // checkRole compares what the server's service account may do with the calls of its runtime: both more and less is wrong.

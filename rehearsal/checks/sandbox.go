@@ -15,9 +15,6 @@ import (
 	"openhands-gcp/rehearsal/types"
 )
 
-// gkeStorageClasses are those that GKE makes in every cluster.
-var gkeStorageClasses = []string{"standard", "standard-rwo", "premium-rwo"}
-
 // checkSandbox follows the pod that the runtime creates.
 func (t *conversation) checkSandbox() {
 	namespace := t.env["KUBERNETES_NAMESPACE"]
@@ -46,7 +43,7 @@ func (t *conversation) checkSandbox() {
 	case pool.Inputs.Str("nodeConfig.sandboxConfig.sandboxType") != "gvisor":
 		t.report("a sandbox lands on pool %s, which has no gVisor", pool.Outputs.Str("name"))
 	}
-	if class := t.env["KUBERNETES_PVC_STORAGE_CLASS"]; !slices.Contains(gkeStorageClasses, class) {
+	if class := t.env["KUBERNETES_PVC_STORAGE_CLASS"]; !slices.Contains(kubernetes.StorageClasses, class) {
 		t.report("a sandbox's volume stays pending: there is no class %q", class)
 	}
 	if err == nil && !t.fewNodes {

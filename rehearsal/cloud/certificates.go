@@ -41,7 +41,8 @@ func checkCertificate(r *Request) error {
 	for _, domain := range r.Inputs.Strs("managed.domains") {
 		if !slices.ContainsFunc(r.Inputs.Strs("managed.dnsAuthorizations"), func(id string) bool {
 			o := r.Find(types.DNSAuthorization, id)
-			return o != nil && o.Inputs.Str("domain") == domain
+			// An authorization of a domain is for the names one level below it too, by a star.
+			return o != nil && o.Inputs.Str("domain") == strings.TrimPrefix(domain, "*.")
 		}) {
 			return fmt.Errorf("managed.dnsAuthorizations: none is for %s", domain)
 		}

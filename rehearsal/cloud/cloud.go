@@ -125,7 +125,7 @@ func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs v
 		return "", nil, err
 	}
 	k := key(typ, r.ID)
-	if existing, taken := c.inventory.objects[k]; taken && existing.Left == "" {
+	if existing, taken := c.inventory.objects[k]; taken && existing.Left == "" && !rule.Upsert {
 		return "", nil, fmt.Errorf("alreadyExists: %s %s", types.Short(typ), r.ID)
 	}
 	if _, o := c.shared(typ, r.ID); o != nil && !slices.Contains(many, typ) {

@@ -17,6 +17,7 @@ import (
 // https://cloud.google.com/kubernetes-engine/docs/how-to/kube-state-metrics, https://cloud.google.com/monitoring/api/metrics_gcp
 var series = []string{
 	"kube_deployment_status_replicas_available", "kube_deployment_spec_replicas",
+	"kube_statefulset_replicas", "kube_statefulset_status_replicas_ready",
 	"kube_pod_status_phase", "kube_pod_status_unschedulable", "kube_pod_container_status_waiting_reason",
 	"cloudsql_googleapis_com:database_cpu_utilization", "cloudsql_googleapis_com:database_memory_utilization",
 	"cloudsql_googleapis_com:database_disk_utilization",

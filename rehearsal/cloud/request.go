@@ -21,6 +21,8 @@ type Rule struct {
 	// Remove returns what the API refuses about a deletion, and drops the objects that Google deletes with this one. left says why the object stays;
 	// empty where it goes. Nil where there is nothing to refuse or drop.
 	Remove func(r *Request) (left string, err error)
+	// Upsert says that a creation of what is there already changes it, as Kubernetes' server-side apply of a patch does.
+	Upsert bool
 }
 
 // Request is one call about one object. The cloud is locked while it runs, and its inventory is the cloud's own.

@@ -3,13 +3,14 @@ package engine
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"openhands-gcp/rehearsal/build"
 )
 
 // sdkModule is the module whose version the CLI must have.
@@ -17,7 +18,7 @@ const sdkModule = "github.com/pulumi/pulumi/sdk/v3"
 
 // Build returns the path of a Pulumi CLI of the SDK's version, and of the compiled program. The CLI is $PULUMI_BIN, the one on PATH, or is built
 // from the pins in tools/ into bin/, which takes minutes the first time.
-func Build(ctx context.Context, root string, progress io.Writer) (cli, program string, err error) {
+func Build(ctx context.Context, root string, progress build.Progress) (cli, program string, err error) {
 	version, err := sdkVersion(root)
 	if err != nil {
 		return "", "", err
@@ -31,14 +32,16 @@ func Build(ctx context.Context, root string, progress io.Writer) (cli, program s
 
 // Build fills in CLI and Program: see the function Build.
 func (o *Options) Build(ctx context.Context) (err error) {
-	o.CLI, o.Program, err = Build(ctx, o.Root, o.Output)
+	o.CLI, o.Program, err = Build(ctx, o.Root, o.Progress)
 	return err
 }
 
 // BuildProgram compiles a Pulumi program of the repository into bin/, and returns its path.
-func BuildProgram(ctx context.Context, root, name, pkg string, progress io.Writer) (string, error) {
+func BuildProgram(ctx context.Context, root, name, pkg string, progress build.Progress) (string, error) {
 	program := filepath.Join(root, "bin", name)
-	if err := goBuild(ctx, root, program, pkg, progress); err != nil {
+	// Without what only a debugger reads, the program is linked in half of the time.
+	what := build.Program{Name: "the program", Dir: root, Package: pkg, Output: program, Flags: []string{"-ldflags=-s -w"}}
+	if err := build.Go(ctx, what, progress); err != nil {
 		return "", fmt.Errorf("build the program %s: %w", name, err)
 	}
 	return program, nil
@@ -62,7 +65,7 @@ func sdkVersion(root string) (string, error) {
 	return "", fmt.Errorf("version of the Pulumi SDK: %s does not require %s", path, sdkModule)
 }
 
-func findCLI(ctx context.Context, root, version string, progress io.Writer) (string, error) {
+func findCLI(ctx context.Context, root, version string, progress build.Progress) (string, error) {
 	if given := os.Getenv("PULUMI_BIN"); given != "" {
 		found, err := cliVersion(ctx, given)
 		if err != nil {
@@ -83,9 +86,11 @@ func findCLI(ctx context.Context, root, version string, progress io.Writer) (str
 	if found, err := cliVersion(ctx, cli); err == nil && found == version {
 		return cli, nil
 	}
-	fmt.Fprintf(progress, "building the Pulumi CLI %s into bin/, which takes some minutes the first time\n", version)
-	if err := goBuild(ctx, filepath.Join(root, "tools"), cli, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", progress,
-		"-ldflags=-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version="+version); err != nil {
+	what := build.Program{
+		Name: "the Pulumi CLI " + version, Dir: filepath.Join(root, "tools"), Package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", Output: cli,
+		Flags: []string{"-ldflags=-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + version},
+	}
+	if err := build.Go(ctx, what, progress); err != nil {
 		return "", fmt.Errorf("build the Pulumi CLI: %w", err)
 	}
 	return cli, nil
@@ -99,12 +104,4 @@ func cliVersion(ctx context.Context, cli string) (string, error) {
 		return "", fmt.Errorf("%s version: %w", cli, err)
 	}
 	return strings.TrimSpace(string(output)), nil
-}
-
-func goBuild(ctx context.Context, dir, output, pkg string, progress io.Writer, flags ...string) error {
-	args := append([]string{"build", "-o", output}, flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
-	cmd.Dir = dir
-	cmd.Stdout, cmd.Stderr = progress, progress
-	return cmd.Run()
 }

@@ -13,13 +13,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
 
+	"openhands-gcp/rehearsal/build"
 	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/providers"
 	"openhands-gcp/rehearsal/state"
@@ -29,7 +33,8 @@ import (
 type Engine struct {
 	Stack     string
 	Cloud     *cloud.Cloud
-	Protected bool   // the stack's profile is prod: it must refuse to be destroyed
+	Protected []string // types that the stack protects: it must refuse to be destroyed
+	Region    string
 	Zone      string // of a zonal cluster; empty for a regional one
 
 	Exposed        bool // browsers reach the application from the internet
@@ -43,6 +48,9 @@ type Engine struct {
 	temp       string
 	forwarding *providers.Forwarding // nil without a real API server
 	out        io.Writer             // where the CLI's own output goes
+	language   *languageHost
+	events     *eventServer
+	eventLog   string // where the CLI sends the events
 }
 
 // Options are the arguments of New.
@@ -51,9 +59,13 @@ type Options struct {
 	Stack   string
 	CLI     string    // path of the Pulumi CLI
 	Program string    // path of the compiled program
-	Output  io.Writer // for the CLI's progress display
+	Output  io.Writer // for the CLI's own output
 
-	File   string       // stack whose file it is; Stack's own where empty
+	Progress build.Progress // hears how far it is when something is compiled
+
+	Watch func(apitype.EngineEvent) // sees what the engine does, while it does it; nil where nobody watches
+
+	File   string       // path of the stack file; Stack's own in Root where empty
 	Beside *cloud.Cloud // cloud of another stack in the same project; the project is empty where nil
 
 	APIServer providers.APIServer // that every Kubernetes object is forwarded to; none where nil
@@ -64,7 +76,8 @@ const passphrase = "rehearsal"
 
 // New starts the stand-ins and creates the stack from a copy of its stack file.
 func New(ctx context.Context, options Options) (_ *Engine, err error) {
-	e := &Engine{Stack: options.Stack, cli: options.CLI, out: options.Output}
+	e := &Engine{Stack: options.Stack, cli: options.CLI, out: &lockedWriter{w: options.Output}, events: &eventServer{watch: options.Watch}}
+	e.language = &languageHost{program: options.Program, out: e.out}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -73,7 +86,7 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 	if err := e.makeDirectories(); err != nil {
 		return nil, err
 	}
-	file, err := readStackFile(filepath.Join(options.Root, "Pulumi."+cmp.Or(options.File, options.Stack)+".yaml"))
+	file, err := readStackFile(cmp.Or(options.File, StackFile(options.Root, options.Stack)))
 	if err != nil {
 		return nil, err
 	}
@@ -81,22 +94,10 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 		e.Cloud = providers.NewCloud(file.value("gcp:project"), file.value("gcp:region"))
 	}
 	e.Cloud.Configuration = e.configuration
-	if file.value("openhands:profile") == "dev" {
-		e.Zone = file.value("gcp:zone")
-	}
-	e.Protected = file.value("openhands:profile") == "prod" && file.value("openhands:teardown") != "true"
 	if options.APIServer != nil {
 		e.forwarding = providers.Forward(e.Cloud, options.APIServer)
 	}
-	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
-		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway
-		e.OpenToEveryone = exposure["dangerouslyOpenToEveryoneWithoutLogin"] == true
-	}
-	if sandboxes, ok := file.config["openhands:sandboxes"].(map[string]any); ok {
-		pool, _ := sandboxes["pool"].(map[string]any)
-		e.NodesOfOnesOwn = pool["maxNodes"] != nil
-	}
-	if err := e.serve(options.Program); err != nil {
+	if err := e.serve(); err != nil {
 		return nil, err
 	}
 	if err := e.copyProject(options.Root); err != nil {
@@ -108,8 +109,32 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 	if _, err := e.Quiet(ctx, "stack", "init", options.Stack); err != nil {
 		return nil, err
 	}
-	return e, e.encrypt(ctx, file)
+	return e, e.adopt(ctx, file)
 }
+
+// adopt gives the stack the configuration of a stack file.
+func (e *Engine) adopt(ctx context.Context, file *stackFile) error {
+	e.Zone, e.Exposed, e.OpenToEveryone, e.NodesOfOnesOwn = "", false, false, false
+	if file.value("openhands:profile") == "dev" {
+		e.Zone = file.value("gcp:zone")
+	}
+	e.Region, e.Protected = file.value("gcp:region"), file.protects()
+	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
+		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway
+		e.OpenToEveryone = exposure["dangerouslyOpenToEveryoneWithoutLogin"] == true
+	}
+	if sandboxes, ok := file.config["openhands:sandboxes"].(map[string]any); ok {
+		pool, _ := sandboxes["pool"].(map[string]any)
+		e.NodesOfOnesOwn = pool["maxNodes"] != nil
+	}
+	if err := file.write(e.stackFilePath()); err != nil {
+		return err
+	}
+	return e.encrypt(ctx, file)
+}
+
+// StackFile is the path of a stack's file.
+func StackFile(root, stack string) string { return filepath.Join(root, "Pulumi."+stack+".yaml") }
 
 // makeDirectories makes the directories of the rehearsal: the project, Pulumi's home and the state.
 func (e *Engine) makeDirectories() (err error) {
@@ -153,14 +178,20 @@ func (e *Engine) Reconfigure(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := file.write(e.stackFilePath()); err != nil {
+	return e.adopt(ctx, file)
+}
+
+// Become gives the stack another program, with its project file, and another stack file. It takes effect with the next command.
+func (e *Engine) Become(ctx context.Context, options Options) error {
+	e.language.program = options.Program
+	if err := e.copyProject(options.Root); err != nil {
 		return err
 	}
-	return e.encrypt(ctx, file)
+	return e.Reconfigure(ctx, cmp.Or(options.File, StackFile(options.Root, e.Stack)))
 }
 
 // serve starts the stand-ins on loopback, and sets the environment by which the CLI finds them.
-func (e *Engine) serve(program string) error {
+func (e *Engine) serve() error {
 	backend := providers.Backend(e.Cloud)
 	if e.forwarding != nil {
 		backend = e.forwarding
@@ -180,16 +211,22 @@ func (e *Engine) serve(program string) error {
 		attached = append(attached, fmt.Sprintf("%s:%d", p.Name, port))
 	}
 	language, err := e.listen(func(s *grpc.Server) {
-		pulumirpc.RegisterLanguageRuntimeServer(s, &languageHost{program: program})
+		pulumirpc.RegisterLanguageRuntimeServer(s, e.language)
 	})
 	if err != nil {
 		return err
 	}
+	events, err := e.listen(func(s *grpc.Server) { pulumirpc.RegisterEventsServer(s, e.events) })
+	if err != nil {
+		return err
+	}
+	e.eventLog = fmt.Sprintf("tcp://127.0.0.1:%d", events)
 	e.env = append(cleanEnvironment(),
 		"PULUMI_BACKEND_URL=file://"+filepath.ToSlash(filepath.Join(e.temp, "state")),
 		"PULUMI_HOME="+filepath.Join(e.temp, "home"),
 		"PULUMI_CONFIG_PASSPHRASE="+passphrase,
 		"PULUMI_SKIP_UPDATE_CHECK=true",
+		"PULUMI_DEBUG_COMMANDS=true", // which has --event-log
 		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
 		"PULUMI_DEBUG_PROVIDERS="+strings.Join(attached, ","),
 		fmt.Sprintf("PULUMI_DEBUG_LANGUAGES=go:%d", language),
@@ -223,7 +260,7 @@ func (e *Engine) listen(register func(*grpc.Server)) (port int, err error) {
 	go func() {
 		// Serve ends with the server; a failure shows as a failed call of the CLI.
 		if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			fmt.Fprintf(os.Stderr, "stand-in: %v\n", err)
+			fmt.Fprintf(e.out, "stand-in: %v\n", err)
 		}
 	}()
 	return listener.Addr().(*net.TCPAddr).Port, nil
@@ -240,12 +277,39 @@ func (e *Engine) Close() error {
 	return os.RemoveAll(e.temp)
 }
 
-// Run runs a command of the CLI on the stack and shows its output. It returns that output too.
-func (e *Engine) Run(ctx context.Context, args ...string) (string, error) {
-	return e.command(ctx, e.out, args)
+// Run runs a preview, an up, a refresh or a destroy of the stack. The error says what the engine said is wrong.
+func (e *Engine) Run(ctx context.Context, args ...string) (Result, error) {
+	var result Result
+	e.events.begin(&result)
+	fmt.Fprintf(e.out, "\n$ pulumi %s\n", strings.Join(args, " "))
+	output, err := e.command(ctx, e.out, append(args, "--event-log="+e.eventLog))
+	result.Output = output
+	switch broken := e.events.end(); {
+	case err != nil && ctx.Err() != nil:
+		return result, fmt.Errorf("pulumi %s: %w", args[0], ctx.Err())
+	case err != nil && len(result.Errors) == 0:
+		return result, fmt.Errorf("%w\n%s", err, output)
+	case err != nil:
+		return result, errors.New(strings.Join(result.Errors, "\n"))
+	case broken != nil:
+		return result, broken
+	}
+	return result, nil
 }
 
-// Quiet runs a command and shows nothing. It returns the output, which is also in the error.
+// lockedWriter is for the CLI and for the program, which write at the same time.
+type lockedWriter struct {
+	mu sync.Mutex // protects w
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// Quiet runs another command and shows nothing. It returns the output, which is also in the error.
 func (e *Engine) Quiet(ctx context.Context, args ...string) (string, error) {
 	output, err := e.command(ctx, io.Discard, args)
 	if err != nil {
@@ -257,14 +321,16 @@ func (e *Engine) Quiet(ctx context.Context, args ...string) (string, error) {
 // command runs a command of the CLI, copies its output to show, and returns it.
 func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (string, error) {
 	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, e.cli, append(args, "--non-interactive", "--stack", e.Stack)...)
-	if args[0] == "stack" && args[1] == "init" {
-		cmd = exec.CommandContext(ctx, e.cli, append(args, "--non-interactive")...)
+	arguments := append(slices.Clone(args), "--non-interactive", "--color=never")
+	if !(args[0] == "stack" && args[1] == "init") {
+		arguments = append(arguments, "--stack", e.Stack)
 	}
+	cmd := exec.CommandContext(ctx, e.cli, arguments...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that the CLI can end in good order
 	cmd.WaitDelay = 30 * time.Second
 	cmd.Dir, cmd.Env = e.dir, e.env
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(show, &output), io.MultiWriter(show, &output)
+	both := io.MultiWriter(show, &output)
+	cmd.Stdout, cmd.Stderr = both, both
 	if err := cmd.Run(); err != nil {
 		return output.String(), fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
 	}
@@ -278,7 +344,7 @@ func (e *Engine) Export(ctx context.Context) ([]byte, error) {
 }
 
 // stackFilePath is the rehearsal's copy of the stack file.
-func (e *Engine) stackFilePath() string { return filepath.Join(e.dir, "Pulumi."+e.Stack+".yaml") }
+func (e *Engine) stackFilePath() string { return StackFile(e.dir, e.Stack) }
 
 // ReadStackFile returns the rehearsal's copy of the stack file.
 func (e *Engine) ReadStackFile() ([]byte, error) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
+	"io"
 	"os/exec"
 	"strconv"
 	"sync"
@@ -18,7 +18,8 @@ import (
 // environment in which the engine's addresses and the configuration are.
 type languageHost struct {
 	pulumirpc.UnimplementedLanguageRuntimeServer
-	program string // path of the compiled program
+	program string    // path of the compiled program
+	out     io.Writer // what the program itself writes
 
 	mu     sync.Mutex // protects engine
 	engine string     // address of the engine
@@ -54,7 +55,7 @@ func (h *languageHost) Run(ctx context.Context, req *pulumirpc.RunRequest) (*pul
 	h.mu.Unlock()
 	cmd := exec.CommandContext(ctx, h.program)
 	cmd.Dir = req.GetPwd()
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Stdout, cmd.Stderr = h.out, h.out
 	cmd.Env = append(cleanEnvironment(),
 		pulumi.EnvOrganization+"="+req.GetOrganization(),
 		pulumi.EnvProject+"="+req.GetProject(),

@@ -9,6 +9,9 @@ import (
 	"slices"
 
 	"gopkg.in/yaml.v3"
+
+	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/release"
 )
 
 // stackFile is a stack file without what only the real stack can read: the encryption's header is dropped, and every secret is taken out, to be set
@@ -70,6 +73,36 @@ func (f *stackFile) value(key string) string {
 		return fmt.Sprint(v)
 	}
 	return ""
+}
+
+// protected are the types that a stack may protect, by the objects whose key deletionProtection says so.
+var protected = map[string]string{
+	"openhands:cluster": types.Cluster, "openhands:database": types.SQLInstance, "openhands:bucket": types.Bucket, "openhands:registry": types.Repository,
+}
+
+// protects are the types that the stack protects: in prod all of them, else those that the file says.
+func (f *stackFile) protects() []string {
+	var out []string
+	if f.value("openhands:teardown") == "true" {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(protected)) {
+		if f.line() == release.Canvas && (key == "openhands:database" || key == "openhands:bucket") {
+			continue // the line has none
+		}
+		object, _ := f.config[key].(map[string]any)
+		if f.value("openhands:profile") == "prod" || object["deletionProtection"] == true {
+			out = append(out, protected[key])
+		}
+	}
+	return out
+}
+
+// line is the line that the file names; empty where it leaves that to the profile.
+func (f *stackFile) line() release.Line {
+	app, _ := f.config["openhands:app"].(map[string]any)
+	line, _ := app["line"].(string)
+	return release.Line(line)
 }
 
 func (f *stackFile) write(path string) error {

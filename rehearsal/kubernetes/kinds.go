@@ -42,8 +42,10 @@ var kinds = map[string]kind{
 	types.Secret:                 kindOf[corev1.Secret]("v1", "Secret", namespaced, nil),
 	types.KubernetesService:      kindOf[corev1.Service]("v1", "Service", namespaced, nil),
 	types.ResourceQuota:          kindOf[corev1.ResourceQuota]("v1", "ResourceQuota", namespaced, nil),
+	types.VolumeClaimPatch:       kindOf("v1", "PersistentVolumeClaim", namespaced, checkVolumeClaim),
 	types.LimitRange:             kindOf[corev1.LimitRange]("v1", "LimitRange", namespaced, nil),
 
+	types.StatefulSet:   kindOf("apps/v1", "StatefulSet", namespaced, checkStatefulSet),
 	types.Deployment:    kindOf("apps/v1", "Deployment", namespaced, checkDeployment),
 	types.CronJob:       kindOf("batch/v1", "CronJob", namespaced, checkCronJob),
 	types.PriorityClass: kindOf[schedulingv1.PriorityClass]("scheduling.k8s.io/v1", "PriorityClass", clusterWide, nil),
@@ -85,7 +87,7 @@ func kindOf[T any](apiVersion, name string, namespaced bool, check func(*cloud.R
 func Rules() map[string]cloud.Rule {
 	rules := map[string]cloud.Rule{}
 	for typ, k := range kinds {
-		rules[typ] = cloud.Rule{Check: k.checkObject, Create: k.create, Update: checkUpdate}
+		rules[typ] = cloud.Rule{Check: k.checkObject, Create: k.create, Update: checkUpdate, Upsert: strings.HasSuffix(typ, "Patch")}
 	}
 	namespace := rules[types.Namespace]
 	namespace.Remove = removeNamespace

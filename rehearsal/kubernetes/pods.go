@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,6 +23,59 @@ func checkDeployment(r *cloud.Request, d *appsv1.Deployment) error {
 	}
 	return checkPod(r, d.Namespace, &d.Spec.Template.Spec)
 }
+
+// checkStatefulSet checks a StatefulSet that takes its volumes by claims of their own.
+func checkStatefulSet(r *cloud.Request, set *appsv1.StatefulSet) error {
+	if set.Spec.Selector == nil || !Selects(set.Spec.Selector.MatchLabels, set.Spec.Template.Labels) {
+		return errors.New("spec.selector: does not match the labels of spec.template")
+	}
+	if r.Old != nil && (r.Old.Inputs.Str("spec.serviceName") != set.Spec.ServiceName ||
+		!maps.Equal(r.Old.Inputs.Labels("spec.selector.matchLabels"), set.Spec.Selector.MatchLabels)) {
+		return errors.New("spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'template' and some others are forbidden")
+	}
+	return checkPod(r, set.Namespace, &set.Spec.Template.Spec)
+}
+
+// checkVolumeClaim refuses what no disk is made for, and what the API server does not change about a claim.
+func checkVolumeClaim(r *cloud.Request, claim *corev1.PersistentVolumeClaim) error {
+	class := claim.Spec.StorageClassName
+	if class == nil || !slices.Contains(StorageClasses, *class) {
+		return fmt.Errorf("spec.storageClassName: there is no class %q, and the claim stays pending", deref(class))
+	}
+	if len(claim.Spec.AccessModes) == 0 {
+		return errors.New("spec.accessModes: at least 1 access mode is required")
+	}
+	size := claim.Spec.Resources.Requests.Storage()
+	if size.IsZero() {
+		return errors.New("spec.resources[storage]: is required")
+	}
+	existing := r.Old
+	if existing == nil {
+		existing = r.Find(types.VolumeClaimPatch, claim.Namespace+"/"+claim.Name)
+	}
+	if existing == nil {
+		return nil
+	}
+	old := existing.Inputs
+	before, err := resource.ParseQuantity(old.Str("spec.resources.requests.storage"))
+	if err != nil || before.Cmp(*size) > 0 {
+		return fmt.Errorf("spec.resources.requests.storage: Forbidden: field can not be less than status.capacity (%s)", before.String())
+	}
+	if old.Str("spec.storageClassName") != *class {
+		return errors.New("spec: Forbidden: spec is immutable after creation except resources.requests")
+	}
+	return nil
+}
+
+func deref(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// StorageClasses are those that GKE makes in every cluster, and whose volumes can grow.
+var StorageClasses = []string{"standard", "standard-rwo", "premium-rwo"}
 
 func checkCronJob(r *cloud.Request, job *batchv1.CronJob) error {
 	return checkPod(r, job.Namespace, &job.Spec.JobTemplate.Spec.Template.Spec)
@@ -57,6 +111,16 @@ func checkPod(r *cloud.Request, namespace string, pod *corev1.PodSpec) error {
 		volumes[v.Name] = true
 		if v.ConfigMap != nil {
 			if _, err := needIn(r, types.ConfigMap, "volumes", namespace, v.ConfigMap.Name); err != nil {
+				return err
+			}
+		}
+		if v.Secret != nil {
+			if _, err := needIn(r, types.Secret, "volumes", namespace, v.Secret.SecretName); err != nil {
+				return err
+			}
+		}
+		if v.PersistentVolumeClaim != nil {
+			if _, err := needIn(r, types.VolumeClaimPatch, "volumes", namespace, v.PersistentVolumeClaim.ClaimName); err != nil {
 				return err
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"openhands-gcp/rehearsal/cloud/facts"
 	"openhands-gcp/rehearsal/kubernetes"
 	"openhands-gcp/rehearsal/values"
+	"openhands-gcp/stacks/places"
 )
 
 // kubernetesVersion is that of the real provider. Those of the others are in their facts.
@@ -72,7 +73,7 @@ func checkPlace(c *cloud.Cloud, settings values.Map) []plugin.CheckFailure {
 		}
 	}
 	// The real provider asks for the regions, where it can.
-	if err := cloud.CheckRegion(settings.Str("region")); err != nil {
+	if err := places.CheckRegion(settings.Str("region")); err != nil {
 		failures = append(failures, plugin.CheckFailure{Property: "region", Reason: err.Error()})
 	}
 	if settings.Str("zone") == "" {

@@ -81,3 +81,8 @@ func (g *Graph) Component(urn string) string {
 	slices.Reverse(path)
 	return strings.Join(path, " / ")
 }
+
+// Countable returns the resources that exist in a cloud: neither components nor providers.
+func (g *Graph) Countable() []Resource {
+	return slices.DeleteFunc(g.Resources(), func(r Resource) bool { return !r.Custom || strings.HasPrefix(r.Type, "pulumi:") })
+}

@@ -57,9 +57,11 @@ const (
 	ResourceQuota          = "kubernetes:core/v1:ResourceQuota"
 	LimitRange             = "kubernetes:core/v1:LimitRange"
 
-	Deployment    = "kubernetes:apps/v1:Deployment"
-	CronJob       = "kubernetes:batch/v1:CronJob"
-	PriorityClass = "kubernetes:scheduling.k8s.io/v1:PriorityClass"
+	Deployment       = "kubernetes:apps/v1:Deployment"
+	StatefulSet      = "kubernetes:apps/v1:StatefulSet"
+	VolumeClaimPatch = "kubernetes:core/v1:PersistentVolumeClaimPatch"
+	CronJob          = "kubernetes:batch/v1:CronJob"
+	PriorityClass    = "kubernetes:scheduling.k8s.io/v1:PriorityClass"
 
 	DisruptionBudget = "kubernetes:policy/v1:PodDisruptionBudget"
 

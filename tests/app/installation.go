@@ -96,7 +96,7 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 			return nil, err
 		}
 	}
-	if _, err := cluster.Build(ctx, root, output); err != nil {
+	if _, err := cluster.Build(ctx, root, nil); err != nil {
 		return nil, err
 	}
 	options := engine.Options{Root: root, Output: output}
@@ -138,7 +138,7 @@ func install(ctx context.Context, t *tools, output io.Writer) (_ *installation, 
 		return nil, err
 	}
 	var api *stack.APIServer
-	if i.cluster, api, err = stack.Start(ctx, cluster.Options{Root: t.root, Output: output}); err != nil {
+	if i.cluster, api, err = stack.Start(ctx, cluster.Options{Root: t.root}); err != nil {
 		return nil, err
 	}
 	if i.admin, err = kubernetes.NewForConfig(i.cluster.Admin()); err != nil {
@@ -194,10 +194,8 @@ func (i *installation) writeStackFile(content string) error {
 }
 
 func (i *installation) update(ctx context.Context) error {
-	if output, err := i.engine.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
-		return fmt.Errorf("%w\n%s", err, output)
-	}
-	return nil
+	_, err := i.engine.Run(ctx, "up", "--yes", "--skip-preview")
+	return err
 }
 
 // change gives the stack another stack file, and updates it.

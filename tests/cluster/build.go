@@ -2,16 +2,14 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/version"
+
+	"openhands-gcp/rehearsal/build"
 )
 
 // The programs of the cluster.
@@ -25,19 +23,13 @@ const (
 
 // Build compiles the programs of the cluster into bin/cluster and returns that directory. They are the tools that the go.mod of this package and
 // of kwok/ pin. The first time takes ten minutes on two cores; later, Go finds in seconds that nothing changed.
-func Build(ctx context.Context, root string, progress io.Writer) (string, error) {
+func Build(ctx context.Context, root string, progress build.Progress) (string, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return "", fmt.Errorf("root of the repository: %w", err)
 	}
 	bin := filepath.Join(root, "bin", "cluster")
 	module := moduleDir(root)
-	for _, name := range []string{etcd, apiServer, controllerManager, scheduler, kwok} {
-		if _, err := os.Stat(binary(bin, name)); errors.Is(err, fs.ErrNotExist) {
-			fmt.Fprintln(progress, "building the Kubernetes control plane into bin/cluster/, which takes many minutes the first time")
-			break
-		}
-	}
 	release, err := moduleProperty(ctx, module, "k8s.io/kubernetes", "{{.Version}}")
 	if err != nil {
 		return "", err
@@ -46,10 +38,10 @@ func Build(ctx context.Context, root string, progress io.Writer) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if err := goBuild(ctx, filepath.Join(module, "kwok"), bin, "", progress); err != nil {
+	if err := goBuild(ctx, "kwok", filepath.Join(module, "kwok"), bin, "", progress); err != nil {
 		return "", fmt.Errorf("build kwok: %w", err)
 	}
-	if err := goBuild(ctx, module, bin, flags, progress); err != nil {
+	if err := goBuild(ctx, "the Kubernetes control plane", module, bin, flags, progress); err != nil {
 		return "", fmt.Errorf("build the control plane: %w", err)
 	}
 	return bin, nil
@@ -83,11 +75,10 @@ func versionFlags(release string) (string, error) {
 	return strings.Join(flags, " "), nil
 }
 
-func goBuild(ctx context.Context, module, bin, ldflags string, progress io.Writer) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "-ldflags", strings.TrimSpace("-s -w "+ldflags), "tool")
-	cmd.Dir = module
-	cmd.Stdout, cmd.Stderr = progress, progress
-	return cmd.Run()
+func goBuild(ctx context.Context, name, module, bin, ldflags string, progress build.Progress) error {
+	return build.Go(ctx, build.Program{
+		Name: name, Dir: module, Package: "tool", Output: bin + string(filepath.Separator), Flags: []string{"-ldflags=" + strings.TrimSpace("-s -w "+ldflags)},
+	}, progress)
 }
 
 // moduleProperty evaluates a template of `go list -m` for a module that the one in dir requires.

@@ -30,9 +30,8 @@ var started bool
 // shared is the cluster of all tests here, started by the first that needs it.
 var shared = sync.OnceValues(func() (*cluster.Cluster, error) {
 	return cluster.Start(context.Background(), cluster.Options{
-		Root:   filepath.Join("..", ".."),
-		CRDs:   []map[string]any{widgets},
-		Output: os.Stderr,
+		Root: filepath.Join("..", ".."),
+		CRDs: []map[string]any{widgets},
 	})
 })
 

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"openhands-gcp/rehearsal/build"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,9 +26,9 @@ const attempts = 3
 
 // Options are the arguments of Start.
 type Options struct {
-	Root   string           // of the repository
-	CRDs   []map[string]any // further CustomResourceDefinitions, besides those of the Gateway API
-	Output io.Writer        // of the progress
+	Root     string           // of the repository
+	CRDs     []map[string]any // further CustomResourceDefinitions, besides those of the Gateway API
+	Progress build.Progress   // hears how far it is when the control plane is compiled
 }
 
 // Cluster is a running control plane. Pods run as soon as they are scheduled, whatever their images, volumes and probes, and those of jobs succeed
@@ -50,10 +51,7 @@ type Cluster struct {
 // Start builds and starts the control plane. It returns when the API server is ready, CustomResourceDefinitions are established, the controllers
 // work, and what GKE itself makes in a cluster is there. The context is that of the start only: the cluster runs until it is closed.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
-	if o.Output == nil {
-		o.Output = io.Discard
-	}
-	bin, err := Build(ctx, o.Root, o.Output)
+	bin, err := Build(ctx, o.Root, o.Progress)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,9 @@
-// Package cleanup is the script that removes what a crash or a restart of the server leaves, and what the script may do.
+// Package cleanup has the scripts that remove what nobody uses any more, and what they may do: cleanup.py what a crash or a restart of the server leaves,
+// volumes.py the volumes of instances that are gone.
 package cleanup
 
 import (
-	_ "embed" // for the script
+	_ "embed" // for the scripts
 
 	"openhands-gcp/release"
 )
@@ -12,13 +13,24 @@ import (
 //go:embed cleanup.py
 var Script string
 
-// Notes are the annotations that the script writes.
+// VolumesScript is another one, which takes a part of Script for its own.
+//
+//go:embed volumes.py
+var VolumesScript string
+
+// Notes are the annotations that the scripts write.
 var Notes = []string{"openhands.dev/unused-since", "openhands.dev/unused-seen"}
 
-// Rules are the calls that the script makes in the namespace of the sandboxes.
+// Rules are the calls that Script makes in the namespace of the sandboxes.
 var Rules = []release.Rule{
 	{Group: "", Resource: "pods", Verbs: []string{"get", "list", "patch", "delete"}},
 	{Group: "", Resource: "services", Verbs: []string{"list", "patch", "delete"}},
 	{Group: "", Resource: "persistentvolumeclaims", Verbs: []string{"list", "patch", "delete"}},
 	{Group: "networking.k8s.io", Resource: "ingresses", Verbs: []string{"list", "patch", "delete"}},
+}
+
+// VolumeRules are the calls that VolumesScript makes in the namespace of the instances.
+var VolumeRules = []release.Rule{
+	{Group: "", Resource: "persistentvolumeclaims", Verbs: []string{"list", "patch", "delete"}},
+	{Group: "apps", Resource: "statefulsets", Verbs: []string{"get"}},
 }

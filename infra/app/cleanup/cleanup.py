@@ -28,12 +28,14 @@ BLIND = datetime.timedelta(hours=2)
 PREFIX = "openhands-runtime-"
 # How the Kubernetes runtime names what it makes for a conversation. The longer suffix first.
 KINDS = {
-    "pods": ("/api/v1", [""]),
-    "services": ("/api/v1", ["-svc-code", "-svc"]),
-    "ingresses": ("/apis/networking.k8s.io/v1", ["-ingress-code"]),
-    "persistentvolumeclaims": ("/api/v1", ["-pvc"]),
+    "pods": [""],
+    "services": ["-svc-code", "-svc"],
+    "ingresses": ["-ingress-code"],
+    "persistentvolumeclaims": ["-pvc"],
 }
 VOLUMES = "persistentvolumeclaims"
+# Where the API server has them, where that is not /api/v1.
+GROUPS = {"ingresses": "/apis/networking.k8s.io/v1", "statefulsets": "/apis/apps/v1"}
 
 # What the server says of a conversation.
 WORKS, STOPPED, UNKNOWN, SILENT = "an agent works on it", "no agent works on it", "the server does not know it", "the server does not say"
@@ -55,7 +57,7 @@ class Cluster:
             self.token = file.read().strip()
 
     def call(self, method, kind, name="", body=None):
-        path = "%s/namespaces/%s/%s" % (KINDS[kind][0], self.namespace, kind)
+        path = "%s/namespaces/%s/%s" % (GROUPS.get(kind, "/api/v1"), self.namespace, kind)
         request = urllib.request.Request(self.base + path + ("/" + name if name else ""), method=method)
         request.add_header("Authorization", "Bearer " + self.token)
         request.add_header("Content-Type", "application/merge-patch+json" if method == "PATCH" else "application/json")
@@ -92,7 +94,7 @@ def session_of(kind, name):
     """Takes the conversation's id out of an object's name. None where the name is not one of the runtime's."""
     if not name.startswith(PREFIX):
         return None
-    for suffix in KINDS[kind][1]:
+    for suffix in KINDS[kind]:
         if name.endswith(suffix):
             return name[len(PREFIX):len(name) - len(suffix)] or None
     return None

@@ -2,7 +2,8 @@
 // that names one of its hosts, comes from that host's own page, and, from the load balancer, carries what Identity-Aware Proxy signs for a person.
 //
 // What decides who gets in is in the first file, with which the pod starts. Which hosts there are, and where they lead, is in the others, which Envoy reads
-// again whenever they change: one host more ends no connection. They are a ConfigMap's, and hold no secret.
+// again whenever they change: one host more ends no connection. They are a ConfigMap's, and hold no secret: where the applications have keys, the files name
+// the files that have them.
 package door
 
 import (
@@ -28,23 +29,35 @@ const (
 
 // Config is what the door knows.
 type Config struct {
-	Application Application
+	Applications []Application
 	// LocalPort is where port-forward comes in. It listens on the pod's loopback address, which nothing else reaches.
 	LocalPort int
+	// HealthPath is where the load balancer asks whether the door is well, without a host.
+	HealthPath string
 	// Public is the way in from the load balancer; none where nil.
 	Public *Public
+	// KeyHeader takes an application's key, where the applications have keys; empty where they have none.
+	KeyHeader string
 }
 
-// Application is where requests go.
+// Application is where the requests for some hosts go.
 type Application struct {
 	Name, Address string // Address is a name of the cluster's DNS
 	Port          int
 	HealthPath    string // answers 200 while the application is well
+	// IdleSeconds is how long the door keeps an idle connection to it: less than the application does.
+	IdleSeconds int
+
+	Host       string   // from the load balancer
+	LocalHosts []string // by port-forward; none where others than the people of Host would come that way
+	// Needed says that the door is of no use to anybody without it: the load balancer is told so.
+	Needed bool
+	// KeyFile has the key of its API, and nothing else. It is read for each request, so that it may come later than the host.
+	KeyFile string
 }
 
 // Public is the way in from the load balancer.
 type Public struct {
-	Host string // of the application
 	// Audience begins the audience of what Identity-Aware Proxy signs, up to the id of the backend service, which GKE makes later. No login where it is
 	// empty: then everyone gets in.
 	Audience string
@@ -93,10 +106,9 @@ const (
 	// https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header
 	loadBalancerHops = 2
 
-	// The load balancer keeps idle connections for 600 seconds, and the server for 620 (infra/app/launcher.go). Whoever sends requests has to close a
-	// connection first: a request that meets the other's closing fails.
+	// The load balancer keeps idle connections for 600 seconds. Whoever sends requests has to close a connection first: a request that meets the other's
+	// closing fails.
 	keepAliveFromLoadBalancer = "620s"
-	keepAliveToServer         = "600s"
 
 	noLimit = "0s"
 
@@ -108,17 +120,20 @@ const (
 	bufferBytes       = 32 << 10
 )
 
-// ownPage is the filter that lets a host's own page through.
-//
-//go:embed own_page.lua
-var ownPage string
+// ownPage is the filter that lets a host's own page through, and key the one that adds an application's key.
+var (
+	//go:embed own_page.lua
+	ownPage string
+	//go:embed key.lua
+	key string
+)
 
 // object is one of JSON.
 type object = map[string]any
 
 // Files returns the files by name.
 func (c Config) Files(directory string) (map[string]string, error) {
-	contents := map[string]any{BootstrapFile: c.bootstrap(directory), clustersFile: discovered(c.cluster()), localFile: discovered(c.localRoutes())}
+	contents := map[string]any{BootstrapFile: c.bootstrap(directory), clustersFile: discovered(c.clusters()...), localFile: discovered(c.localRoutes())}
 	if c.Public != nil {
 		contents[publicFile] = discovered(c.publicRoutes())
 	}
@@ -137,7 +152,7 @@ func (c Config) Files(directory string) (map[string]string, error) {
 }
 
 // discovered is a file that Envoy reads again when it changes.
-func discovered(resource object) object { return object{"resources": []any{resource}} }
+func discovered(resources ...any) object { return object{"resources": resources} }
 
 // watched points to such a file. Kubernetes changes a mounted ConfigMap by moving the link ..data in its directory.
 func watched(directory, file string) object {
@@ -186,8 +201,16 @@ func (c Config) probeListener() object {
 // localListener is for port-forward. Whoever may open one may use the cluster, and needs no other login; but every page in their browser can call it.
 func (c Config) localListener(directory string) object {
 	return listener(localListener, "127.0.0.1", c.LocalPort, served(directory, localFile, "port-forward", object{
-		"http_filters": []any{onlyOwnPage(), router()},
+		"http_filters": c.toApplications(onlyOwnPage()),
 	}))
+}
+
+// toApplications are the filters of a listener that leads to the applications.
+func (c Config) toApplications(filters ...any) []any {
+	if c.KeyHeader != "" {
+		filters = append(filters, addKey())
+	}
+	return append(filters, router())
 }
 
 // publicListener is for the load balancer.
@@ -197,7 +220,7 @@ func (c Config) publicListener(directory string) object {
 		filters = append(filters, signed(), audience(c.Public.Audience))
 	}
 	return listener(publicListener, "0.0.0.0", PublicPort, served(directory, publicFile, "load balancer", object{
-		"http_filters":         append(filters, onlyOwnPage(), router()),
+		"http_filters":         c.toApplications(append(filters, onlyOwnPage())...),
 		"xff_num_trusted_hops": loadBalancerHops,
 	}))
 }
@@ -238,12 +261,28 @@ func onlyOwnPage() object {
 	return filter("lua", "Lua", object{"default_source_code": object{"inline_string": ownPage}})
 }
 
-// healthCheck answers the load balancer, which knows no host and has no login: 200 while the application answers the door's own question, 503 when not.
+// keyFilter is the name under which a route has the settings of addKey.
+const keyFilter = "key"
+
+func addKey() object {
+	f := filter("lua", "Lua", object{"default_source_code": object{"inline_string": key}})
+	f["name"] = keyFilter
+	return f
+}
+
+// healthCheck answers the load balancer, which knows no host and has no login: 200 while the needed applications answer the door's own question, 503 when
+// not.
 func (c Config) healthCheck() object {
+	needed := object{}
+	for _, a := range c.Applications {
+		if a.Needed {
+			needed[a.Name] = object{"value": 100}
+		}
+	}
 	return filter("health_check", "HealthCheck", object{
 		"pass_through_mode":               false,
-		"headers":                         []any{object{"name": ":path", "string_match": object{"exact": c.Application.HealthPath}}},
-		"cluster_min_healthy_percentages": object{c.Application.Name: object{"value": 100}},
+		"headers":                         []any{object{"name": ":path", "string_match": object{"exact": c.HealthPath}}},
+		"cluster_min_healthy_percentages": needed,
 	})
 }
 
@@ -299,9 +338,18 @@ func keys() object {
 	}
 }
 
-// cluster is the application. The door asks it by itself whether it is well, for the load balancer's sake.
-func (c Config) cluster() object {
-	a := c.Application
+// clusters are the applications.
+func (c Config) clusters() []any {
+	var out []any
+	for _, a := range c.Applications {
+		out = append(out, a.cluster())
+	}
+	return out
+}
+
+// cluster is an application. The door asks it by itself whether it is well: for the load balancer's sake, and because whoever asks for one that is not gets
+// an answer at once.
+func (a Application) cluster() object {
 	return object{
 		"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
 		"name":  a.Name, "type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY", "connect_timeout": "5s",
@@ -314,7 +362,7 @@ func (c Config) cluster() object {
 		"typed_extension_protocol_options": object{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
 			"@type":                        "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
 			"explicit_http_config":         object{"http_protocol_options": object{}},
-			"common_http_protocol_options": object{"idle_timeout": keepAliveToServer},
+			"common_http_protocol_options": object{"idle_timeout": fmt.Sprintf("%ds", a.IdleSeconds)},
 		}},
 	}
 }
@@ -327,32 +375,56 @@ func endpoint(cluster, address string, port int) object {
 
 // publicRoutes are the hosts that a browser asks for.
 func (c Config) publicRoutes() object {
-	return c.routes(publicFile, answer("no other host", 404, "no such host"), c.Public.Host)
+	return c.routes(publicFile, answer("no other host", 404, "no such host"), func(a Application) []string { return []string{a.Host} })
 }
 
 // localRoutes are what a port-forward is called. A stranger's name can be pointed at it.
 func (c Config) localRoutes() object {
-	return c.routes(localFile, answer("no other host", 403, "open it by localhost or 127.0.0.1"), "localhost", "127.0.0.1")
+	return c.routes(localFile, answer("no other host", 403, c.localHint()), func(a Application) []string { return a.LocalHosts })
 }
 
-// routes lead hosts, on whatever port, to the application, and all others to an answer. X-Forwarded-For is written anew: the application believes it.
-func (c Config) routes(name string, others object, hosts ...string) object {
+// localHint says by which names one comes in by port-forward.
+func (c Config) localHint() string {
+	for _, a := range c.Applications {
+		switch {
+		case len(a.LocalHosts) == 0:
+			return "nobody comes in this way: open it at its host, and log in"
+		case a.KeyFile != "":
+			return "open an instance by its name, e.g. http://" + a.LocalHosts[0]
+		}
+	}
+	return "open it by localhost or 127.0.0.1"
+}
+
+// routes lead the hosts of each application, on whatever port, to it, and all others to an answer.
+func (c Config) routes(name string, others object, hosts func(Application) []string) object {
+	var all []any
+	for _, a := range c.Applications {
+		if h := hosts(a); len(h) > 0 {
+			all = append(all, object{"name": a.Name, "domains": h, "routes": []any{a.route(c.KeyHeader)}})
+		}
+	}
 	return object{
 		"@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-		"name":  name, "ignore_port_in_host_matching": true,
-		"virtual_hosts": []any{
-			object{"name": c.Application.Name, "domains": hosts, "routes": []any{object{
-				"match": object{"prefix": "/"},
-				// Envoy's own limits, 15 seconds for an answer and five minutes without a word, cut conversations. The load balancer has limits of its own.
-				"route": object{"cluster": c.Application.Name, "timeout": noLimit, "idle_timeout": noLimit},
-				"request_headers_to_add": []any{object{
-					"header":        object{"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
-					"append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-				}},
-			}}},
-			others,
-		},
+		"name":  name, "ignore_port_in_host_matching": true, "virtual_hosts": append(all, others),
 	}
+}
+
+// route leads to an application. X-Forwarded-For is written anew: the application believes it.
+func (a Application) route(keyHeader string) object {
+	route := object{
+		"match": object{"prefix": "/"},
+		// Envoy's own limits, 15 seconds for an answer and five minutes without a word, cut conversations. The load balancer has limits of its own.
+		"route": object{"cluster": a.Name, "timeout": noLimit, "idle_timeout": noLimit},
+		"request_headers_to_add": []any{object{
+			"header":        object{"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
+			"append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+		}},
+	}
+	if keyHeader != "" {
+		route["metadata"] = object{"filter_metadata": object{keyFilter: object{"file": a.KeyFile, "header": keyHeader}}}
+	}
+	return route
 }
 
 // answer is a host of any name that gets an answer of the door's own.

@@ -34,11 +34,11 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	cli, program, err := engine.Build(ctx, root, os.Stderr)
+	cli, program, err := engine.Build(ctx, root, nil)
 	if err != nil {
 		return err
 	}
-	floor, err := engine.BuildProgram(ctx, root, "floor", "./rehearsal/cmd/floor", os.Stderr)
+	floor, err := engine.BuildProgram(ctx, root, "floor", "./rehearsal/cmd/floor", nil)
 	if err != nil {
 		return err
 	}
@@ -108,8 +108,8 @@ func alternate(ctx context.Context, options ...engine.Options) (medians []time.D
 	for i := range runs + 1 {
 		for j, engine := range engines {
 			started := time.Now()
-			if output, err := engine.Run(ctx, "preview"); err != nil {
-				return nil, fmt.Errorf("%w\n%s", err, output)
+			if _, err := engine.Run(ctx, "preview"); err != nil {
+				return nil, err
 			}
 			if i > 0 {
 				times[j] = append(times[j], time.Since(started))

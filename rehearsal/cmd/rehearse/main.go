@@ -1,10 +1,9 @@
 // Command rehearse plays the whole life of a stack through: preview, up, an empty second preview, refresh and destroy, with the real Pulumi engine
-// and the real program, on a simulated cloud.
+// and the real program, on a simulated cloud; or, with -from, a change of it.
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 
@@ -12,25 +11,12 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
-}
-
-func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	root, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	options, err := rehearsal.ParseOptions(root, os.Args[1:])
-	if err != nil {
-		return err
-	}
-	if err := options.Build(ctx); err != nil {
-		return err
-	}
-	return rehearsal.Rehearse(ctx, options)
+	os.Exit(rehearsal.Command(".", func(options rehearsal.Options) error {
+		if err := options.Build(ctx); err != nil {
+			return err
+		}
+		return rehearsal.Rehearse(ctx, options)
+	}))
 }

@@ -70,7 +70,7 @@ var installed = sync.OnceValues(func() (*installation, error) {
 
 // newInstallation puts the prod stack, with other values for some keys, on a cluster of its own.
 func newInstallation(ctx context.Context, config map[string]string) (*installation, error) {
-	c, server, err := stack.Start(ctx, cluster.Options{Root: root, Output: os.Stderr})
+	c, server, err := stack.Start(ctx, cluster.Options{Root: root})
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +90,8 @@ func newInstallation(ctx context.Context, config map[string]string) (*installati
 			return nil, err
 		}
 	}
-	if output, err := engine.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, output)
+	if _, err := engine.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
+		return nil, err
 	}
 	admin, err := kubernetes.NewForConfig(c.Admin())
 	if err != nil {

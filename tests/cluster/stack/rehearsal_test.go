@@ -78,7 +78,7 @@ var (
 func TestStacks(t *testing.T) {
 	options, err := built()
 	require.NoError(t, err)
-	c, apiServer, err := stack.Start(t.Context(), cluster.Options{Root: root, Output: os.Stderr})
+	c, apiServer, err := stack.Start(t.Context(), cluster.Options{Root: root})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	admin, err := kubernetes.NewForConfig(c.Admin())

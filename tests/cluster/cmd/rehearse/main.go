@@ -5,10 +5,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 
 	"openhands-gcp/rehearsal"
 	"openhands-gcp/tests/cluster"
@@ -16,28 +14,22 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
-}
-
-func run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	module, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	options, err := rehearsal.ParseOptions(filepath.Join(module, "..", ".."), os.Args[1:])
-	if err != nil {
-		return err
-	}
+	os.Exit(rehearsal.Command(".", func(options rehearsal.Options) error { return run(ctx, options) }))
+}
+
+func run(ctx context.Context, options rehearsal.Options) (err error) {
 	if err := options.Build(ctx); err != nil {
 		return err
 	}
-	kubernetes, server, err := stack.Start(ctx, cluster.Options{Root: options.Root, Output: os.Stdout})
-	if err != nil {
+	var kubernetes *cluster.Cluster
+	var server *stack.APIServer
+	if err := options.Screen.While("cluster", func(progress func(string)) (string, error) {
+		var err error
+		kubernetes, server, err = stack.Start(ctx, cluster.Options{Root: options.Root, Progress: progress})
+		return "a real Kubernetes API server", err
+	}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kubernetes.Close()) }()

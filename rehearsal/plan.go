@@ -1,0 +1,137 @@
+package rehearsal
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+
+	"openhands-gcp/changes"
+	"openhands-gcp/rehearsal/engine"
+	"openhands-gcp/rehearsal/state"
+)
+
+// changed turns the steps of a plan into changes, one for each resource.
+func changed(result engine.Result) []changes.Change {
+	var all []changes.Change
+	for _, step := range result.Planned {
+		op, known := map[apitype.OpType]changes.Op{
+			apitype.OpSame: changes.Same, apitype.OpCreate: changes.Create, apitype.OpUpdate: changes.Update, apitype.OpDelete: changes.Delete,
+			apitype.OpReplace: changes.Replace, apitype.OpCreateReplacement: changes.Replace, apitype.OpDeleteReplaced: changes.Replace,
+		}[step.Op]
+		if !known {
+			continue
+		}
+		c := changes.Change{URN: step.URN, Type: step.Type, Op: op}
+		if step.Old != nil {
+			c.Old, c.Protected = step.Old.Inputs, step.Old.Protect
+		}
+		if step.New != nil {
+			c.New = step.New.Inputs
+		}
+		c.Properties = properties(step)
+		if i := slices.IndexFunc(all, func(other changes.Change) bool { return other.URN == c.URN }); i >= 0 {
+			all[i] = merged(all[i], c)
+			continue
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// merged is what two steps say about one resource: a replacement has three.
+func merged(a, b changes.Change) changes.Change {
+	if b.Op != changes.Same {
+		a.Op = b.Op
+	}
+	if a.Old == nil {
+		a.Old = b.Old
+	}
+	if a.New == nil {
+		a.New = b.New
+	}
+	if len(a.Properties) == 0 {
+		a.Properties = b.Properties
+	}
+	a.Protected = a.Protected || b.Protected
+	return a
+}
+
+// properties are those that change in a step. The stand-ins' server leaves the kinds of the differences out, and gives the paths.
+func properties(step apitype.StepEventMetadata) []changes.Property {
+	if step.Old == nil || step.New == nil {
+		return nil
+	}
+	var out []changes.Property
+	for _, path := range slices.Sorted(slices.Values(step.Diffs)) {
+		out = append(out, changes.Property{Path: path, From: at(step.Old, path), To: at(step.New, path), Replaces: slices.Contains(step.Keys, path)})
+	}
+	return out
+}
+
+// at returns the value at a path of a resource's inputs, or else of its outputs; nil where there is none.
+func at(s *apitype.StepEventStateMetadata, path string) any {
+	parsed, err := resource.ParsePropertyPath(path)
+	if err != nil {
+		return nil
+	}
+	for _, properties := range []map[string]any{s.Inputs, s.Outputs} {
+		if value, ok := parsed.Get(resource.NewPropertyValue(properties)); ok && !value.IsNull() {
+			return value.Mappable()
+		}
+	}
+	return nil
+}
+
+// describe says in a line what happens to a resource.
+func describe(c changes.Change) string {
+	text := fmt.Sprintf("%s %s", c.Op, state.ShortName(c.URN))
+	var parts []string
+	for _, p := range c.Properties {
+		part := p.Path + ": " + show(p.From) + " → " + show(p.To)
+		if p.Replaces {
+			part += " (and so it is replaced)"
+		}
+		parts = append(parts, part)
+	}
+	if len(parts) > 0 {
+		text += ": " + strings.Join(parts, ", ")
+	}
+	return text
+}
+
+// show writes a value in a few words.
+func show(value any) string { return strings.Join(strings.Fields(inWords(value)), " ") }
+
+func inWords(value any) string {
+	const most = 60
+	text := ""
+	switch value := value.(type) {
+	case nil:
+		return "none"
+	case string:
+		text = value
+	case map[string]any:
+		if state.IsEncrypted(value) {
+			return "a secret"
+		}
+	}
+	if text == "" {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Sprint(value)
+		}
+		text = string(raw)
+	}
+	if strings.Contains(text, plugin.UnknownStringValue) {
+		return "known later"
+	}
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return text
+}
