@@ -16,18 +16,35 @@ var repository = filepath.Join("..", "..")
 // prepared is what was built and fetched.
 var prepared = sync.OnceValues(func() (*tools, error) { return prepare(context.Background(), repository, os.Stderr) })
 
-// installed is the stack of the tests of the server, put up by the first that needs it.
-var installed = sync.OnceValues(func() (*installation, error) {
-	t, err := prepared()
-	if err != nil {
-		return nil, err
-	}
-	standing, err = install(context.Background(), t, os.Stderr)
-	return standing, err
-})
+// standing is what stands on the machine. There is one at a time: all have the same addresses.
+var standing struct {
+	of   string // its stack file
+	what interface{ close() error }
+	err  error
+}
 
-// standing is what has to be closed in the end: none where no test needed it.
-var standing *installation
+// stand returns what stands of a stack file, which is put up where something else stands.
+func stand[T interface{ close() error }](t *testing.T, of string, up func(context.Context, *tools) (T, error)) T {
+	t.Helper()
+	if standing.of != of {
+		require.NoError(t, fall())
+		tools, err := prepared()
+		require.NoError(t, err)
+		standing.of = of
+		standing.what, standing.err = up(context.Background(), tools)
+	}
+	require.NoError(t, standing.err)
+	return standing.what.(T)
+}
+
+// fall closes what stands.
+func fall() error {
+	if standing.of == "" || standing.err != nil {
+		return nil
+	}
+	standing.of = ""
+	return standing.what.close()
+}
 
 // TestMain builds and fetches what the tests need, and then runs them where no network is.
 func TestMain(m *testing.M) {
@@ -49,10 +66,8 @@ func run(m *testing.M) error {
 		return err
 	}
 	code := m.Run()
-	if standing != nil {
-		if err := standing.close(); err != nil {
-			return err
-		}
+	if err := fall(); err != nil {
+		return err
 	}
 	if code != 0 {
 		os.Exit(code)
@@ -60,12 +75,10 @@ func run(m *testing.M) error {
 	return nil
 }
 
-// theInstallation returns the installation.
+// theInstallation returns the installation of the server.
 func theInstallation(t *testing.T) *installation {
 	t.Helper()
-	i, err := installed()
-	require.NoError(t, err)
-	return i
+	return stand(t, stackFile, install)
 }
 
 // must makes a request that must succeed, and returns its answer.
