@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,51 +14,34 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"k8s.io/client-go/kubernetes/fake"
 )
 
 // pictures is where the tests leave what the page looks like.
 var pictures = flag.String("pictures", "", "directory for pictures of the page")
 
-// canvasWorld is an instance of Agent Canvas with the model that it uses, and a name server that notes which names it asks for.
-type canvasWorld struct {
-	*instance
-	model *model
-	dns   *clusterDNS
-}
-
-func newCanvasWorld(t *testing.T) *canvasWorld {
+// theInstance returns alice's instance of the stack with instances of Agent Canvas.
+func theInstance(t *testing.T) *instance {
 	t.Helper()
-	tools, err := prepared()
+	d := stand(t, teamStackFile, func(ctx context.Context, t *tools) (*deployment, error) { return deploy(ctx, t, teamStackFile) })
+	i, err := d.instance(t.Context(), "alice")
 	require.NoError(t, err)
-	require.NoError(t, prepareNetwork(t.Context()))
-	dir := t.TempDir()
-	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
-	require.NoError(t, os.Chmod(dir, 0o755))
-	w := &canvasWorld{instance: &instance{venv: tools.canvas, python: tools.python, dir: dir, pod: canvasPod()}}
-	w.model, err = startModel()
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, w.model.close()) })
-	w.dns, err = startDNS(fake.NewClientset())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, w.dns.close()) })
-	return w
+	return i
 }
 
 // starts starts the instance, which the caller ends, and returns when it answers.
-func (w *canvasWorld) starts(t *testing.T, change func(*box)) *startedInstance {
+func (i *instance) starts(t *testing.T, change func(*box)) *startedInstance {
 	t.Helper()
 	begun := time.Now()
-	s, err := w.start(context.Background(), change)
+	s, err := i.start(context.Background(), change)
 	require.NoError(t, err)
 	t.Logf("started after %s", time.Since(begun).Round(time.Second/10))
 	return s
 }
 
 // stops stops it within its grace period.
-func (w *canvasWorld) stops(t *testing.T, s *startedInstance) {
+func (i *instance) stops(t *testing.T, s *startedInstance) {
 	t.Helper()
-	took, byItself, err := s.stop(time.Duration(*w.pod.TerminationGracePeriodSeconds) * time.Second)
+	took, byItself, err := s.stop(time.Duration(*i.pod.TerminationGracePeriodSeconds) * time.Second)
 	require.NoError(t, err)
 	assert.True(t, byItself, "it ends within its grace period")
 	t.Logf("stopped after %s", took.Round(time.Second/10))
@@ -109,45 +91,41 @@ func (s *startedInstance) workTree(t *testing.T) string {
 	return conversation.Workspace.WorkingDir
 }
 
-// canvasDomain is the domain below which each instance has a host.
-const canvasDomain = "openhands.example.com"
-
 // onboards opens the page of the instance as a person does for the first time, enters the model, and has a conversation.
-func (w *canvasWorld) onboards(t *testing.T) {
+func (i *instance) onboards(t *testing.T) {
 	t.Helper()
-	direct := func(ctx context.Context) (net.Conn, error) {
-		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", "127.0.0.1:8000")
-	}
-	balancer, err := startLoadBalancer(canvasDomain, direct, func() (string, error) { return "", nil })
+	world := newDoorWorldOf(t, i.deployment)
+	d := world.start(t, world.deployed)
+	balancer, err := startLoadBalancer(publicHost, d.loadBalancer, func() (string, error) { return world.google.sign(claims(nil)) })
 	require.NoError(t, err)
 	defer func() { require.NoError(t, balancer.close()) }()
-	b, err := startBrowser(canvasDomain, browserAddress)
+	b, err := startBrowser(publicHost, browserAddress)
 	require.NoError(t, err)
 	defer b.close()
 	const message = "What is forty and two?"
 	for _, step := range []func() error{
-		func() error { return b.open("https://alice." + canvasDomain + "/") },
+		func() error { return b.open("https://" + i.name + "." + publicHost + "/") },
 		func() error { return b.await("Help improve OpenHands") },
 		func() error { return b.click(`input[type=checkbox]`) },
-		func() error { return w.shot(b, "canvas-consent") },
+		func() error { return i.shot(b, "canvas-consent") },
 		func() error { return b.click(`//button[text()='Confirm preferences']`) },
 		func() error { return b.click(`[data-testid=onboarding-agent-next]`) },
 		func() error { return b.click(`[data-testid=sdk-section-advanced-toggle]`) },
 		func() error { return b.enter(`[data-testid=llm-custom-model-input]`, "openai/gpt-4o") },
-		func() error { return b.enter(`[data-testid=base-url-input]`, w.model.address) },
+		func() error { return b.enter(`[data-testid=base-url-input]`, i.model.address) },
 		func() error { return b.enter(`[data-testid=llm-api-key-input]`, "key-of-a-person") },
-		func() error { return w.shot(b, "canvas-model") },
+		func() error { return i.shot(b, "canvas-model") },
 		func() error { return b.click(`[data-testid=onboarding-llm-next]`) },
 		func() error { return b.enter(`[data-testid=onboarding-hello-input]`, message) },
 		func() error { return b.click(`[data-testid=submit-button]`) },
 		func() error { return b.await("That is all.") },
-		func() error { return b.click(`//*[starts-with(text(), 'Ran')]`) },
+		func() error { return b.click(`//*[starts-with(text(), 'Ran')]/following::*[name() = 'svg'][1]`) },
 		func() error { return b.await(modelProof) },
-		func() error { return w.shot(b, "canvas-conversation") },
+		func() error { return i.shot(b, "canvas-conversation") },
 	} {
 		err := step()
 		if err != nil {
-			w.shot(b, "failed")
+			i.shot(b, "failed")
 		}
 		require.NoError(t, err)
 	}
@@ -155,7 +133,7 @@ func (w *canvasWorld) onboards(t *testing.T) {
 }
 
 // shot leaves a picture of the page, where it is wanted.
-func (w *canvasWorld) shot(b *browser, name string) error {
+func (i *instance) shot(b *browser, name string) error {
 	if *pictures == "" {
 		return nil
 	}
@@ -169,7 +147,7 @@ func (w *canvasWorld) shot(b *browser, name string) error {
 // TestCanvas is the life of an instance of Agent Canvas: it starts on an empty volume, a person works in its page, its pod is stopped and comes back. Each
 // part needs those before it.
 func TestCanvas(t *testing.T) {
-	w := newCanvasWorld(t)
+	i := theInstance(t)
 	var s *startedInstance
 	t.Cleanup(func() { require.NoError(t, s.kill()) })
 	var tree string
@@ -178,8 +156,8 @@ func TestCanvas(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"starts on an empty volume", func(t *testing.T) {
-			s = w.starts(t, nil)
-			for _, probe := range []string{w.pod.Containers[0].StartupProbe.HTTPGet.Path, "/ready", "/api/automation/health"} {
+			s = i.starts(t, nil)
+			for _, probe := range []string{i.pod.Containers[0].StartupProbe.HTTPGet.Path, "/ready", "/api/automation/health"} {
 				s.must(t, http.StatusOK, http.MethodGet, probe, nil)
 			}
 		}},
@@ -192,7 +170,7 @@ func TestCanvas(t *testing.T) {
 			assert.Contains(t, s.must(t, http.StatusOK, http.MethodGet, "/", nil, "X-Session-API-Key", ""), s.key, "who can load the page has the key")
 		}},
 		{"works in a browser", func(t *testing.T) {
-			w.onboards(t)
+			i.onboards(t)
 			assert.Equal(t, modelProof, s.run(t, "cat ~/workspace/project/*/proof.txt"))
 		}},
 		{"keeps secrets", func(t *testing.T) {
@@ -203,9 +181,9 @@ func TestCanvas(t *testing.T) {
 			assert.True(t, strings.HasPrefix(tree, "/home/openhands/workspace/.worktrees/"), tree)
 			s.run(t, "echo work > "+tree+"/work.txt")
 		}},
-		{"stops", func(t *testing.T) { w.stops(t, s) }},
+		{"stops", func(t *testing.T) { i.stops(t, s) }},
 		{"knows what it knew", func(t *testing.T) {
-			s = w.starts(t, nil)
+			s = i.starts(t, nil)
 			assert.Equal(t, "a-secret-of-alice", s.must(t, http.StatusOK, http.MethodGet, "/api/settings/secrets/TOKEN", nil))
 			assert.Equal(t, "work", s.run(t, "cat "+tree+"/work.txt"))
 		}},
@@ -214,7 +192,7 @@ func TestCanvas(t *testing.T) {
 				assert.NotContains(t, s.log.String(), complaint)
 			}
 		}},
-		{"asks for no stranger", func(t *testing.T) { assert.Empty(t, w.dns.strangers()) }},
+		{"asks for no stranger", func(t *testing.T) { assert.Empty(t, i.dns.strangers()) }},
 	} {
 		if !t.Run(part.name, part.run) {
 			t.Log(s.log.tail())
@@ -224,7 +202,7 @@ func TestCanvas(t *testing.T) {
 }
 
 // facts are what can be seen of a started instance.
-func (w *canvasWorld) facts(t *testing.T, s *startedInstance) map[string]string {
+func (i *instance) facts(t *testing.T, s *startedInstance) map[string]string {
 	t.Helper()
 	facts := map[string]string{}
 	status, _, err := s.call(http.MethodGet, "/api/settings", nil)
@@ -246,8 +224,8 @@ func (w *canvasWorld) facts(t *testing.T, s *startedInstance) map[string]string 
 	_, answer, err := s.call(http.MethodPost, "/api/automation/v1/telemetry/consent", map[string]any{"consent_granted": true, "frontend_distinct_id": nil})
 	t.Log(answer, err)
 	s.workTree(t)
-	w.stops(t, s)
-	facts["hosts"] = strings.Join(w.dns.strangers(), " ")
+	i.stops(t, s)
+	facts["hosts"] = strings.Join(i.dns.strangers(), " ")
 	plain := 0
 	for _, line := range strings.Split(s.log.String(), "\n") {
 		if line != "" && !strings.HasPrefix(line, "{") {
@@ -261,16 +239,16 @@ func (w *canvasWorld) facts(t *testing.T, s *startedInstance) map[string]string 
 
 // TestCanvasWithoutAVariable takes each variable in turn from an instance.
 func TestCanvasWithoutAVariable(t *testing.T) {
-	w := newCanvasWorld(t)
+	i := theInstance(t)
 	names := []string{""}
-	for _, variable := range w.pod.Containers[0].Env {
+	for _, variable := range i.pod.Containers[0].Env {
 		names = append(names, variable.Name)
 	}
 	slices.Sort(names)
 	for _, name := range names {
 		t.Run("without "+name, func(t *testing.T) {
-			require.NoError(t, os.RemoveAll(w.disk()))
-			s, err := w.start(context.Background(), func(b *box) {
+			require.NoError(t, os.RemoveAll(i.kept()))
+			s, err := i.start(context.Background(), func(b *box) {
 				delete(b.env, name)
 				if value, found := canvasImage[name]; found {
 					b.env[name] = value
@@ -281,7 +259,7 @@ func TestCanvasWithoutAVariable(t *testing.T) {
 				return
 			}
 			defer func() { require.NoError(t, s.kill()) }()
-			t.Log(w.facts(t, s))
+			t.Log(i.facts(t, s))
 		})
 	}
 }

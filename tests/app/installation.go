@@ -57,22 +57,6 @@ const remoteStackFile = `config:
       members: [group:users@example.com]
 `
 
-// teamStackFile is a stack of instances of Agent Canvas.
-const teamStackFile = `config:
-  gcp:project: my-openhands-app
-  gcp:region: us-central1
-  openhands:profile: prod
-  openhands:app:
-    line: canvas
-  openhands:exposure:
-    host: openhands.example.com
-  openhands:instances:
-    - name: alice
-      members: [user:alice@example.com]
-    - name: platform
-      members: [group:platform@example.com]
-`
-
 // tools are what is built or fetched before the network is closed.
 type tools struct {
 	root     string // of the repository
