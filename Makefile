@@ -1,6 +1,6 @@
 # The commands that people type. `make help` lists them.
 
-STACK  ?= dev prod
+STACK  ?= dev prod single
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
@@ -60,6 +60,12 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 	cd tests/app && ../../bin/staticcheck ./...
 	cd infra/app/cleanup && PYTHONDONTWRITEBYTECODE=1 python3 -W error -m unittest -q
 	go -C tests/app test -timeout 45m $(TESTFLAGS) ./...
+
+# Real file systems on a loop device, real firewalls between namespaces. It needs root.
+.PHONY: test-machine
+test-machine: ## what a machine does when it boots; needs Linux, root, cloud-init, systemd, iptables, iproute2, e2fsprogs, python3, the Docker CLI
+	go vet -tags machine .
+	go test -tags machine -run 'Boot' $(TESTFLAGS) .
 
 # Each stack takes half a minute to a minute, two at a time; TESTFLAGS='-run /dev/us-' takes those of a profile whose names have something in them.
 .PHONY: test-stacks

@@ -13,6 +13,13 @@ type Fact struct{ What, Is string }
 
 // Summary says what a stack is in the few lines that a person reads before it is created, so that a setting can be seen to have taken effect.
 func (c *Config) Summary() []Fact {
+	if c.Single() {
+		return []Fact{
+			{"place", c.describePlace()}, {"machine", c.describeMachine()}, {"data disk", c.describeDataDisk()},
+			{"way in", "a tunnel of Identity-Aware Proxy, for " + ownersAnd(c.Machine.Members) + "; SSH for " + ownersAnd(c.Machine.Operators)},
+			{"egress", "the machine reaches the internet"},
+		}
+	}
 	facts := []Fact{{"place", c.describePlace()}, {"cluster", c.describeCluster()}}
 	switch {
 	case c.Line() == release.Canvas:
@@ -26,6 +33,38 @@ func (c *Config) Summary() []Fact {
 		facts = append(facts, Fact{"database", c.describeDatabase()})
 	}
 	return append(facts, Fact{"way in", c.describeWayIn()}, Fact{"egress", c.describeEgress()}, Fact{"alerts", c.describeAlerts()})
+}
+
+// ownersAnd are those who get in: whoever owns the project does anyway.
+func ownersAnd(members []string) string {
+	if len(members) == 0 {
+		return "the project's owners"
+	}
+	return "the project's owners and " + strings.Join(members, ", ")
+}
+
+func (c *Config) describeMachine() string {
+	text := fmt.Sprintf("%s in zone %s", c.Machine.MachineType, c.Zone)
+	if c.Machine.Spot {
+		text += ", spot: Google may stop it at any time"
+	}
+	if night := c.Machine.NightStop; night != nil {
+		days := "every day"
+		if len(night.Days) > 0 {
+			days = strings.Join(night.Days, ", ")
+		}
+		text += fmt.Sprintf(", runs from %s to %s (%s, %s)", night.Start, night.Stop, days, night.TimeZone)
+	}
+	return text
+}
+
+func (c *Config) describeDataDisk() string {
+	d := c.Machine.DataDisk
+	text := fmt.Sprintf("%d GiB, a snapshot every day, kept for %d days", d.SizeGiB, d.Snapshots.KeepDays)
+	if d.FromSnapshot != "" {
+		text += ", made from snapshot " + d.FromSnapshot
+	}
+	return text + protected(c.Protect(d.DeletionProtection))
 }
 
 func (c *Config) describePlace() string {
@@ -100,10 +139,7 @@ func (c *Config) describeDatabase() string {
 }
 
 func (c *Config) describeWayIn() string {
-	operators := "the project's owners"
-	if members := c.Cluster.Access.ConnectGateway.Members; len(members) > 0 {
-		operators += " and " + strings.Join(members, ", ")
-	}
+	operators := ownersAnd(c.Cluster.Access.ConnectGateway.Members)
 	switch {
 	case !c.Exposed():
 		return "port-forward, for " + operators
