@@ -15,7 +15,7 @@ import (
 )
 
 func TestABrowserReachesTheApplicationThroughTheLoginOnly(t *testing.T) {
-	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
+	everyCluster(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
 		hops, problems := checks.Exposure(mocks.Cloud.Inventory(), stack == "remote")
 		assert.Empty(t, problems)
 		assert.Equal(t, stack != "dev", len(hops) > 0)

@@ -100,6 +100,16 @@ func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *provi
 	}
 }
 
+// everyCluster is everyStack without the stacks that are one machine.
+func everyCluster(t *testing.T, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
+	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
+		if stackFile(t, stack)["openhands:profile"] == "single" {
+			t.Skip("one machine, without a cluster")
+		}
+		test(t, stack, mocks)
+	})
+}
+
 // TestEachProtectionIsItsOwn: where all are on, or all off, a plan does not show that two are swapped.
 func TestEachProtectionIsItsOwn(t *testing.T) {
 	for part, protected := range map[string]string{
@@ -174,7 +184,7 @@ func TestEverythingWaitsForTheAPIs(t *testing.T) {
 
 // TestTheSlowOnesDoNotWaitForEachOther guards the critical path.
 func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
+	everyCluster(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		graph := graphOf(t, mocks)
 		cluster := find(t, mocks, "Cluster", "openhands-cluster")
 		early := []providers.Registered{find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader")}

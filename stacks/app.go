@@ -103,14 +103,19 @@ func (c *Config) validateDigests(report reporter) {
 // unpinned are the keys that would pin the images which a tag names, with those images.
 func (c *Config) unpinned() map[string]string {
 	out := map[string]string{}
-	for _, i := range []struct {
+	type image struct {
 		key, configured, digest, registry string
 		released                          release.Image
-	}{
+	}
+	images := []image{
 		{"openhands:app.image", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image},
 		{"openhands:app.sandboxImage", c.App.SandboxImage, c.App.SandboxImageDigest, "ghcr.io", c.Release().SandboxImage},
 		{"openhands:app.doorImage", c.App.DoorImage, c.App.DoorImageDigest, "docker.io", door.Image},
-	} {
+	}
+	if c.Single() {
+		images = []image{{"openhands:app.image", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image}}
+	}
+	for _, i := range images {
 		released := i.released.Pinned(i.digest)
 		switch {
 		case i.configured != "" && !strings.Contains(i.configured, "@"):

@@ -58,7 +58,7 @@ func Load(source Source) (*Config, error) {
 	// Without a valid profile, what does not depend on it is checked with the defaults of dev.
 	profile, _ := document["openhands:profile"].(string)
 	config := Defaults(Profile(profile))
-	if lineOf(document) == release.Canvas {
+	if lineOf(document) == release.Canvas && !config.Single() {
 		config = config.ofCanvas()
 	}
 	config.Profile = Profile(profile)

@@ -42,7 +42,7 @@ func minimal(profile string) map[string]string {
 		"gcp:region":        "us-central1",
 		"openhands:profile": profile,
 	}
-	if profile == "dev" {
+	if profile != "prod" {
 		values["gcp:zone"] = "us-central1-a"
 	} else {
 		values["openhands:exposure"] = `{"host":"openhands.example.com","login":{"members":["group:users@example.com"]}}`

@@ -102,6 +102,16 @@ func (f *stackFile) protects() []string {
 	if f.value("openhands:teardown") == "true" {
 		return nil
 	}
+	if f.value("openhands:profile") == "single" {
+		machine, _ := f.config["openhands:machine"].(map[string]any)
+		if disk, _ := machine["dataDisk"].(map[string]any); disk["deletionProtection"] != false {
+			out = append(out, types.Disk)
+		}
+		if registry, _ := f.config["openhands:registry"].(map[string]any); registry["deletionProtection"] == true {
+			out = append(out, types.Repository)
+		}
+		return out
+	}
 	for _, key := range slices.Sorted(maps.Keys(protected)) {
 		if f.line() == release.Canvas && (key == "openhands:database" || key == "openhands:bucket") {
 			continue // the line has none

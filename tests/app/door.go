@@ -25,6 +25,8 @@ import (
 type doorPod struct {
 	files    map[string]string // of its ConfigMap
 	mount    string            // where they are
+	keys     map[string]string // files of its Secret; none where its applications have no keys
+	keyMount string            // where those are
 	command  []string
 	user     int
 	readOnly bool // the root file system
@@ -54,18 +56,17 @@ func (p doorPod) change(name string, edit func(file)) (doorPod, error) {
 }
 
 // door reads what the API server has of the door.
-func (i *installation) door(ctx context.Context) (doorPod, error) {
-	deployment, err := i.admin.AppsV1().Deployments(appNamespace).Get(ctx, doorName, metav1.GetOptions{})
+func (d *deployment) door(ctx context.Context) (doorPod, error) {
+	found, err := d.admin.AppsV1().Deployments(appNamespace).Get(ctx, doorName, metav1.GetOptions{})
 	if err != nil {
 		return doorPod{}, err
 	}
-	files, err := i.admin.CoreV1().ConfigMaps(appNamespace).Get(ctx, doorName, metav1.GetOptions{})
+	files, err := d.admin.CoreV1().ConfigMaps(appNamespace).Get(ctx, doorName, metav1.GetOptions{})
 	if err != nil {
 		return doorPod{}, err
 	}
-	spec := deployment.Spec.Template.Spec
-	if len(spec.Containers) != 1 || len(spec.Containers[0].VolumeMounts) != 1 || spec.Volumes[0].ConfigMap == nil ||
-		spec.Volumes[0].ConfigMap.Name != doorName {
+	spec := found.Spec.Template.Spec
+	if len(spec.Containers) != 1 || spec.Volumes[0].ConfigMap == nil || spec.Volumes[0].ConfigMap.Name != doorName {
 		return doorPod{}, errors.New("the door's pod has other containers or volumes than the tests know")
 	}
 	container := spec.Containers[0]
@@ -73,6 +74,19 @@ func (i *installation) door(ctx context.Context) (doorPod, error) {
 		files: files.Data, mount: container.VolumeMounts[0].MountPath, command: container.Command,
 		user: int(*spec.SecurityContext.RunAsUser), readOnly: *container.SecurityContext.ReadOnlyRootFilesystem,
 		memory: float64(container.Resources.Limits.Memory().Value()) / (1 << 20), image: container.Image,
+	}
+	for n, volume := range spec.Volumes[1:] {
+		if volume.Secret == nil || pod.keys != nil {
+			return doorPod{}, fmt.Errorf("the tests do not know volume %s of the door's pod", volume.Name)
+		}
+		secret, err := d.admin.CoreV1().Secrets(appNamespace).Get(ctx, volume.Secret.SecretName, metav1.GetOptions{})
+		if err != nil {
+			return doorPod{}, err
+		}
+		pod.keys, pod.keyMount = map[string]string{}, container.VolumeMounts[n+1].MountPath
+		for name, value := range secret.Data {
+			pod.keys[name] = string(value)
+		}
 	}
 	for _, port := range container.Ports {
 		switch port.Name {
@@ -125,6 +139,18 @@ func startDoor(ctx context.Context, envoy, dir string, pod doorPod, authority []
 		user: pod.user, readOnly: pod.readOnly, dir: "/", network: d.link,
 		// A line of the log is written within a tenth of a second, in place of ten.
 		command: append(append([]string{}, pod.command...), "--file-flush-interval-msec", "100"),
+	}
+	if pod.keys != nil {
+		keys := filepath.Join(other, "keys")
+		if err := os.Mkdir(keys, 0o755); err != nil {
+			return nil, err
+		}
+		for name, value := range pod.keys {
+			if err := os.WriteFile(filepath.Join(keys, name), []byte(value), 0o644); err != nil {
+				return nil, err
+			}
+		}
+		b.mounts = append(b.mounts, mount{keys, pod.keyMount, true})
 	}
 	var err error
 	d.running, err = b.start(ctx)

@@ -306,12 +306,20 @@ type doorWorld struct {
 
 func newDoorWorld(t *testing.T) *doorWorld {
 	t.Helper()
-	i := theInstallation(t)
-	w := &doorWorld{envoy: i.envoy, dir: i.dir}
+	w := newDoorWorldOf(t, theInstallation(t).deployment)
 	var err error
-	w.deployed, err = i.door(t.Context())
-	require.NoError(t, err)
 	w.pod, err = w.deployed.change("clusters.json", toEcho)
+	require.NoError(t, err)
+	startEcho(t)
+	return w
+}
+
+// newDoorWorldOf is the door of a deployment, and Google's keys.
+func newDoorWorldOf(t *testing.T, of *deployment) *doorWorld {
+	t.Helper()
+	w := &doorWorld{envoy: of.envoy, dir: of.dir}
+	var err error
+	w.deployed, err = of.door(t.Context())
 	require.NoError(t, err)
 	w.keys, err = startKeyServer()
 	require.NoError(t, err)
@@ -321,7 +329,6 @@ func newDoorWorld(t *testing.T) *doorWorld {
 	w.stranger, err = newKey("current")
 	require.NoError(t, err)
 	w.keys.publish(w.google)
-	startEcho(t)
 	return w
 }
 
@@ -493,7 +500,12 @@ func TestKeysOfGoogle(t *testing.T) {
 func TestEveryKindOfDoor(t *testing.T) {
 	world := newDoorWorld(t)
 	assert.Contains(t, world.deployed.image, "envoyproxy/envoy:distroless-v"+door.Version)
-	application := door.Application{Name: "openhands", Address: echoAddress, Port: 3001, HealthPath: "/alive"}
+	config := func(host string, public *door.Public) func(string) (map[string]string, error) {
+		return door.Config{LocalPort: 3000, HealthPath: "/alive", Public: public, Applications: []door.Application{{
+			Name: "openhands", Address: echoAddress, Port: 3001, HealthPath: "/alive", IdleSeconds: 60, Needed: true,
+			Host: host, LocalHosts: []string{"localhost", "127.0.0.1"},
+		}}}.Files
+	}
 	token := world.token(t)
 	for _, c := range []struct {
 		kind  string
@@ -503,12 +515,12 @@ func TestEveryKindOfDoor(t *testing.T) {
 		{"with a login", func(string) (map[string]string, error) { return world.pod.files, nil }, []ask{
 			{who: "somebody", token: token, status: 200}, {who: "nobody", status: 401}, {who: "a developer", local: true, host: "localhost:3000", status: 200},
 		}},
-		{"open to everyone", door.Config{Application: application, LocalPort: 3000, Public: &door.Public{Host: publicHost}}.Files, []ask{
+		{"open to everyone", config(publicHost, &door.Public{}), []ask{
 			{who: "nobody", status: 200}, {who: "another host", host: "other.example.com", status: 404},
 			{who: "a page of a stranger", header: map[string]string{"Origin": "https://example.org"}, status: 403},
 			{who: "a developer", local: true, host: "localhost:3000", status: 200},
 		}},
-		{"without a way in", door.Config{Application: application, LocalPort: 3000}.Files, []ask{
+		{"without a way in", config("", nil), []ask{
 			{who: "a developer", local: true, host: "localhost:3000", status: 200}, {who: "a stranger's name", local: true, host: "x.example.org", status: 403},
 		}},
 	} {

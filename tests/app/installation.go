@@ -64,6 +64,7 @@ type tools struct {
 	emulator string // directories of environments
 	releases map[string]string
 	envoy    string // the program
+	canvas   string // directory of Agent Canvas
 	engine   engine.Options
 }
 
@@ -87,6 +88,9 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 	if t.envoy, err = install.envoy(ctx); err != nil {
 		return nil, err
 	}
+	if t.canvas, err = install.canvas(ctx, canvasRelease); err != nil {
+		return nil, err
+	}
 	for _, release := range testedReleases {
 		if t.releases[release], err = install.openhands(ctx, release); err != nil {
 			return nil, err
@@ -103,44 +107,33 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 	return t, nil
 }
 
-// installation is a stack on a real API server, with the database, the bucket and the model that its server uses. Close it.
-type installation struct {
+// deployment is a stack on a real API server, with a model for its agents. Close it.
+type deployment struct {
 	*tools
-	dir      string
-	cluster  *cluster.Cluster
-	engine   *engine.Engine
-	admin    kubernetes.Interface
-	postgres *postgres
-	storage  *storage
-	model    *model
-	dns      *clusterDNS
+	dir     string
+	cluster *cluster.Cluster
+	engine  *engine.Engine
+	admin   kubernetes.Interface
+	model   *model
+	dns     *clusterDNS
 }
 
-// install puts the stack on a new cluster, and makes the database and the bucket that its environment names.
-func install(ctx context.Context, t *tools, output io.Writer) (_ *installation, err error) {
-	i := &installation{tools: t}
+// installation is a deployment of the server, with the database and the bucket that it uses. Close it.
+type installation struct {
+	*deployment
+	postgres *postgres
+	storage  *storage
+}
+
+// install deploys the server, and makes the database and the bucket that its environment names.
+func install(ctx context.Context, t *tools) (_ *installation, err error) {
+	i := &installation{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, i.close())
 		}
 	}()
-	if i.dir, err = os.MkdirTemp("", "openhands-app-"); err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(i.dir, 0o755); err != nil { // for the users of the database and the server
-		return nil, err
-	}
-	if err := prepareNetwork(ctx); err != nil {
-		return nil, err
-	}
-	var api *stack.APIServer
-	if i.cluster, api, err = stack.Start(ctx, cluster.Options{Root: t.root}); err != nil {
-		return nil, err
-	}
-	if i.admin, err = kubernetes.NewForConfig(i.cluster.Admin()); err != nil {
-		return nil, err
-	}
-	if err := i.up(ctx, api); err != nil {
+	if i.deployment, err = deploy(ctx, t, stackFile); err != nil {
 		return nil, err
 	}
 	env, err := i.environment(ctx)
@@ -153,80 +146,116 @@ func install(ctx context.Context, t *tools, output io.Writer) (_ *installation, 
 	if err := i.emptyDatabase(ctx); err != nil {
 		return nil, err
 	}
-	if i.storage, err = newStorage(context.WithoutCancel(ctx), t.emulator, env["FILE_STORE_PATH"]); err != nil {
-		return nil, err
-	}
-	if i.model, err = startModel(); err != nil {
-		return nil, err
-	}
-	i.dns, err = startDNS(i.admin)
+	i.storage, err = newStorage(context.WithoutCancel(ctx), t.emulator, env["FILE_STORE_PATH"])
 	return i, err
 }
 
+// deploy puts a stack on a new cluster.
+func deploy(ctx context.Context, t *tools, stackFile string) (_ *deployment, err error) {
+	d := &deployment{tools: t}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	if d.dir, err = os.MkdirTemp("", "openhands-app-"); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(d.dir, 0o755); err != nil { // for the users of the database and the application
+		return nil, err
+	}
+	if err := prepareNetwork(ctx); err != nil {
+		return nil, err
+	}
+	var api *stack.APIServer
+	if d.cluster, api, err = stack.Start(ctx, cluster.Options{Root: t.root}); err != nil {
+		return nil, err
+	}
+	if d.admin, err = kubernetes.NewForConfig(d.cluster.Admin()); err != nil {
+		return nil, err
+	}
+	if err := d.up(ctx, api, stackFile); err != nil {
+		return nil, err
+	}
+	if d.model, err = startModel(); err != nil {
+		return nil, err
+	}
+	d.dns, err = startDNS(d.admin)
+	return d, err
+}
+
 // up creates the stack.
-func (i *installation) up(ctx context.Context, api *stack.APIServer) (err error) {
-	if err := i.writeStackFile(stackFile); err != nil {
+func (d *deployment) up(ctx context.Context, api *stack.APIServer, stackFile string) (err error) {
+	if err := d.writeStackFile(stackFile); err != nil {
 		return err
 	}
-	project, err := os.ReadFile(filepath.Join(i.root, "Pulumi.yaml"))
+	project, err := os.ReadFile(filepath.Join(d.root, "Pulumi.yaml"))
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(i.dir, "Pulumi.yaml"), project, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(d.dir, "Pulumi.yaml"), project, 0o600); err != nil {
 		return err
 	}
-	options := i.tools.engine
-	options.Root, options.Stack, options.APIServer, options.Output = i.dir, "app", api, io.Discard
-	if i.engine, err = engine.New(ctx, options); err != nil {
+	options := d.tools.engine
+	options.Root, options.Stack, options.APIServer, options.Output = d.dir, "app", api, io.Discard
+	if d.engine, err = engine.New(ctx, options); err != nil {
 		return err
 	}
-	return i.update(ctx)
+	return d.update(ctx)
 }
 
-func (i *installation) stackFilePath() string { return filepath.Join(i.dir, "Pulumi.app.yaml") }
+func (d *deployment) stackFilePath() string { return filepath.Join(d.dir, "Pulumi.app.yaml") }
 
-func (i *installation) writeStackFile(content string) error {
-	return os.WriteFile(i.stackFilePath(), []byte(content), 0o600)
+func (d *deployment) writeStackFile(content string) error {
+	return os.WriteFile(d.stackFilePath(), []byte(content), 0o600)
 }
 
-func (i *installation) update(ctx context.Context) error {
-	_, err := i.engine.Run(ctx, "up", "--yes", "--skip-preview")
+func (d *deployment) update(ctx context.Context) error {
+	_, err := d.engine.Run(ctx, "up", "--yes", "--skip-preview")
 	return err
 }
 
 // change gives the stack another stack file, and updates it.
-func (i *installation) change(ctx context.Context, content string) error {
-	if err := i.writeStackFile(content); err != nil {
+func (d *deployment) change(ctx context.Context, content string) error {
+	if err := d.writeStackFile(content); err != nil {
 		return err
 	}
-	if err := i.engine.Reconfigure(ctx, i.stackFilePath()); err != nil {
+	if err := d.engine.Reconfigure(ctx, d.stackFilePath()); err != nil {
 		return err
 	}
-	return i.update(ctx)
+	return d.update(ctx)
 }
 
 func (i *installation) close() error {
 	var failures []error
-	if i.dns != nil {
-		failures = append(failures, i.dns.close())
-	}
-	if i.model != nil {
-		failures = append(failures, i.model.close())
-	}
 	if i.storage != nil {
 		failures = append(failures, i.storage.close())
 	}
 	if i.postgres != nil {
 		failures = append(failures, i.postgres.stop())
 	}
-	if i.engine != nil {
-		failures = append(failures, i.engine.Close())
+	if i.deployment != nil {
+		failures = append(failures, i.deployment.close())
 	}
-	if i.cluster != nil {
-		failures = append(failures, i.cluster.Close())
+	return errors.Join(failures...)
+}
+
+func (d *deployment) close() error {
+	var failures []error
+	if d.dns != nil {
+		failures = append(failures, d.dns.close())
 	}
-	if i.dir != "" {
-		failures = append(failures, os.RemoveAll(i.dir))
+	if d.model != nil {
+		failures = append(failures, d.model.close())
+	}
+	if d.engine != nil {
+		failures = append(failures, d.engine.Close())
+	}
+	if d.cluster != nil {
+		failures = append(failures, d.cluster.Close())
+	}
+	if d.dir != "" {
+		failures = append(failures, os.RemoveAll(d.dir))
 	}
 	return errors.Join(failures...)
 }
@@ -237,7 +266,7 @@ func (i *installation) environment(ctx context.Context) (map[string]string, erro
 	if err != nil {
 		return nil, err
 	}
-	return i.variables(ctx, pod.Spec.Containers[0])
+	return i.variables(ctx, appNamespace, pod.Spec.Containers[0])
 }
 
 // template is the pod of the Deployment.
@@ -252,12 +281,12 @@ func (i *installation) template(ctx context.Context) (*corev1.PodTemplateSpec, e
 	return &deployment.Spec.Template, nil
 }
 
-// variables are those of a container.
-func (i *installation) variables(ctx context.Context, container corev1.Container) (map[string]string, error) {
+// variables are those of a container in a namespace.
+func (d *deployment) variables(ctx context.Context, namespace string, container corev1.Container) (map[string]string, error) {
 	env := map[string]string{}
 	for _, from := range container.EnvFrom {
 		if from.ConfigMapRef != nil {
-			m, err := i.admin.CoreV1().ConfigMaps(appNamespace).Get(ctx, from.ConfigMapRef.Name, metav1.GetOptions{})
+			m, err := d.admin.CoreV1().ConfigMaps(namespace).Get(ctx, from.ConfigMapRef.Name, metav1.GetOptions{})
 			if err != nil {
 				return nil, err
 			}
@@ -266,7 +295,7 @@ func (i *installation) variables(ctx context.Context, container corev1.Container
 			}
 		}
 		if from.SecretRef != nil {
-			s, err := i.admin.CoreV1().Secrets(appNamespace).Get(ctx, from.SecretRef.Name, metav1.GetOptions{})
+			s, err := d.admin.CoreV1().Secrets(namespace).Get(ctx, from.SecretRef.Name, metav1.GetOptions{})
 			if err != nil {
 				return nil, err
 			}

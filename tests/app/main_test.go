@@ -13,14 +13,38 @@ import (
 
 var repository = filepath.Join("..", "..")
 
-// installed is the stack of all tests here, put up by the first that needs it.
-var installed = sync.OnceValues(func() (*installation, error) {
-	t, err := prepare(context.Background(), repository, os.Stderr)
-	if err != nil {
-		return nil, err
+// prepared is what was built and fetched.
+var prepared = sync.OnceValues(func() (*tools, error) { return prepare(context.Background(), repository, os.Stderr) })
+
+// standing is what stands on the machine. There is one at a time: all have the same addresses.
+var standing struct {
+	of   string // its stack file
+	what interface{ close() error }
+	err  error
+}
+
+// stand returns what stands of a stack file, which is put up where something else stands.
+func stand[T interface{ close() error }](t *testing.T, of string, up func(context.Context, *tools) (T, error)) T {
+	t.Helper()
+	if standing.of != of {
+		require.NoError(t, fall())
+		tools, err := prepared()
+		require.NoError(t, err)
+		standing.of = of
+		standing.what, standing.err = up(context.Background(), tools)
 	}
-	return install(context.Background(), t, os.Stderr)
-})
+	require.NoError(t, standing.err)
+	return standing.what.(T)
+}
+
+// fall closes what stands.
+func fall() error {
+	if standing.of == "" || standing.err != nil {
+		return nil
+	}
+	standing.of = ""
+	return standing.what.close()
+}
 
 // TestMain builds and fetches what the tests need, and then runs them where no network is.
 func TestMain(m *testing.M) {
@@ -32,7 +56,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) error {
 	if os.Getenv(inside) == "" {
-		if _, err := prepare(context.Background(), repository, os.Stderr); err != nil {
+		if _, err := prepared(); err != nil {
 			return err
 		}
 		code, err := enterNetwork()
@@ -42,10 +66,8 @@ func run(m *testing.M) error {
 		return err
 	}
 	code := m.Run()
-	if i, err := installed(); err == nil {
-		if err := i.close(); err != nil {
-			return err
-		}
+	if err := fall(); err != nil {
+		return err
 	}
 	if code != 0 {
 		os.Exit(code)
@@ -53,12 +75,10 @@ func run(m *testing.M) error {
 	return nil
 }
 
-// theInstallation returns the installation.
+// theInstallation returns the installation of the server.
 func theInstallation(t *testing.T) *installation {
 	t.Helper()
-	i, err := installed()
-	require.NoError(t, err)
-	return i
+	return stand(t, stackFile, install)
 }
 
 // must makes a request that must succeed, and returns its answer.

