@@ -1,6 +1,6 @@
 # The commands that people type. `make help` lists them.
 
-STACK  ?= dev prod
+STACK  ?= dev prod single
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
@@ -35,7 +35,7 @@ test: lint ## lint, and all tests but the rehearsals
 
 .PHONY: lint
 lint: bin/staticcheck ## formatting, module files, vet, staticcheck
-	@unformatted=$$(gofmt -l main*.go infra rehearsal release stacks tests tools); \
+	@unformatted=$$(gofmt -l main*.go changes infra rehearsal release stacks tests tools); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff
@@ -60,6 +60,12 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 	cd tests/app && ../../bin/staticcheck ./...
 	cd infra/app/cleanup && PYTHONDONTWRITEBYTECODE=1 python3 -W error -m unittest -q
 	go -C tests/app test -timeout 45m $(TESTFLAGS) ./...
+
+# Real file systems on a loop device, real firewalls between namespaces. It needs root.
+.PHONY: test-machine
+test-machine: ## what a machine does when it boots; needs Linux, root, cloud-init, systemd, iptables, iproute2, e2fsprogs, python3, the Docker CLI
+	go vet -tags machine .
+	go test -tags machine -run 'Boot' $(TESTFLAGS) .
 
 # Each stack takes half a minute to a minute, two at a time; TESTFLAGS='-run /dev/us-' takes those of a profile whose names have something in them.
 .PHONY: test-stacks
@@ -93,6 +99,23 @@ docs: ## write docs/configuration.md, the quotas in docs/quotas.md and the READM
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time
 	go run ./rehearsal/cmd/bench
+
+# Each picture is what a rehearsal shows, at 80 and at 160 columns. FROM is the stack file with another value.
+.PHONY: pictures
+pictures: ## draw the pictures in docs/pictures anew
+	@go build -o bin/compile ./rehearsal/cmd/compile && bin/compile . ./rehearsal/cmd/rehearse bin/rehearse && go build -o bin/picture ./rehearsal/cmd/picture
+	@mkdir -p docs/pictures
+	@{ cat Pulumi.prod.yaml; printf '  openhands:database:\n    tier: db-custom-1-3840\n'; } > bin/Pulumi.changed.yaml
+	@{ cat Pulumi.prod.yaml; printf '  openhands:bucket:\n    location: EU\n'; } > bin/Pulumi.refused.yaml
+	@{ cat Pulumi.dev.yaml; printf '  openhands:database:\n    version: POSTGRES_16\n'; } > bin/Pulumi.failed.yaml
+	@set -e; picture() { \
+			for columns in 80 160; do \
+				CLICOLOR_FORCE=1 COLUMNS=$$columns bin/rehearse -stack=$$2 $$3 | bin/picture > docs/pictures/$$1-$$columns.svg; \
+			done; \
+		}; \
+		picture dev dev; picture prod prod; \
+		for change in changed refused; do picture $$change prod -from=bin/Pulumi.$$change.yaml; done; \
+		picture failed dev -from=bin/Pulumi.failed.yaml
 
 .PHONY: clean
 clean: ## remove what was built

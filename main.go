@@ -52,6 +52,9 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 				return err
 			}
 		}
+		if config.Single() {
+			return installMachine(ctx, config)
+		}
 		return install(ctx, config)
 	}
 }
@@ -75,7 +78,7 @@ func install(ctx *pulumi.Context, config *stacks.Config) error {
 	if err != nil {
 		return err
 	}
-	registry, err := infra.NewRegistry(ctx, name, config.RegistryArgs(cluster), providers, ready)
+	registry, err := infra.NewRegistry(ctx, name, config.RegistryArgs(cluster.NodeMember), providers, ready)
 	if err != nil {
 		return err
 	}
@@ -148,6 +151,52 @@ func installCanvas(ctx *pulumi.Context, config *stacks.Config, google stacks.Goo
 	exportWayIn(ctx, canvas.Namespace, canvas.Door, canvas.Port)
 	ctx.Export("urls", canvas.URLs)
 	ctx.Export("instanceNamespace", canvas.InstanceNamespace)
+	return nil
+}
+
+// installMachine creates a machine in place of a cluster, a database and a bucket.
+func installMachine(ctx *pulumi.Context, config *stacks.Config) error {
+	providers, err := newProviders(ctx, config)
+	if err != nil {
+		return err
+	}
+	services, err := infra.NewProjectServices(ctx, name, config.ProjectServicesArgs(), providers)
+	if err != nil {
+		return err
+	}
+	ready := services.Ready()
+	network, err := infra.NewNetwork(ctx, name, config.NetworkArgs(), providers, ready)
+	if err != nil {
+		return err
+	}
+	account, err := infra.NewMachineAccount(ctx, name, config.MachineAccountArgs(), providers, ready)
+	if err != nil {
+		return err
+	}
+	registry, err := infra.NewRegistry(ctx, name, config.RegistryArgs(account.Member), providers, ready)
+	if err != nil {
+		return err
+	}
+	disk, err := infra.NewDataDisk(ctx, name, config.DataDiskArgs(), providers, ready)
+	if err != nil {
+		return err
+	}
+	machine, err := infra.NewComputeInstance(ctx, name, config.ComputeInstanceArgs(services, network, registry, account, disk),
+		providers, ready, network.Ready(), account.Ready(), registry.Ready(), disk.Ready())
+	if err != nil {
+		return err
+	}
+	ctx.Export("url", pulumi.String(config.PageURL()))
+	ctx.Export("openCommand", machine.OpenCommand)
+	ctx.Export("sshCommand", machine.SSHCommand)
+	ctx.Export("instanceName", machine.Name)
+	ctx.Export("instanceZone", machine.Zone)
+	ctx.Export("dataDisk", disk.Name)
+	ctx.Export("imagePrefix", registry.ImagePrefix)
+	ctx.Export("ghcrPrefix", registry.GHCRPrefix)
+	ctx.Export("dockerHubPrefix", registry.DockerHubPrefix)
+	ctx.Export("machineServiceAccount", account.Email)
+	ctx.Export("quotas", quotas(config))
 	return nil
 }
 

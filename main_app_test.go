@@ -16,7 +16,7 @@ import (
 )
 
 func TestAConversationCanStart(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
+	everyCluster(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		assert.Empty(t, checks.Application(mocks.Cloud.Inventory(), false))
 	})
 }

@@ -58,6 +58,8 @@ var otherValues = map[string]any{
 	"openhands:app.remoteRuntimeUrl":      "https://runtime.example.com",
 	"openhands:app.cpuRequest":            2.0,
 	"openhands:app.memoryGiB":             8,
+	"openhands:app.line":                  "canvas",
+	"openhands:instances":                 []any{map[string]any{"name": "bob", "members": []any{"user:bob@example.com"}}},
 	"openhands:app.imageDigest":           "sha256:" + strings.Repeat("0", 64),
 	"openhands:app.sandboxImageDigest":    "sha256:" + strings.Repeat("1", 64),
 	"openhands:app.egress.allowedDomains": []any{"api.anthropic.com"},
@@ -108,6 +110,20 @@ var otherValues = map[string]any{
 	"openhands:database.maintenance.day":         3,
 	"openhands:database.maintenance.hour":        5,
 
+	"openhands:machine.members":                     []any{"user:bob@example.com"},
+	"openhands:machine.operators":                   []any{"user:ops@example.com"},
+	"openhands:machine.machineType":                 "e2-standard-4",
+	"openhands:machine.spot":                        true,
+	"openhands:machine.dataDisk.sizeGiB":            80,
+	"openhands:machine.dataDisk.fromSnapshot":       "before",
+	"openhands:machine.dataDisk.snapshots.hour":     5,
+	"openhands:machine.dataDisk.snapshots.keepDays": 3,
+	"openhands:machine.dataDisk.deletionProtection": false,
+	"openhands:machine.nightStop.stop":              "22:00",
+	"openhands:machine.nightStop.start":             "06:00",
+	"openhands:machine.nightStop.days":              []any{"SA"},
+	"openhands:machine.nightStop.timeZone":          "Europe/Berlin",
+
 	"openhands:bucket.location":                  "EU",
 	"openhands:bucket.softDeleteDays":            0,
 	"openhands:bucket.oldVersionDays":            10,
@@ -142,17 +158,39 @@ var notAlone = map[string]struct {
 	"openhands:app.egress.allowedDomains":                      {stack: "prod", with: map[string]any{"openhands:cluster.fqdnNetworkPolicy": true}},
 	"openhands:app.egress.allowedRanges":                       {stack: "prod", with: map[string]any{"openhands:cluster.fqdnNetworkPolicy": true}},
 	"openhands:sandboxes.egress.allowedDomains":                {stack: "prod", with: map[string]any{"openhands:cluster.fqdnNetworkPolicy": true}},
+	"openhands:app.line": {stack: "prod", also: map[string]any{
+		"openhands:exposure":  map[string]any{"host": "openhands.example.com"},
+		"openhands:instances": []any{map[string]any{"name": "bob", "members": []any{"user:bob@example.com"}}},
+	}},
+	"openhands:instances": {stack: "team"},
 	// A release has one runtime, and a runtime its settings.
 	"openhands:app.runtime":          {stack: "prod", also: remoteRuntime},
 	"openhands:app.release":          {stack: "prod", also: remoteRuntime},
 	"openhands:app.remoteRuntimeUrl": {stack: "prod", with: remoteRuntime},
 	"openhands:sandboxApiKey":        {stack: "prod", with: remoteRuntime},
+	// A machine is on a stack of its own, and its schedule is a whole.
+	"openhands:machine.members":                     {stack: "single"},
+	"openhands:machine.operators":                   {stack: "single"},
+	"openhands:machine.machineType":                 {stack: "single"},
+	"openhands:machine.spot":                        {stack: "single"},
+	"openhands:machine.dataDisk.sizeGiB":            {stack: "single"},
+	"openhands:machine.dataDisk.fromSnapshot":       {stack: "single"},
+	"openhands:machine.dataDisk.snapshots.hour":     {stack: "single"},
+	"openhands:machine.dataDisk.snapshots.keepDays": {stack: "single"},
+	"openhands:machine.dataDisk.deletionProtection": {stack: "single"},
+	"openhands:machine.nightStop.stop":              {stack: "single", with: nightStop},
+	"openhands:machine.nightStop.start":             {stack: "single", with: nightStop},
+	"openhands:machine.nightStop.days":              {stack: "single", with: nightStop},
+	"openhands:machine.nightStop.timeZone":          {stack: "single", with: nightStop},
 	// prod cannot turn protection off, and dev can turn it on.
 	"openhands:cluster.deletionProtection":  {stack: "dev"},
 	"openhands:database.deletionProtection": {stack: "dev"},
 	"openhands:bucket.deletionProtection":   {stack: "dev"},
 	"openhands:registry.deletionProtection": {stack: "dev"},
 }
+
+// nightStop is a schedule.
+var nightStop = map[string]any{"openhands:machine.nightStop": map[string]any{"stop": "20:00", "start": "07:00", "timeZone": "UTC"}}
 
 // remoteRuntime are the settings of the other runtime.
 var remoteRuntime = map[string]any{
@@ -188,6 +226,9 @@ func TestEveryKeyChangesSomething(t *testing.T) {
 			require.NoError(t, err)
 			assert.NotEqual(t, fingerprint(t, from), fingerprint(t, to))
 			assert.NotEmpty(t, keys[key].Description, "the comment above its field in stacks/config.go")
+			if stack == "single" {
+				return
+			}
 			assert.Equal(t, replacesCluster(t, from, to) || replacesCluster(t, to, from), strings.Contains(keys[key].Description, "replaces the cluster"),
 				"its description says whether another value replaces the cluster")
 		})

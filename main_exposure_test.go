@@ -15,7 +15,7 @@ import (
 )
 
 func TestABrowserReachesTheApplicationThroughTheLoginOnly(t *testing.T) {
-	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
+	everyCluster(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
 		hops, problems := checks.Exposure(mocks.Cloud.Inventory(), stack == "remote")
 		assert.Empty(t, problems)
 		assert.Equal(t, stack != "dev", len(hops) > 0)
@@ -285,7 +285,7 @@ func TestWhatWouldBreakTheDoor(t *testing.T) {
 		{"one that asks on some paths", "envoy.json", `"prefix": "/"`, `"prefix": "/api"`, "lets in others"},
 		{"one of another project", "envoy.json", "/projects/123456789012/", "/projects/1/", "lets in others"},
 		{"one for whatever application", "envoy.json", "envoy.filters.http.rbac", "envoy.filters.http.none", "lets in others"},
-		{"one of another host", "public.json", "openhands.example.com", "*", "must lead openhands.example.com"},
+		{"one of another host", "public.json", "openhands.example.com", "*", "must lead [openhands.example.com]"},
 		{"one that cuts WebSockets", "public.json", `"idle_timeout": "0s"`, `"x": 1`, "cuts WebSockets"},
 		{"one that cuts long answers", "public.json", `"timeout": "0s"`, `"x": 1`, "cuts WebSockets"},
 		{"one that closes idle connections", "envoy.json", `"620s"`, `"60s"`, "the door closes idle connections after"},

@@ -13,7 +13,7 @@ import (
 )
 
 func TestOperatorsMayDoWhatTheyShould(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
+	everyCluster(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		assert.Empty(t, checks.Operators(mocks.Cloud.Inventory()))
 	})
 }

@@ -100,6 +100,16 @@ func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *provi
 	}
 }
 
+// everyCluster is everyStack without the stacks that are one machine.
+func everyCluster(t *testing.T, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
+	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
+		if stackFile(t, stack)["openhands:profile"] == "single" {
+			t.Skip("one machine, without a cluster")
+		}
+		test(t, stack, mocks)
+	})
+}
+
 // TestEachProtectionIsItsOwn: where all are on, or all off, a plan does not show that two are swapped.
 func TestEachProtectionIsItsOwn(t *testing.T) {
 	for part, protected := range map[string]string{
@@ -174,17 +184,17 @@ func TestEverythingWaitsForTheAPIs(t *testing.T) {
 
 // TestTheSlowOnesDoNotWaitForEachOther guards the critical path.
 func TestTheSlowOnesDoNotWaitForEachOther(t *testing.T) {
-	everyStack(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
+	everyCluster(t, func(t *testing.T, _ string, mocks *providers.Mocks) {
 		graph := graphOf(t, mocks)
-		cluster, database := find(t, mocks, "Cluster", "openhands-cluster"), find(t, mocks, "DatabaseInstance", "openhands-postgres")
-		assert.False(t, graph.WaitsFor(cluster.URN, database.URN), "the cluster waits for the database")
-		assert.False(t, graph.WaitsFor(database.URN, cluster.URN), "the database waits for the cluster")
-		early := []providers.Registered{
-			find(t, mocks, "Account", "openhands-account"), find(t, mocks, "BucketIAMPolicy", "openhands-files"),
-			find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader"),
-		}
+		cluster := find(t, mocks, "Cluster", "openhands-cluster")
+		early := []providers.Registered{find(t, mocks, "RepositoryIamMember", "openhands-ghcr-reader")}
 		for _, r := range mocks.Resources() {
-			if strings.Contains(r.URN, "openhands:gcp:Entrance$") {
+			if strings.Contains(r.URN, "openhands:gcp:CloudSqlPostgres$") {
+				assert.Falsef(t, graph.WaitsFor(cluster.URN, r.URN), "the cluster waits for %s", r.URN)
+			}
+			if slices.ContainsFunc([]string{"CloudSqlPostgres", "StorageBucket", "WorkloadIdentity$gcp:serviceaccount/account", "Entrance"}, func(of string) bool {
+				return strings.Contains(r.URN, "openhands:gcp:"+of)
+			}) && r.Custom {
 				early = append(early, r)
 			}
 		}
@@ -206,11 +216,13 @@ func TestProjectFileDescribesTheKeys(t *testing.T) {
 	var project struct {
 		Config map[string]struct {
 			Type        string `yaml:"type"`
+			Default     any    `yaml:"default"`
 			Description string `yaml:"description"`
 		} `yaml:"config"`
 	}
 	require.NoError(t, yaml.Unmarshal(raw, &project))
 	delete(project.Config, "pulumi:disable-default-providers")
+	none := map[string]any{"object": map[string]any{}, "array": []any{}, "string": "", "boolean": false}
 	var want []string
 	for pair := stacks.Schema().Properties.Oldest(); pair != nil; pair = pair.Next() {
 		key, own := strings.CutPrefix(pair.Key, "openhands:")
@@ -218,7 +230,8 @@ func TestProjectFileDescribesTheKeys(t *testing.T) {
 			continue
 		}
 		want = append(want, key)
-		assert.Equal(t, pair.Value.Type, project.Config[key].Type, key)
+		assert.Empty(t, project.Config[key].Type, "%s: with a type, the CLI stops at the first mistake, in words of its own", key)
+		assert.Equal(t, none[pair.Value.Type], project.Config[key].Default, "%s: without a default, the CLI stops where it is missing", key)
 		assert.NotEmpty(t, project.Config[key].Description, key)
 	}
 	assert.ElementsMatch(t, want, slices.Collect(maps.Keys(project.Config)))

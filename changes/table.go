@@ -141,6 +141,7 @@ var table = []meaning{
 		"the certificate needs other DNS records than before (output dnsRecords)"},
 	{"gcp:certificatemanager/*", "rd", "", nil, Down, "browsers are refused until the new certificate is there, which takes up to an hour"},
 	{"gcp:dns/recordSet:RecordSet", "rd", "", nil, Down, "the host name leads nowhere until the new record is known"},
+	{"gcp:compute/sSLPolicy:SSLPolicy", "urd", "", nil, Notable, "which versions of TLS browsers may use changes"},
 	{armor, "u", "", nil, Notable, "what Cloud Armor lets through changes"},
 	{armor, "rd", "", nil, Down, "the load balancer has no Cloud Armor for a moment"},
 	{"kubernetes:gateway.networking.k8s.io/v1:Gateway", "rd", "", nil, Down,
@@ -158,11 +159,17 @@ var table = []meaning{
 	{"gcp:compute/router*", "rd", "", nil, Down, "server and sandboxes reach nothing on the internet until the way out is made anew"},
 
 	// OpenHands itself.
-	{namespace, "rd", "", ofSandboxes, Lost, "the workspaces of all conversations: the sandboxes' namespace is deleted with people's files, and conversations end"},
+	{namespace, "rd", "", named("instances"), Lost, "the volumes of all instances: their namespace is deleted with people's files, settings and keys"},
+	{namespace, "rd", "", ofSandboxes, Lost,
+		"the workspaces of all conversations: the sandboxes' namespace is deleted with people's files, and conversations end"},
 	{namespace, "rd", "", nil, Down, "OpenHands is deleted and made anew: running conversations end"},
 	{deployment, "u", "metadata", nil, Quiet, "labels and notes of a deployment change"},
 	{deployment, "urd", "", named("door"), Quiet, "the door's two pods are made anew, one after the other: an open page connects again by itself"},
 	{deployment, "urd", "", nil, Down, "OpenHands starts anew: it is away for a minute, and running conversations end (their files stay)"},
+	{"kubernetes:apps/v1:StatefulSet", "u", "metadata", nil, Quiet, "labels and notes of an instance change"},
+	{"kubernetes:apps/v1:StatefulSet", "ur", "", nil, Down, "an instance starts anew: it is away for a minute, and what its agent runs ends (its files stay)"},
+	{"kubernetes:apps/v1:StatefulSet", "d", "", nil, Down, "an instance goes: nobody reaches it any more, and its volume stays with its files"},
+	{"kubernetes:core/v1:PersistentVolumeClaim*", "curd", "", nil, Notable, "the volume of an instance changes; its files stay"},
 	{"kubernetes:core/v1:ResourceQuota", "urcd", "", nil, Notable,
 		"how many sandboxes there may be at a time, or what they may take together, changes"},
 	{"kubernetes:core/v1:LimitRange", "urcd", "", nil, Notable, "what a new sandbox gets changes; those that run keep what they have"},
@@ -173,12 +180,16 @@ var table = []meaning{
 	{"kubernetes:core/v1:Service", "rd", "", nil, Down, "a Service is made anew: connections through it break for a moment"},
 	{"kubernetes:core/v1:Secret", "curd", "", nil, Quiet, "settings in the cluster change; what reads them starts anew where this list says so"},
 	{"kubernetes:core/v1:ConfigMap", "curd", "", nil, Quiet, "settings in the cluster change; what reads them starts anew where this list says so"},
-	{"random:index/*", "r", "", nil, Notable, "a generated password is made anew"},
+	{"kubernetes:core/v1:ServiceAccount*", "curd", "", nil, Quiet, "an account of pods changes"},
+	{"kubernetes:networking.k8s.io/v1:IngressClass", "curd", "", nil, Quiet, "how addresses of sandboxes are written changes"},
+	{"kubernetes:policy/v1:PodDisruptionBudget", "curd", "", nil, Quiet, "how many pods of the door may go at a time changes"},
+	{"kubernetes:scheduling.k8s.io/v1:PriorityClass", "curd", "", nil, Quiet, "which pods give way to others changes"},
+	{"random:index/*", "rd", "", nil, Notable, "a generated password is made anew"},
 
 	// Watching.
 	{"gcp:monitoring/notificationChannel:NotificationChannel", "curd", "", nil, Notable, "who is sent alerts changes"},
 	{"gcp:monitoring/*", "curd", "", nil, Quiet, "alerts or the dashboard change"},
-	{"gcp:projects/service:Service", "d", "", nil, Quiet, "an API is not asked for any more; it stays enabled"},
+	{"gcp:projects/service:Service", "rd", "", nil, Quiet, "an API is not asked for any more; it stays enabled"},
 
 	// The rest.
 	{"pulumi:providers:*", "curd", "", nil, Quiet, "how Pulumi reaches the cloud changes; nothing in it does"},

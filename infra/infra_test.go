@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"openhands-gcp/infra"
+	"openhands-gcp/infra/boot"
 	"openhands-gcp/rehearsal/providers"
 )
 
@@ -34,7 +35,26 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"network": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewNetwork(ctx, "x", &infra.NetworkArgs{FlowLogSampling: 2})
 			return err
-		}, []string{`Network "x": `, "region is required", "podsCidr is required", "flowLogSampling is 2", "nodeTag is required"}},
+		}, []string{`Network "x": `, "region is required", "nodesCidr is required", "flowLogSampling is 2", "nodeTag is required"}},
+		"network of half a cluster": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewNetwork(ctx, "x", &infra.NetworkArgs{PodsCIDR: everyone[0]})
+			return err
+		}, []string{`Network "x": `, "podsCidr and servicesCidr go together"}},
+		"machine": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewComputeInstance(ctx, "x", &infra.ComputeInstanceArgs{NightStop: &infra.NightStop{}})
+			return err
+		}, []string{
+			`ComputeInstance "x": `, "zone is required", "account is required", "bootDiskGb is 0", "access.port is 0", "access.memberRoleId is required",
+			"nightStop.timeZone is required", "nightStop.projectNumber is required", "userData is required", "dataDisk is required",
+		}},
+		"machine's account": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewMachineAccount(ctx, "x", &infra.MachineAccountArgs{})
+			return err
+		}, []string{`MachineAccount "x": `, "accountId is required"}},
+		"data disk": {func(ctx *pulumi.Context) error {
+			_, err := infra.NewDataDisk(ctx, "x", &infra.DataDiskArgs{SnapshotHour: 24})
+			return err
+		}, []string{`DataDisk "x": `, "zone is required", "sizeGiB is 0", "snapshotHour is 24", "keepSnapshotDays is 0"}},
 		"registry": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewRegistry(ctx, "x", &infra.RegistryArgs{})
 			return err
@@ -81,7 +101,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 		"observability": {func(ctx *pulumi.Context) error {
 			_, err := infra.NewObservability(ctx, "x", &infra.ObservabilityArgs{})
 			return err
-		}, []string{`Observability "x": `, "title is required", "cluster is required", "database is required"}},
+		}, []string{`Observability "x": `, "title is required", "cluster is required", "door is required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mocks, err := providers.NewMocks("test", project, region)
@@ -102,7 +122,9 @@ func TestComponentsWorkForSomebodyElse(t *testing.T) {
 	mocks, err := providers.NewMocks("test", project, region)
 	require.NoError(t, err)
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
-		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{LoadBalancer: true, DNS: true, Database: true, Bucket: true})
+		services, err := infra.NewProjectServices(ctx, "apis", &infra.ProjectServicesArgs{
+			Cluster: true, LoadBalancer: true, DNS: true, Database: true, Bucket: true, Tunnels: true,
+		})
 		if err != nil {
 			return err
 		}
@@ -171,9 +193,42 @@ func createAll(ctx *pulumi.Context, name string, number int, services *infra.Pro
 	}, ready); err != nil {
 		return err
 	}
+	if err := createMachine(ctx, name, network, services); err != nil {
+		return err
+	}
 	_, err = infra.NewObservability(ctx, name, &infra.ObservabilityArgs{
 		Title: name, DatabaseSettings: "the settings",
 		Cluster: cluster.Name, Namespace: pulumi.String("web"), Deployment: pulumi.String("web"), Door: pulumi.String("door"), Database: database.MonitoringID,
 	}, ready)
+	return err
+}
+
+// createMachine creates a machine beside the cluster.
+func createMachine(ctx *pulumi.Context, name string, network *infra.Network, services *infra.ProjectServices) error {
+	ready, zone := services.Ready(), region+"-a"
+	account, err := infra.NewMachineAccount(ctx, name+"-vm", &infra.MachineAccountArgs{AccountID: name + "-machine", DisplayName: name}, ready)
+	if err != nil {
+		return err
+	}
+	disk, err := infra.NewDataDisk(ctx, name, &infra.DataDiskArgs{Zone: zone, SizeGiB: 20, SnapshotHour: 1, KeepSnapshotDays: 2}, ready)
+	if err != nil {
+		return err
+	}
+	userData, err := boot.Config{
+		Name: "web", Image: "example.com/web:1", Port: 8080, UserID: 1000, Home: "/home/web", Kept: []string{"files"}, Keys: []string{"KEY"},
+		Environment: map[string]string{"A": "b"}, AlivePath: "/", MemoryMiB: 1024, StopSeconds: 10, Closed: infra.LoadBalancerRanges,
+	}.UserData()
+	if err != nil {
+		return err
+	}
+	_, err = infra.NewComputeInstance(ctx, name, &infra.ComputeInstanceArgs{
+		Zone: zone, MachineType: "e2-standard-2", NetworkTag: "node", BootDiskGB: 20, Spot: true, Subnetwork: network.SubnetworkID, DataDisk: disk.SelfLink,
+		UserData: pulumi.String(userData), Account: account,
+		NightStop: &infra.NightStop{Stop: "0 20 * * *", Start: "0 7 * * *", TimeZone: "UTC", RoleID: name + "_night", ProjectNumber: services.ProjectNumber},
+		Access: infra.Access{
+			Port: 8080, Members: []string{"user:a@example.com"}, Operators: []string{"user:b@example.com"}, MemberRoleID: name + "_member",
+			OperatorRoleID: name + "_operator",
+		},
+	}, ready, network.Ready(), account.Ready(), disk.Ready())
 	return err
 }

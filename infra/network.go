@@ -33,7 +33,7 @@ const (
 type NetworkArgs struct {
 	Region       string
 	NodesCIDR    netip.Prefix // primary range of the subnet: one address per node
-	PodsCIDR     netip.Prefix // secondary range: GKE takes a /24 of it for every node
+	PodsCIDR     netip.Prefix // secondary range: GKE takes a /24 of it for every node. Without a cluster there is none, and none of Services either
 	ServicesCIDR netip.Prefix // secondary range: one address per Kubernetes Service
 	PeeringCIDR  netip.Prefix // range in which Google places Cloud SQL, at least a /24; none without private services access
 
@@ -42,6 +42,8 @@ type NetworkArgs struct {
 
 	// LoadBalancerPort is the TCP port on which the load balancer reaches the application's pods. 0 where there is none.
 	LoadBalancerPort int
+	// PagePort is the TCP port on which a machine serves its page to tunnels of Identity-Aware Proxy. 0 where there is none.
+	PagePort int
 }
 
 // Network is a VPC in which nothing has a public address and nothing may enter that a rule does not name.
@@ -49,8 +51,10 @@ type Network struct {
 	pulumi.ResourceState
 	component.Readiness // the way out to the internet is open, and the firewall closed. A cluster needs neither: Private Google Access brings its nodes' images
 
-	NetworkID         pulumi.StringOutput `pulumi:"networkId"`
-	SubnetworkID      pulumi.StringOutput `pulumi:"subnetworkId"`
+	NetworkID    pulumi.StringOutput `pulumi:"networkId"`
+	SubnetworkID pulumi.StringOutput `pulumi:"subnetworkId"`
+
+	// The names of the secondary ranges are empty without PodsCIDR.
 	PodsRangeName     pulumi.StringOutput `pulumi:"podsRangeName"`
 	ServicesRangeName pulumi.StringOutput `pulumi:"servicesRangeName"`
 
@@ -61,11 +65,8 @@ type Network struct {
 
 func (args *NetworkArgs) validate(check *component.Check) {
 	check.Strings(map[string]string{"region": args.Region, "nodeTag": args.NodeTag})
-	for field, prefix := range map[string]netip.Prefix{
-		"nodesCidr": args.NodesCIDR, "podsCidr": args.PodsCIDR, "servicesCidr": args.ServicesCIDR,
-	} {
-		check.Require(prefix.IsValid(), "%s is required", field)
-	}
+	check.Require(args.NodesCIDR.IsValid(), "nodesCidr is required")
+	check.Require(args.PodsCIDR.IsValid() == args.ServicesCIDR.IsValid(), "podsCidr and servicesCidr go together: a cluster needs both")
 	check.Require(args.FlowLogSampling >= 0 && args.FlowLogSampling <= 1, "flowLogSampling is %g: 0 to 1", args.FlowLogSampling)
 }
 
@@ -115,10 +116,12 @@ func (c *Network) newSubnetwork(ctx *pulumi.Context, name string, args *NetworkA
 		Region:                pulumi.String(args.Region),
 		IpCidrRange:           pulumi.String(args.NodesCIDR.String()),
 		PrivateIpGoogleAccess: pulumi.Bool(true),
-		SecondaryIpRanges: compute.SubnetworkSecondaryIpRangeArray{
+	}
+	if args.PodsCIDR.IsValid() {
+		subnetArgs.SecondaryIpRanges = compute.SubnetworkSecondaryIpRangeArray{
 			&compute.SubnetworkSecondaryIpRangeArgs{RangeName: pulumi.String(podsRangeName), IpCidrRange: pulumi.String(args.PodsCIDR.String())},
 			&compute.SubnetworkSecondaryIpRangeArgs{RangeName: pulumi.String(servicesRangeName), IpCidrRange: pulumi.String(args.ServicesCIDR.String())},
-		},
+		}
 	}
 	if args.FlowLogSampling > 0 {
 		subnetArgs.LogConfig = &compute.SubnetworkLogConfigArgs{
@@ -133,8 +136,11 @@ func (c *Network) newSubnetwork(ctx *pulumi.Context, name string, args *NetworkA
 		return err
 	}
 	c.SubnetworkID = subnet.ID().ToStringOutput()
-	c.PodsRangeName = subnet.SecondaryIpRanges.Index(pulumi.Int(0)).RangeName()
-	c.ServicesRangeName = subnet.SecondaryIpRanges.Index(pulumi.Int(1)).RangeName()
+	c.PodsRangeName, c.ServicesRangeName = pulumi.String("").ToStringOutput(), pulumi.String("").ToStringOutput()
+	if args.PodsCIDR.IsValid() {
+		c.PodsRangeName = subnet.SecondaryIpRanges.Index(pulumi.Int(0)).RangeName()
+		c.ServicesRangeName = subnet.SecondaryIpRanges.Index(pulumi.Int(1)).RangeName()
+	}
 	return nil
 }
 
@@ -193,7 +199,7 @@ func (c *Network) newPrivateServicesAccess(ctx *pulumi.Context, name string, arg
 	return nil
 }
 
-// newFirewall denies all that enters and allows at most two things by name. GKE adds its own rules for the traffic between control plane, nodes and pods.
+// newFirewall denies all that enters and allows at most three things by name. GKE adds its own rules for the traffic between control plane, nodes and pods.
 func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArgs) error {
 	logged := &compute.FirewallLogConfigArgs{Metadata: pulumi.String("INCLUDE_ALL_METADATA")}
 	denial, err := compute.NewFirewall(ctx, name+"-deny-ingress", &compute.FirewallArgs{
@@ -218,6 +224,11 @@ func (c *Network) newFirewall(ctx *pulumi.Context, name string, args *NetworkArg
 	if args.LoadBalancerPort > 0 {
 		allowances = append(allowances, allowance{
 			"allow-load-balancer", "Load balancer and its health checks to the application's pods", LoadBalancerRanges, args.LoadBalancerPort,
+		})
+	}
+	if args.PagePort > 0 {
+		allowances = append(allowances, allowance{
+			"allow-iap-page", "The page of the machine, through Identity-Aware Proxy only", []netip.Prefix{iapRange}, args.PagePort,
 		})
 	}
 	for _, a := range allowances {

@@ -20,28 +20,34 @@ const resourceManagerAPI = "cloudresourcemanager.googleapis.com"
 
 // requiredAPIs are the Google APIs that every installation uses, each with what needs it.
 var requiredAPIs = map[string]string{
-	resourceManagerAPI:                   "project number, project-level IAM",
-	"artifactregistry.googleapis.com":    "Registry",
-	"compute.googleapis.com":             "Network, nodes",
+	resourceManagerAPI:                 "project number, project-level IAM",
+	"artifactregistry.googleapis.com":  "Registry",
+	"compute.googleapis.com":           "Network, machines",
+	"containerscanning.googleapis.com": "scanning of the images in Registry",
+	"iam.googleapis.com":               "service accounts",
+	"logging.googleapis.com":           "logs of machines, pods, NAT and firewall",
+	"monitoring.googleapis.com":        "metrics, managed Prometheus",
+}
+
+// clusterAPIs are those of a cluster.
+var clusterAPIs = map[string]string{
 	"connectgateway.googleapis.com":      "access to the control plane by IAM",
 	"container.googleapis.com":           "GkeCluster",
 	"containerfilesystem.googleapis.com": "image streaming",
-	"containerscanning.googleapis.com":   "scanning of the images in Registry",
 	"containersecurity.googleapis.com":   "security posture",
 	"gkeconnect.googleapis.com":          "access to the control plane by IAM",
 	"gkehub.googleapis.com":              "fleet membership",
-	"iam.googleapis.com":                 "service accounts",
 	"iamcredentials.googleapis.com":      "Workload Identity",
-	"logging.googleapis.com":             "logs of nodes, pods, NAT and firewall",
-	"monitoring.googleapis.com":          "metrics, managed Prometheus",
 }
 
 // ProjectServicesArgs are the arguments of NewProjectServices.
 type ProjectServicesArgs struct {
+	Cluster      bool
 	LoadBalancer bool // with a certificate, and a login in front of the application
 	DNS          bool // records in a zone of Cloud DNS
 	Database     bool // Cloud SQL, with private services access
 	Bucket       bool
+	Tunnels      bool // of Identity-Aware Proxy, to a machine
 }
 
 // validate has nothing to find: every combination is possible.
@@ -50,8 +56,14 @@ func (*ProjectServicesArgs) validate(*component.Check) {}
 // apis are those that these arguments ask for.
 func (args *ProjectServicesArgs) apis() []string {
 	apis := slices.Collect(maps.Keys(requiredAPIs))
+	if args.Cluster {
+		apis = slices.AppendSeq(apis, maps.Keys(clusterAPIs))
+	}
 	if args.LoadBalancer {
-		apis = append(apis, "certificatemanager.googleapis.com", "iap.googleapis.com")
+		apis = append(apis, "certificatemanager.googleapis.com")
+	}
+	if args.LoadBalancer || args.Tunnels {
+		apis = append(apis, "iap.googleapis.com")
 	}
 	if args.DNS {
 		apis = append(apis, "dns.googleapis.com")

@@ -72,16 +72,19 @@ func rehearseChange(ctx context.Context, options Options) (err error) {
 
 // createBefore creates the stack as it was, or loads its state.
 func (r *run) createBefore(ctx context.Context, was *before) (string, error) {
+	found := "created as they were"
 	if was.state != nil {
-		return "loaded", r.Load(ctx, was.state)
-	}
-	if err := do(ctx, r.Engine, "up"); err != nil {
+		found = "loaded as they are, but for secrets: a change of one does not show"
+		if err := r.Load(ctx, was.state); err != nil {
+			return "", err
+		}
+	} else if err := do(ctx, r.Engine, "up"); err != nil {
 		return "", err
 	}
 	if err := r.look(ctx); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d resources created as they were", len(r.graph.Countable())), nil
+	return fmt.Sprintf("%d resources %s", len(r.graph.Countable()), found), nil
 }
 
 // change is one that is rehearsed.
@@ -103,7 +106,7 @@ func (c *change) plan(ctx context.Context) (string, error) {
 	c.after = c.print
 	count := map[changes.Op]int{}
 	for _, one := range c.all {
-		if strings.HasPrefix(one.Type, "pulumi:") || isComponent(one) {
+		if strings.HasPrefix(one.Type, "pulumi:") {
 			continue
 		}
 		count[one.Op]++
@@ -161,7 +164,7 @@ func (c *change) apply(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("what is protected was deleted: %s", strings.Join(refused, ", "))
 	case len(refused) > 0:
 		return "", fmt.Errorf("%s\nNothing was changed: Pulumi does not delete or replace what is protected, which is %s.\n"+
-			"To do it all the same, lift the protection first: README, Destroying.", changes.Headline(c.effects), strings.Join(refused, ", "))
+			"To do it all the same, lift the protection first: README, Destroying", changes.Headline(c.effects), strings.Join(refused, ", "))
 	case err != nil:
 		return "", err
 	}
@@ -177,9 +180,4 @@ func (c *change) apply(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the stack is not as it must be:\n  %s", strings.Join(problems, "\n  "))
 	}
 	return "done; no secret in clear, nothing public, the right outputs, and a conversation can start", nil
-}
-
-// isComponent says whether a change is of a component, which is only a place for others.
-func isComponent(c changes.Change) bool {
-	return strings.Count(c.Type, ":") == 2 && strings.HasPrefix(c.Type, "openhands:")
 }

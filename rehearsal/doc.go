@@ -3,6 +3,7 @@
 //
 // The packages below it, each of which uses only those after it:
 //
+//   - screen is where people read how it goes; build compiles what is missing, and says how far it is;
 //   - engine runs the Pulumi CLI, with stand-ins that it attaches to on loopback;
 //   - providers has the stand-ins for the providers, for the engine and, as mocks, for unit tests;
 //   - checks says what is wrong with a deployment, timeline how long it takes;

@@ -23,7 +23,7 @@ func changed(result engine.Result) []changes.Change {
 			apitype.OpSame: changes.Same, apitype.OpCreate: changes.Create, apitype.OpUpdate: changes.Update, apitype.OpDelete: changes.Delete,
 			apitype.OpReplace: changes.Replace, apitype.OpCreateReplacement: changes.Replace, apitype.OpDeleteReplaced: changes.Replace,
 		}[step.Op]
-		if !known {
+		if !known || !custom(step) {
 			continue
 		}
 		c := changes.Change{URN: step.URN, Type: step.Type, Op: op}
@@ -41,6 +41,11 @@ func changed(result engine.Result) []changes.Change {
 		all = append(all, c)
 	}
 	return all
+}
+
+// custom says whether a step is about more than a component, which is only a place for resources.
+func custom(step apitype.StepEventMetadata) bool {
+	return (step.New != nil && step.New.Custom) || (step.Old != nil && step.Old.Custom)
 }
 
 // merged is what two steps say about one resource: a replacement has three.

@@ -25,6 +25,7 @@ const (
 	stepRepeat      = "repeat" // a second preview, which must be empty
 	stepRefresh     = "refresh"
 	stepChange      = "change"      // of the host, of the mode to none, and back
+	stepMachine     = "machine"     // another machine and a larger disk, and a snapshot in its place
 	stepMove        = "move"        // of a zonal cluster to another zone
 	stepNeighbour   = "neighbour"   // another stack of the same file in the same project
 	stepReplacement = "replacement" // of what is protected: must be refused
@@ -34,7 +35,7 @@ const (
 )
 
 // Steps lists all steps in their order.
-var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepMove, stepNeighbour}, protectionSteps, []string{stepDestroy})
+var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepMachine, stepMove, stepNeighbour}, protectionSteps, []string{stepDestroy})
 
 // protectionSteps are left out for a stack that is not protected.
 var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
@@ -154,12 +155,7 @@ func (r *run) watch(event apitype.EngineEvent) {
 
 // countable says whether a step is about a resource that exists in a cloud: neither a component nor a provider.
 func countable(step apitype.StepEventMetadata) bool {
-	for _, s := range []*apitype.StepEventStateMetadata{step.New, step.Old} {
-		if s != nil {
-			return s.Custom && !strings.HasPrefix(step.Type, "pulumi:")
-		}
-	}
-	return false
+	return custom(step) && !strings.HasPrefix(step.Type, "pulumi:")
 }
 
 // possible refuses steps that need another one, are named twice, or, where a person chose them, have nothing to do on this stack.
@@ -186,10 +182,12 @@ func (r *run) pointless(step string) string {
 	switch {
 	case step == stepChange && !r.Exposed:
 		return "a stack with a way in from the internet, and the mode of " + r.Stack + " is none"
+	case step == stepMachine && !r.Machine:
+		return "a stack that is one machine, and " + r.Stack + " is none"
 	case step == stepNeighbour && (len(r.Protected) > 0 || r.Exposed):
 		return "an unprotected stack without a way in from the internet, and " + r.Stack + " is none"
-	case step == stepMove && (r.Zone == "" || len(r.Protected) > 0):
-		return "an unprotected stack with a zone, and " + r.Stack + " is none"
+	case step == stepMove && (r.Zone == "" || r.Machine || len(r.Protected) > 0):
+		return "an unprotected cluster with a zone, and " + r.Stack + " is none"
 	case slices.Contains(protectionSteps, step) && len(r.Protected) == 0:
 		return "a stack that protects something, and " + r.Stack + " protects nothing"
 	}
@@ -227,6 +225,8 @@ func (r *run) step(step string) func(context.Context) (string, error) {
 		return r.unchanged("the cloud has what the state says", "refresh", "--yes", "--skip-preview")
 	case stepChange:
 		return r.changeExposure
+	case stepMachine:
+		return r.replaceMachine
 	case stepMove:
 		return r.replaceCluster
 	case stepNeighbour:

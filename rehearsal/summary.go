@@ -93,7 +93,7 @@ func (r *run) printExposure() {
 }
 
 func (r *run) printTimeline() {
-	r.screen.Title(fmt.Sprintf("A deployment takes about %s, as Google typically does; it waits for", r.timeline.Total.Round(time.Minute)))
+	r.screen.Title(fmt.Sprintf("A deployment takes about %.0f minutes, by what Google typically takes; it waits for", r.timeline.Total.Minutes()))
 	var rows []screen.Row
 	for _, step := range r.timeline.Critical {
 		rows = append(rows, screen.Row{Name: step.Took.String(), Text: step.Name})

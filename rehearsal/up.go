@@ -41,7 +41,7 @@ func (r *run) up(ctx context.Context) (string, error) {
 	if r.timeline, err = timeline.New(r.graph); err != nil {
 		return "", err
 	}
-	if r.timeline.Records >= r.timeline.Cluster {
+	if r.timeline.Records >= r.timeline.Cluster && !r.Machine {
 		return "", fmt.Errorf("what the DNS records need exists after %s only: it waits for the cluster", r.timeline.Records)
 	}
 	r.total = len(r.graph.Countable())
@@ -58,6 +58,10 @@ func (r *run) examine(raw []byte) (problems []string, export *state.Export, err 
 		return nil, nil, err
 	}
 	inventory := r.Cloud.Inventory()
+	problems = append(problems, checks.Machine(inventory)...)
+	if r.Machine {
+		return append(problems, checks.Outputs(inventory, export)...), export, nil
+	}
 	problems = append(problems, checks.Application(inventory, r.NodesOfOnesOwn)...)
 	problems = append(problems, checks.Operators(inventory)...)
 	hops, inTheWay := checks.Exposure(inventory, r.OpenToEveryone)

@@ -103,14 +103,19 @@ func (c *Config) validateDigests(report reporter) {
 // unpinned are the keys that would pin the images which a tag names, with those images.
 func (c *Config) unpinned() map[string]string {
 	out := map[string]string{}
-	for _, i := range []struct {
+	type image struct {
 		key, configured, digest, registry string
 		released                          release.Image
-	}{
+	}
+	images := []image{
 		{"openhands:app.image", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image},
 		{"openhands:app.sandboxImage", c.App.SandboxImage, c.App.SandboxImageDigest, "ghcr.io", c.Release().SandboxImage},
 		{"openhands:app.doorImage", c.App.DoorImage, c.App.DoorImageDigest, "docker.io", door.Image},
-	} {
+	}
+	if c.Single() {
+		images = []image{{"openhands:app.image", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image}}
+	}
+	for _, i := range images {
 		released := i.released.Pinned(i.digest)
 		switch {
 		case i.configured != "" && !strings.Contains(i.configured, "@"):
@@ -188,7 +193,6 @@ const noState = "the server keeps nothing on a disk: sessions, settings and secr
 
 // teachings are for keys that people expect and that do not exist, with the reason.
 var teachings = map[string]string{
-	"openhands:app.replicas":      oneReplica,
 	"openhands:app.autoscaling":   oneReplica,
 	"openhands:app.hpa":           oneReplica,
 	"openhands:app.minReplicas":   oneReplica,
@@ -202,11 +206,22 @@ var teachings = map[string]string{
 		"the key in docs/configuration.md",
 	"openhands:exposure.login.enabled": "the login is always on with mode gateway: write openhands:exposure.login.members",
 	"openhands:exposure.cdn":           "an application behind a login that talks through WebSockets has nothing to cache",
-	"openhands:app.llmApiKey":          "the web server ignores LLM_* variables: enter the key in the settings of the web page",
 }
 
-// teach explains a key that does not exist.
+// ofThePage is for what OpenHands keeps by itself.
+const ofThePage = "model, base URL and API key are entered in the settings of the web page, and kept in the bucket. Remove the key from the file"
+
+// everywhere are teachings whatever the section.
+var everywhere = map[string]string{
+	"llm": ofThePage, "llmApiKey": ofThePage, "llmModel": ofThePage, "llmBaseUrl": ofThePage, "apiKey": ofThePage, "model": ofThePage,
+	"replicas": oneReplica,
+}
+
+// teach explains a key that does not exist, in whichever section somebody looks for it.
 func teach(path string) (string, bool) {
 	why, known := teachings[path]
+	if name := path[strings.LastIndexAny(path, ":.")+1:]; !known {
+		why, known = everywhere[name]
+	}
 	return fmt.Sprintf("no such key: %s", why), known
 }

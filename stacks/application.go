@@ -1,6 +1,9 @@
 package stacks
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"openhands-gcp/infra"
@@ -106,7 +109,8 @@ func (c *Config) AgentCanvasArgs(g Google) *app.AgentCanvasArgs {
 		Internet:         internet(g.Cluster),
 		ControlPlaneCIDR: c.Ranges().ControlPlane,
 	}
-	for _, i := range c.Instances {
+	// In another order, it is the same.
+	for _, i := range slices.SortedFunc(slices.Values(c.Instances), func(a, b Instance) int { return strings.Compare(a.Name, b.Name) }) {
 		args.Instances = append(args.Instances, app.InstanceArgs{
 			Name: i.Name, CPURequest: i.CPURequest, CPULimit: i.CPULimit, MemoryRequestGiB: i.MemoryRequest, MemoryLimitGiB: i.MemoryLimit, VolumeGiB: i.VolumeGiB,
 		})

@@ -38,16 +38,16 @@ func TestBadInput(t *testing.T) {
 		{mistake: "profile missing", set: values{"openhands:profile": ""}, path: "openhands:profile", says: "pulumi config set openhands:profile"},
 		{mistake: "project missing", set: values{"gcp:project": ""}, path: "gcp:project", says: "pulumi config set gcp:project"},
 		{mistake: "region missing", set: values{"gcp:region": ""}, path: "gcp:region", says: "pulumi config set gcp:region"},
-		{mistake: "unknown profile", set: values{"openhands:profile": "staging"}, path: "openhands:profile", says: "write one of dev, prod"},
+		{mistake: "unknown profile", set: values{"openhands:profile": "staging"}, path: "openhands:profile", says: "write one of dev, prod, single"},
 		{
 			mistake: "text for a number", set: values{"openhands:sandboxes": `{"max":"3"}`}, path: "openhands:sandboxes.max",
-			says: "is a string, expected integer: in YAML, write it without quotes",
+			says: "is a string, expected a whole number: in YAML, write it without quotes",
 		},
-		{mistake: "fraction for a whole number", set: values{"openhands:sandboxes": `{"max":2.5}`}, path: "openhands:sandboxes.max", says: "expected integer"},
+		{mistake: "fraction for a whole number", set: values{"openhands:sandboxes": `{"max":2.5}`}, path: "openhands:sandboxes.max", says: "without a fraction"},
 		{mistake: "text for an object", set: values{"openhands:network": "10.0.0.0/8"}, path: "openhands:network", says: "expected an object"},
-		{mistake: "list for an object", set: values{"openhands:network": "[]"}, path: "openhands:network", says: "is a array, expected object"},
-		{mistake: "neither true nor false", set: values{"openhands:teardown": "yes"}, path: "openhands:teardown", says: "is a string, expected boolean"},
-		{mistake: "number for a label", set: values{"openhands:labels": `{"cost":7}`}, path: "openhands:labels.cost", says: "is a number, expected string"},
+		{mistake: "list for an object", set: values{"openhands:network": "[]"}, path: "openhands:network", says: "is a list, expected an object: write its keys below it"},
+		{mistake: "neither true nor false", set: values{"openhands:teardown": "yes"}, path: "openhands:teardown", says: "is a string, expected a boolean: write true or false, without quotes"},
+		{mistake: "number for a label", set: values{"openhands:labels": `{"cost":7}`}, path: "openhands:labels.cost", says: "is a number, expected a string"},
 		{
 			mistake: "number over its limit", set: values{"openhands:network": `{"flowLogSampling":50}`}, path: "openhands:network.flowLogSampling",
 			says: "is 50: write 1 or less",
@@ -59,9 +59,82 @@ func TestBadInput(t *testing.T) {
 
 		{
 			mistake: "unquoted version", set: values{"openhands:cluster": `{"minVersion":1.36}`}, path: "openhands:cluster.minVersion",
-			says: "is a number, expected string: in YAML, write it in quotes",
+			says: "is a number, expected a string: in YAML, write it in quotes",
 		},
-		{mistake: "key without a value", set: values{"openhands:network": "null"}, path: "openhands:network", says: "give it a value, or remove the key"},
+		{
+			mistake: "path without --path", set: values{"openhands:sandboxes.max": "12"}, path: "openhands:sandboxes.max",
+			says: "a dot in a key leads nowhere: write\n    openhands:sandboxes:\n      max: 12\n    or set it by `pulumi config set --path openhands:sandboxes.max",
+		},
+		{
+			mistake: "path inside of a section", set: values{"openhands:sandboxes": `{"pool.spot":false}`}, path: "openhands:sandboxes.pool.spot",
+			says: "write\n    openhands:sandboxes:\n      pool:\n        spot: false",
+		},
+		{
+			mistake: "path of a list", set: values{"openhands:observability.notificationEmails": "ops@example.com"},
+			path: "openhands:observability.notificationEmails", says: "notificationEmails:\n        - ops@example.com",
+		},
+		{
+			mistake: "path of a key that is not", set: values{"openhands:sandboxes.maximum": "12"}, path: "openhands:sandboxes.maximum",
+			says: "did you mean max?",
+		},
+		{
+			mistake: "path of a variable", set: values{"openhands:app.extraEnv.MODE": "a"}, path: "openhands:app.extraEnv.MODE",
+			says: "extraEnv:\n        MODE: <value>",
+		},
+		{
+			mistake: "path of a secret", set: values{"openhands:secretEnv.GITHUB_TOKEN": "ghp-1"}, path: "openhands:secretEnv.GITHUB_TOKEN",
+			says: "run `pulumi config set --secret --path openhands:secretEnv.GITHUB_TOKEN`",
+		},
+		{
+			mistake: "string for a list", set: values{"openhands:observability": `{"notificationEmails":"ops@example.com"}`},
+			path: "openhands:observability.notificationEmails",
+			says: "is a string, expected a list: write\n    openhands:observability:\n      notificationEmails:\n        - ops@example.com",
+		},
+		{
+			mistake: "object for a list", set: values{"openhands:exposure": `{"login":{"members":{"user":"ann@example.com"}}}`},
+			path: "openhands:exposure.login.members", says: "is an object, expected a list: begin every item with a dash",
+		},
+		{
+			mistake: "list for an object inside", set: values{"openhands:sandboxes": `{"egress":["github.com"]}`}, path: "openhands:sandboxes.egress",
+			says: "write its keys below it, indented, each with its value: allowedDomains, allowedRanges",
+		},
+		{
+			mistake: "number with a unit", set: values{"openhands:app": `{"memoryGiB":"4Gi"}`}, path: "openhands:app.memoryGiB",
+			says: "write a number, without a unit",
+		},
+		{
+			mistake: "key in the wrong section", set: values{"openhands:cluster": `{"dnsZone":"example"}`}, path: "openhands:cluster.dnsZone",
+			says: "openhands:exposure has it. Write\n    openhands:exposure:\n      dnsZone: example",
+		},
+		{
+			mistake: "key one level too high", set: values{"openhands:sandboxes": `{"machineType":"e2-standard-8"}`},
+			path: "openhands:sandboxes.machineType", says: "write\n    openhands:sandboxes:\n      pool:\n        machineType: e2-standard-8",
+		},
+		{
+			mistake: "key that several sections have", set: values{"openhands:machineType": "e2-standard-8"}, path: "openhands:machineType",
+			says: "did you mean openhands:cluster.appPool.machineType, or openhands:sandboxes.pool.machineType?",
+		},
+		{
+			mistake: "region in the wrong namespace", set: values{"gcp:region": "", "openhands:region": "us-central1"}, path: "openhands:region",
+			says: "gcp:region has it. Write\n    gcp:region: us-central1",
+		},
+		{
+			mistake: "keys of a section that are not indented", set: values{"openhands:database": "null", "openhands:tier": "db-g1-small"},
+			path: "openhands:tier", says: "openhands:database has it. Write\n    openhands:database:\n      tier: db-g1-small",
+		},
+		{
+			mistake: "section whose keys are not indented", set: values{"openhands:database": "null", "openhands:tier": "db-g1-small"},
+			path: "openhands:database", says: "has nothing below it: write its keys (version, tier, ",
+		},
+		{
+			mistake: "object of a section that is not indented", set: values{"openhands:login": `{"members":["group:a@example.com"]}`},
+			path: "openhands:login", says: "openhands:exposure has it. Write\n    openhands:exposure:\n      login: <value>",
+		},
+		{mistake: "key of the model", set: values{"openhands:llmApiKey": "sk-1"}, path: "openhands:llmApiKey", says: "entered in the settings of the web page"},
+		{mistake: "model in a section", set: values{"openhands:app": `{"model":"m"}`}, path: "openhands:app.model", says: "entered in the settings"},
+		{mistake: "key that is near to nothing", set: values{"openhands:foo": "1"}, path: "openhands:foo", says: "unknown key: remove it, or write one of gcp:"},
+		{mistake: "short name of a key", set: values{"openhands:app": `{"env":{"MODE":"a"}}`}, path: "openhands:app.env", says: "did you mean extraEnv?"},
+		{mistake: "key without a value", set: values{"openhands:network": "null"}, path: "openhands:network", says: "has nothing below it: write its keys (nodesCidr, "},
 		{
 			mistake: "nested key without a value", set: values{"openhands:cluster": `{"access":{"publicEndpoint":null}}`},
 			path: "openhands:cluster.access.publicEndpoint", says: "give it a value, or remove the key",
@@ -92,6 +165,52 @@ func TestBadInput(t *testing.T) {
 		{mistake: "label key out of rule", set: values{"openhands:labels": `{"Team":"a"}`}, path: "openhands:labels.Team", says: "is not a label key"},
 		{mistake: "empty label", set: values{"openhands:labels": `{"team":""}`}, path: "openhands:labels.team", says: "is not a label value"},
 		{mistake: "the program's own label", set: values{"openhands:labels": `{"stack":"a"}`}, path: "openhands:labels.stack", says: "set by the program"},
+
+		// A single machine.
+		{mistake: "machine without a zone", profile: "single", set: values{"gcp:zone": ""}, path: "gcp:zone", says: "the machine and its disk are in one zone"},
+		{mistake: "machine beside a cluster", set: values{"openhands:machine": `{"spot":true}`}, path: "openhands:machine", says: "choose profile single"},
+		{
+			mistake: "cluster beside a machine", profile: "single", set: values{"openhands:cluster": `{"minVersion":"1.36"}`}, path: "openhands:cluster",
+			says: "one machine, without a cluster",
+		},
+		{
+			mistake: "way in from the internet to a machine", profile: "single", set: values{"openhands:exposure": `{"host":"a.example.com"}`},
+			path: "openhands:exposure", says: "openhands:machine.members",
+		},
+		{mistake: "database beside a machine", profile: "single", set: values{"openhands:database": `{"tier":"db-g1-small"}`}, path: "openhands:database",
+			says: "has no database"},
+		{mistake: "variable of a machine", profile: "single", set: values{"openhands:app": `{"extraEnv":{"A":"b"}}`}, path: "openhands:app.extraEnv",
+			says: "takes no variables"},
+		{mistake: "door of a machine", profile: "single", set: values{"openhands:app": `{"doorImage":"envoy:1"}`}, path: "openhands:app.doorImage",
+			says: "The tunnel is the door"},
+		{mistake: "server on a machine", profile: "single", set: values{"openhands:app": `{"release":"0.62.0"}`}, path: "openhands:app.release",
+			says: "is of line server"},
+		{mistake: "machine's range too small", profile: "single", set: values{"openhands:network": `{"nodesCidr":"10.0.0.0/30"}`},
+			path: "openhands:network.nodesCidr", says: "/8 to /29"},
+		{mistake: "machine of an unknown type", profile: "single", set: values{"openhands:machine": `{"machineType":"t2a-standard-4"}`},
+			path: "openhands:machine.machineType", says: "is an Arm machine"},
+		{mistake: "machine too small", profile: "single", set: values{"openhands:machine": `{"machineType":"e2-small"}`}, path: "openhands:machine.machineType",
+			says: "Write e2-medium or a larger one"},
+		{mistake: "page open to everyone", profile: "single", set: values{"openhands:machine": `{"members":["allUsers"]}`}, path: "openhands:machine.members",
+			says: "is everyone on the internet"},
+		{mistake: "operator twice", profile: "single", set: values{"openhands:machine": `{"operators":["user:a@example.com","user:a@example.com"]}`},
+			path: "openhands:machine.operators", says: "names a member twice"},
+		{mistake: "snapshot of no name", profile: "single", set: values{"openhands:machine": `{"dataDisk":{"fromSnapshot":"Before"}}`},
+			path: "openhands:machine.dataDisk.fromSnapshot", says: "gcloud compute snapshots list"},
+		{mistake: "disk too small", profile: "single", set: values{"openhands:machine": `{"dataDisk":{"sizeGiB":5}}`}, path: "openhands:machine.dataDisk.sizeGiB",
+			says: "write 10 or more"},
+		{mistake: "night without an end", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","timeZone":"UTC"}}`},
+			path: "openhands:machine.nightStop.start", says: "is not a time of day"},
+		{mistake: "night of minutes", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"23:55","start":"00:05","timeZone":"UTC"}}`},
+			path: "openhands:machine.nightStop.stop", says: "a quarter of an hour"},
+		{mistake: "day that is none", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","days":["Monday"],"timeZone":"UTC"}}`},
+			path: "openhands:machine.nightStop.days", says: "is not a day"},
+		{mistake: "day twice", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","days":["MO","MO"],"timeZone":"UTC"}}`},
+			path: "openhands:machine.nightStop.days", says: "names a day twice"},
+		{mistake: "time zone that is none", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","timeZone":"CEST+1"}}`},
+			path: "openhands:machine.nightStop.timeZone", says: "is not a time zone"},
+		{mistake: "time zone of whoever deploys", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","timeZone":"Local"}}`},
+			path: "openhands:machine.nightStop.timeZone", says: "is not a time zone"},
 
 		// Ranges.
 		{

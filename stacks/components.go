@@ -37,7 +37,9 @@ const sandboxPids = 8192
 
 // ProjectServicesArgs enables the APIs that the stack's other components need.
 func (c *Config) ProjectServicesArgs() *infra.ProjectServicesArgs {
-	return &infra.ProjectServicesArgs{LoadBalancer: c.Exposed(), DNS: c.Exposure.DNSZone != "", Database: c.ofServer(), Bucket: c.ofServer()}
+	return &infra.ProjectServicesArgs{
+		Cluster: c.onCluster(), LoadBalancer: c.Exposed(), DNS: c.Exposure.DNSZone != "", Database: c.ofServer(), Bucket: c.ofServer(), Tunnels: c.Single(),
+	}
 }
 
 // NetworkArgs lets the load balancer reach the door where there is one.
@@ -56,6 +58,9 @@ func (c *Config) NetworkArgs() *infra.NetworkArgs {
 	}
 	if c.Exposed() {
 		args.LoadBalancerPort = door.PublicPort
+	}
+	if c.Single() {
+		args.PagePort = c.Release().Port
 	}
 	return args
 }
@@ -111,8 +116,8 @@ func (c *Config) EntranceArgs() *infra.EntranceArgs {
 	}
 }
 
-// RegistryArgs lets the nodes pull.
-func (c *Config) RegistryArgs(cluster *infra.GkeCluster) *infra.RegistryArgs {
+// RegistryArgs lets the nodes, or the machine, pull.
+func (c *Config) RegistryArgs(reader pulumi.StringInput) *infra.RegistryArgs {
 	return &infra.RegistryArgs{
 		Location:                c.Region,
 		RepositoryPrefix:        c.RepositoryPrefix(),
@@ -120,7 +125,7 @@ func (c *Config) RegistryArgs(cluster *infra.GkeCluster) *infra.RegistryArgs {
 		DeleteUntaggedAfterDays: c.Registry.DeleteUntaggedAfterDays,
 		ImmutableTags:           c.Registry.ImmutableTags,
 		Protect:                 c.Protect(c.Registry.DeletionProtection),
-		Reader:                  cluster.NodeMember,
+		Reader:                  reader,
 	}
 }
 

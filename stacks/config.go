@@ -8,11 +8,13 @@ type Config struct {
 	// Region of the network, the database and the registry, and of the cluster where the profile has a regional one. Another one replaces the cluster, and
 	// all that lies in a region.
 	Region string `json:"gcp:region"`
-	// Zone of the cluster, where the profile has a zonal one (dev); prod has none. Another one replaces the cluster: see README, Replacing the cluster.
+	// Zone of the cluster, where the profile has a zonal one (dev), or of the machine (single); prod has none. Another one replaces the cluster: see README,
+	// Replacing the cluster. In single it replaces the data disk, which its protection refuses.
 	Zone string `json:"gcp:zone"`
 
-	// The set of defaults. It is never guessed from the stack's name. Another one replaces the cluster.
-	Profile Profile `json:"openhands:profile" jsonschema:"enum=dev,enum=prod"`
+	// The set of defaults, and what there is: a cluster (dev, prod), or one machine (single). It is never guessed from the stack's name. Another one replaces
+	// the cluster.
+	Profile Profile `json:"openhands:profile" jsonschema:"enum=dev,enum=prod,enum=single"`
 	// Labels for everything that can carry them, beside app, stack and managed-by.
 	Labels map[string]string `json:"openhands:labels"`
 	// Lifts all protection, for the way out: pulumi up with it, then pulumi destroy.
@@ -26,6 +28,7 @@ type Config struct {
 	Bucket    Bucket    `json:"openhands:bucket"`
 	Registry  Registry  `json:"openhands:registry"`
 	Exposure  Exposure  `json:"openhands:exposure"`
+	Machine   Machine   `json:"openhands:machine"`
 
 	// Instances of Agent Canvas, each for a person or a team: with line canvas. Whoever has an instance has all that is in it, and so has its agent.
 	Instances []Instance `json:"openhands:instances"`
@@ -49,8 +52,9 @@ type Profile string
 
 // The profiles.
 const (
-	Dev  Profile = "dev"
-	Prod Profile = "prod"
+	Dev    Profile = "dev"
+	Prod   Profile = "prod"
+	Single Profile = "single" // one machine in place of a cluster, a database and a bucket
 )
 
 // Network is the configuration of the VPC.
@@ -332,4 +336,52 @@ type Registry struct {
 	ImmutableTags bool `json:"immutableTags"`
 	// Refuse to delete the repository of own images. prod cannot turn it off.
 	DeletionProtection bool `json:"deletionProtection"`
+}
+
+// Machine is the one machine of profile single.
+type Machine struct {
+	// Who may open the page, as IAM members: user:, group:, serviceAccount: or domain:. Whoever does owns all that is in it. Project owners need no entry.
+	Members []string `json:"members"`
+	// Who may log in to the machine by SSH, and do everything there, as IAM members: user:, group: or serviceAccount:. Project owners need no entry.
+	Operators []string `json:"operators"`
+	// Machine type. Another one is another machine, with the same data disk.
+	MachineType string `json:"machineType"`
+	// Use a spot machine, which is cheaper, and which Google may take back: OpenHands then has 30 seconds in place of 60 to stop, and the machine stays
+	// stopped until somebody, or nightStop, starts it.
+	Spot      bool       `json:"spot"`
+	DataDisk  DataDisk   `json:"dataDisk"`
+	NightStop *NightStop `json:"nightStop,omitempty"`
+}
+
+// DataDisk is the disk with all that must stay: conversations, people's files, and the keys.
+type DataDisk struct {
+	// Size of the disk. A larger one grows in place, and the file system with it when the machine boots. A smaller one is a new, empty disk, which the
+	// protection refuses.
+	SizeGiB int `json:"sizeGiB" jsonschema:"minimum=10,maximum=65536"`
+	// Name of a snapshot that the disk is made from. Another one, or none, makes another disk, which the protection refuses: docs/single.md says how to
+	// restore one.
+	FromSnapshot string    `json:"fromSnapshot,omitempty"`
+	Snapshots    Snapshots `json:"snapshots"`
+	// Refuse to delete or replace the disk.
+	DeletionProtection bool `json:"deletionProtection"`
+}
+
+// Snapshots are taken of the data disk every day, and outlive it.
+type Snapshots struct {
+	// Hour in which the daily snapshot is begun, UTC.
+	Hour int `json:"hour" jsonschema:"minimum=0,maximum=23"`
+	// Days until a snapshot is deleted. When the disk is deleted, those that there are stay for ever.
+	KeepDays int `json:"keepDays" jsonschema:"minimum=1,maximum=3650"`
+}
+
+// NightStop stops the machine by the clock, and starts it again.
+type NightStop struct {
+	// Time at which the machine stops on each of the days, HH:MM. Running conversations are stopped.
+	Stop string `json:"stop"`
+	// Time at which it starts on each of the days, HH:MM.
+	Start string `json:"start"`
+	// Days on which it starts and stops: MO, TU, WE, TH, FR, SA, SU. All of them unless set.
+	Days []string `json:"days,omitempty"`
+	// Time zone of both times, e.g. Europe/Berlin.
+	TimeZone string `json:"timeZone"`
 }

@@ -7,8 +7,11 @@ import (
 	"strings"
 )
 
-// zonal says whether the profile has a zonal cluster.
-func (c *Config) zonal() bool { return c.Profile == Dev }
+// Single says whether the stack is one machine, in place of a cluster and what it needs.
+func (c *Config) Single() bool { return c.Profile == Single }
+
+// zonal says whether the profile has a zonal cluster, or a machine.
+func (c *Config) zonal() bool { return c.Profile != Prod }
 
 // zones is the number of zones that the cluster spreads over: GKE chooses three in a region.
 func (c *Config) zones() int {
@@ -51,6 +54,14 @@ func (c *Config) Protect(wanted bool) bool { return wanted && !c.Teardown }
 // NodeAccountID is the id of the nodes' service account.
 func (c *Config) NodeAccountID() string { return c.prefix() + "-nodes" }
 
+// MachineAccountID is the id of the machine's service account.
+func (c *Config) MachineAccountID() string { return c.prefix() + "-vm" }
+
+// roleID is the id of a role of the stack's own in the project. It has no dashes, and a stack's name has no underscores.
+func (c *Config) roleID(role string) string {
+	return strings.ReplaceAll(c.prefix(), "-", "_") + "_" + role
+}
+
 // AppAccountID is the id of the application's service account.
 func (c *Config) AppAccountID() string { return c.prefix() + "-app" }
 
@@ -81,8 +92,12 @@ func (c *Config) ownLabels() map[string]string {
 func (c *Config) Warnings() []string {
 	var warnings []string
 	if c.Teardown {
+		goes := "its database, its files and its cluster"
+		if c.Single() {
+			goes = "its machine and its data disk"
+		}
 		warnings = append(warnings, "openhands:teardown is on: after this `up`, nothing of stack "+c.Stack+" is protected, "+
-			"and `pulumi destroy` deletes its database, its files and its cluster. To keep the stack, run `pulumi config rm openhands:teardown`.")
+			"and `pulumi destroy` deletes "+goes+". To keep the stack, run `pulumi config rm openhands:teardown`.")
 	}
 	if c.Exposed() && c.Exposure.OpenToEveryoneWithoutLogin {
 		warnings = append(warnings, "openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin is on: the door asks for no login, and whoever finds https://"+

@@ -1,27 +1,12 @@
 package stacks
 
 import (
-	"bytes"
-	_ "embed" // for the descriptions of the keys
 	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
-	"math/big"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-
-	"github.com/agext/levenshtein"
-	"github.com/invopop/jsonschema"
-	validator "github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 
 	"openhands-gcp/release"
 )
@@ -64,19 +49,16 @@ func (e *Error) Error() string {
 // Load reads the configuration of a stack. The error is an *Error that lists every problem.
 func Load(source Source) (*Config, error) {
 	document, problems := parse(source)
-	for _, p := range checkSchema(document) {
-		if !slices.ContainsFunc(problems, func(other Problem) bool { return other.Path == p.Path }) {
-			problems = append(problems, p)
-		}
-	}
+	problems = add(problems, checkSchema(document, source.SecretKeys))
 	// What is wrong by itself is taken out, so that the rest can be checked too: a person wants all problems at once.
 	for _, p := range problems {
 		remove(document, p.location)
 	}
+	sweep(document)
 	// Without a valid profile, what does not depend on it is checked with the defaults of dev.
 	profile, _ := document["openhands:profile"].(string)
 	config := Defaults(Profile(profile))
-	if lineOf(document) == release.Canvas {
+	if lineOf(document) == release.Canvas && !config.Single() {
 		config = config.ofCanvas()
 	}
 	config.Profile = Profile(profile)
@@ -90,12 +72,8 @@ func Load(source Source) (*Config, error) {
 		return nil, fmt.Errorf("stack %s: %w", source.Stack, err)
 	}
 	config.fillInstances()
-	elsewhere := config.elsewhere(document)
-	for _, p := range slices.Concat(elsewhere, config.validate()) {
-		if !slices.ContainsFunc(problems, func(other Problem) bool { return other.Path == p.Path }) {
-			problems = append(problems, p)
-		}
-	}
+	problems = add(problems, config.elsewhere(document))
+	problems = add(problems, config.validate())
 	if len(problems) > 0 {
 		return nil, newError(source.Stack, problems)
 	}
@@ -109,20 +87,63 @@ func lineOf(document map[string]any) release.Line {
 	return release.Line(line)
 }
 
-// remove takes a value out of a document.
-func remove(document map[string]any, location []string) {
-	for i, step := range location {
-		if i == len(location)-1 {
-			delete(document, step)
-			return
+// add adds what a later check has found. Where an earlier one has a problem with a key, or with something below it, the later one was not asked about the key.
+func add(problems, more []Problem) []Problem {
+	found := len(problems)
+	for _, p := range more {
+		known := slices.ContainsFunc(problems[:found], func(earlier Problem) bool {
+			return earlier.Path == p.Path || strings.HasPrefix(earlier.Path, p.Path+".")
+		})
+		repeated := slices.ContainsFunc(problems, func(other Problem) bool { return other.Path == p.Path && other.Message == p.Message })
+		if !known && !repeated {
+			problems = append(problems, p)
 		}
-		next, ok := document[step].(map[string]any)
-		if !ok { // an item of a list: the whole list goes
-			delete(document, step)
-			return
-		}
-		document = next
 	}
+	return problems
+}
+
+// gone is in place of an item that was removed from a list, so that the others keep their numbers.
+type gone struct{}
+
+// remove takes a value out of a document.
+func remove(document any, location []string) {
+	if len(location) == 0 {
+		return
+	}
+	step, last := location[0], len(location) == 1
+	switch at := document.(type) {
+	case map[string]any:
+		if last {
+			delete(at, step)
+			return
+		}
+		remove(at[step], location[1:])
+	case []any:
+		n, err := strconv.Atoi(step)
+		switch {
+		case err != nil || n >= len(at):
+		case last:
+			at[n] = gone{}
+		default:
+			remove(at[n], location[1:])
+		}
+	}
+}
+
+// sweep returns a value without what was removed from its lists.
+func sweep(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		for key := range value {
+			value[key] = sweep(value[key])
+		}
+	case []any:
+		for i := range value {
+			value[i] = sweep(value[i])
+		}
+		return slices.DeleteFunc(value, func(item any) bool { return item == gone{} })
+	}
+	return value
 }
 
 func newError(stack string, problems []Problem) *Error {
@@ -154,11 +175,12 @@ func parse(source Source) (map[string]any, []Problem) {
 		switch property, _ := Schema().Properties.Get(key); {
 		case property != nil && (property.Type == "object" || property.Type == "array"):
 			var parsed any
-			if err := json.Unmarshal([]byte(value), &parsed); err != nil {
-				problems = append(problems, Problem{Path: key, Message: "is a single value, expected an object: write its keys below it, indented"})
+			if err := json.Unmarshal([]byte(value), &parsed); err != nil || parsed == nil {
+				problems = append(problems, Problem{Path: key, Message: notBelow(key, value, property)})
 				continue
 			}
 			document[key] = parsed
+		case property != nil && value == "": // as in Pulumi.yaml
 		case property != nil && property.Type == "boolean" && (value == "true" || value == "false"):
 			document[key] = value == "true"
 		default:
@@ -183,195 +205,3 @@ func setSecret(key string) string {
 	}
 	return "pulumi config set --secret " + key
 }
-
-// checkSchema reports unknown and missing keys, wrong types, and values outside of their limits.
-func checkSchema(document map[string]any) []Problem {
-	schema, err := compiled()
-	if err != nil { // a mistake in the type Config, which every test finds
-		return []Problem{{Path: "configuration", Message: fmt.Sprintf("its schema: %v", err)}}
-	}
-	if err = schema.Validate(document); err == nil {
-		return nil
-	}
-	failure, ok := err.(*validator.ValidationError)
-	if !ok {
-		return []Problem{{Path: "configuration", Message: err.Error()}}
-	}
-	var problems []Problem
-	var walk func(e *validator.ValidationError)
-	walk = func(e *validator.ValidationError) {
-		for _, cause := range e.Causes {
-			walk(cause)
-		}
-		if len(e.Causes) == 0 {
-			problems = append(problems, explain(e)...)
-		}
-	}
-	walk(failure)
-	return problems
-}
-
-func explain(e *validator.ValidationError) []Problem {
-	location := e.InstanceLocation
-	problem := func(at []string, format string, args ...any) Problem {
-		return Problem{Path: strings.Join(at, "."), Message: fmt.Sprintf(format, args...), location: at}
-	}
-	var problems []Problem
-	switch k := e.ErrorKind.(type) {
-	case *kind.AdditionalProperties:
-		for _, key := range k.Properties {
-			at := append(slices.Clone(location), key)
-			message, known := teach(strings.Join(at, "."))
-			if !known {
-				message = unknownKey(key, keysAt(location))
-			}
-			problems = append(problems, problem(at, "%s", message))
-		}
-	case *kind.Required:
-		for _, key := range k.Missing {
-			problems = append(problems, problem(append(slices.Clone(location), key), "is missing: %s", describeMissing(key)))
-		}
-	case *kind.Type:
-		problems = append(problems, problem(location, "is a %s, expected %s: %s", k.Got, strings.Join(k.Want, " or "), correctType(k)))
-	case *kind.Enum:
-		problems = append(problems, problem(location, "is %v: write one of %s", k.Got, list(k.Want)))
-	case *kind.Minimum:
-		problems = append(problems, problem(location, "is %s: write %s or more", number(k.Got), number(k.Want)))
-	case *kind.Maximum:
-		problems = append(problems, problem(location, "is %s: write %s or less", number(k.Got), number(k.Want)))
-	default:
-		problems = append(problems, problem(location, "%s", k.LocalizedString(message.NewPrinter(language.English))))
-	}
-	return problems
-}
-
-// correctType says what to write instead of a value of a wrong type.
-func correctType(k *kind.Type) string {
-	switch {
-	case k.Got == "null":
-		return "give it a value, or remove the key"
-	case slices.Contains(k.Want, "string"):
-		return "in YAML, write it in quotes"
-	case k.Got == "string":
-		return "in YAML, write it without quotes"
-	}
-	return "docs/configuration.md lists the types"
-}
-
-// number writes a limit as people do.
-func number(r *big.Rat) string {
-	if r.IsInt() {
-		return r.RatString()
-	}
-	f, _ := r.Float64()
-	return strconv.FormatFloat(f, 'g', -1, 64)
-}
-
-func describeMissing(key string) string {
-	switch key {
-	case "openhands:profile":
-		return "run `pulumi config set openhands:profile dev` (or prod)"
-	case "gcp:project":
-		return "run `pulumi config set gcp:project <your project's id>`"
-	case "gcp:region":
-		return "run `pulumi config set gcp:region us-central1`, or another region"
-	}
-	return "set it"
-}
-
-// unknownKey names the key that was probably meant. Pulumi and the providers ignore unknown keys, so a typing error would change nothing, silently.
-func unknownKey(key string, known []string) string {
-	best, distance := "", len(key)/2+1
-	for _, candidate := range known {
-		if d := levenshtein.Distance(strings.ToLower(key), strings.ToLower(candidate), nil); d < distance {
-			best, distance = candidate, d
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("unknown key: did you mean %s?", best)
-	}
-	return "unknown key: remove it, or write one of " + strings.Join(known, ", ")
-}
-
-// keysAt lists the keys that the schema has at a place.
-func keysAt(location []string) []string {
-	schema := Schema()
-	for _, step := range location {
-		next, ok := schema.Properties.Get(step)
-		if !ok {
-			return nil
-		}
-		schema = next
-	}
-	var keys []string
-	for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
-		keys = append(keys, pair.Key)
-	}
-	return keys
-}
-
-func list(values []any) string {
-	words := make([]string, len(values))
-	for i, v := range values {
-		words[i] = fmt.Sprint(v)
-	}
-	return strings.Join(words, ", ")
-}
-
-// Schema is the JSON Schema of Config, derived from the type. Everything but the profile and the place has a default.
-func Schema() *jsonschema.Schema { return configSchema }
-
-var configSchema = func() *jsonschema.Schema {
-	descriptions := descriptions()
-	reflector := jsonschema.Reflector{
-		DoNotReference: true, Anonymous: true, RequiredFromJSONSchemaTags: true,
-		LookupComment: func(t reflect.Type, field string) string { return descriptions[t.Name()+"."+field] },
-	}
-	schema := reflector.Reflect(&Config{})
-	schema.Required = []string{"gcp:project", "gcp:region", "openhands:profile"}
-	return schema
-}()
-
-//go:embed config.go
-var configSource string
-
-// descriptions are the comments above the fields of the types in config.go, by type and field: a key is described where it is declared.
-func descriptions() map[string]string {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", configSource, parser.ParseComments)
-	if err != nil {
-		panic(err) // it has compiled
-	}
-	found := map[string]string{}
-	ast.Inspect(file, func(node ast.Node) bool {
-		declared, ok := node.(*ast.TypeSpec)
-		if !ok {
-			return true
-		}
-		if object, ok := declared.Type.(*ast.StructType); ok {
-			for _, field := range object.Fields.List {
-				for _, name := range field.Names {
-					found[declared.Name.Name+"."+name.Name] = strings.Join(strings.Fields(field.Doc.Text()), " ")
-				}
-			}
-		}
-		return false
-	})
-	return found
-}
-
-// compiled is the same schema in the form of the validator.
-var compiled = sync.OnceValues(func() (*validator.Schema, error) {
-	raw, err := json.Marshal(configSchema)
-	if err != nil {
-		return nil, err
-	}
-	document, err := validator.UnmarshalJSON(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	compiler := validator.NewCompiler()
-	if err := compiler.AddResource("config.json", document); err != nil {
-		return nil, err
-	}
-	return compiler.Compile("config.json")
-})

@@ -42,7 +42,7 @@ func minimal(profile string) map[string]string {
 		"gcp:region":        "us-central1",
 		"openhands:profile": profile,
 	}
-	if profile == "dev" {
+	if profile != "prod" {
 		values["gcp:zone"] = "us-central1-a"
 	} else {
 		values["openhands:exposure"] = `{"host":"openhands.example.com","login":{"members":["group:users@example.com"]}}`
@@ -107,6 +107,37 @@ func TestAllProblemsAreReportedTogether(t *testing.T) {
 	_, err = stacks.Load(stacks.Source{Stack: "dev", Values: values})
 	require.ErrorAs(t, err, &failure)
 	assert.Len(t, failure.Problems, len(want)+1)
+}
+
+// TestEveryBadItemOfAListIsReported, and each with what the first check of it finds.
+func TestEveryBadItemOfAListIsReported(t *testing.T) {
+	values := minimal("dev")
+	values["openhands:cluster"] = `{"access":{"connectGateway":{"members":["ann@example.com","user:bob@example.com","domain:example.com"]}},
+		"maintenance":{"days":["SA",7,"SUN"]}}`
+	_, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
+	require.Error(t, err)
+	for _, says := range []string{
+		`members: "ann@example.com" is not one whom`, "members: domain:example.com: Kubernetes knows users and groups", "days[1]: is a number", `days: "SUN" is not a day`,
+	} {
+		assert.Contains(t, err.Error(), says)
+	}
+	assert.Contains(t, err.Error(), "stack dev: 4 problems")
+}
+
+// TestNoMessageShowsAnUnknownSecret: a key that does not exist may hold a secret all the same.
+func TestNoMessageShowsAnUnknownSecret(t *testing.T) {
+	const hidden = "hunter2-hunter2"
+	for _, key := range []string{
+		"openhands:region", "openhands:sandboxes.max", "openhands:tier", "openhands:notificationEmails", "openhands:secretEnv.TOKEN", "openhands:foo",
+	} {
+		for _, value := range []string{hidden, `["` + hidden + `"]`, `{"a":"` + hidden + `"}`} {
+			values := minimal("dev")
+			values[key] = value
+			_, err := stacks.Load(stacks.Source{Stack: "dev", Values: values, SecretKeys: []string{key}})
+			require.Error(t, err)
+			assert.NotContains(t, err.Error(), hidden)
+		}
+	}
 }
 
 func TestAnEncryptedValueThatIsNoSecretIsRefused(t *testing.T) {

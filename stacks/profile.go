@@ -4,8 +4,11 @@ import "openhands-gcp/release"
 
 // Defaults returns every default of a profile. A stack file overrides single values.
 func Defaults(profile Profile) Config {
-	if profile == Prod {
+	switch profile {
+	case Prod:
 		return prodDefaults()
+	case Single:
+		return singleDefaults()
 	}
 	return devDefaults()
 }
@@ -70,6 +73,21 @@ func prodDefaults() Config {
 	c.Registry = Registry{KeepNewest: 30, DeleteUntaggedAfterDays: 30, ImmutableTags: true, DeletionProtection: true}
 	c.Exposure.Mode = exposureGateway
 	return c
+}
+
+// singleDefaults has no value of what there is not: a cluster, its server and sandboxes, a database, a bucket, a way in from the internet.
+func singleDefaults() Config {
+	dev := devDefaults()
+	return Config{
+		Profile:  Single,
+		App:      App{Line: string(release.Canvas), Release: release.DefaultRelease(release.Canvas), Runtime: string(release.Itself)},
+		Network:  Network{NodesCIDR: dev.Network.NodesCIDR, FlowLogSampling: dev.Network.FlowLogSampling},
+		Registry: dev.Registry,
+		Machine: Machine{
+			MachineType: "e2-standard-2",
+			DataDisk:    DataDisk{SizeGiB: 50, Snapshots: Snapshots{Hour: 3, KeepDays: 14}, DeletionProtection: true},
+		},
+	}
 }
 
 // ofCanvas returns the same defaults for line canvas: the doors are alone on the app pool, and what people work in does not run on machines that Google may

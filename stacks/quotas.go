@@ -17,6 +17,9 @@ type Quota struct {
 }
 
 func (q Quota) String() string {
+	if q.Start == q.All && q.All == q.Upgrade {
+		return fmt.Sprint(q.All)
+	}
 	return fmt.Sprintf("%d at the start, %d with all nodes, %d during an upgrade", q.Start, q.All, q.Upgrade)
 }
 
@@ -33,6 +36,14 @@ const (
 
 // Quotas returns what the stack takes of the quotas that a new project is likely to have too little of, in the order of their names.
 func (c *Config) Quotas() []Quota {
+	if c.Single() {
+		var quotas []Quota
+		always := c.machineUsage()
+		for _, name := range slices.Sorted(maps.Keys(always)) {
+			quotas = append(quotas, Quota{Name: name, Start: always[name], All: always[name], Upgrade: always[name]})
+		}
+		return quotas
+	}
 	app, zones, sandboxNodes, surge := c.Cluster.AppPool, c.zones(), c.SandboxNodes(), 0
 	warm, volumesAtStart, volumes := 0, 0, 0 // nodes, and GB of the volumes
 	if sandboxNodes > 0 {

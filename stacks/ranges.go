@@ -80,22 +80,38 @@ var privateRanges = []netip.Prefix{
 	netip.MustParsePrefix("100.64.0.0/10"),
 }
 
+// entry is a range of the configuration.
+type entry struct {
+	path, value    string
+	prefix         netip.Prefix
+	widest, narrow int // allowed prefix lengths
+	why            string
+}
+
+func (c *Config) nodesEntry() entry {
+	return entry{path: "openhands:network.nodesCidr", value: c.Network.NodesCIDR, widest: 8, narrow: 29, why: "GCP's limits for a subnet"}
+}
+
+// validateNodesRange checks the only range of a network without a cluster.
+func (c *Config) validateNodesRange(report reporter) { checkEntries(report, []entry{c.nodesEntry()}) }
+
 func (c *Config) validateNetwork(report reporter) {
 	const key = "openhands:network."
-	type entry struct {
-		path, value    string
-		prefix         netip.Prefix
-		widest, narrow int // allowed prefix lengths
-		why            string
-	}
 	n := c.Network
 	entries := []entry{
-		{path: key + "nodesCidr", value: n.NodesCIDR, widest: 8, narrow: 29, why: "GCP's limits for a subnet"},
+		c.nodesEntry(),
 		{path: key + "podsCidr", value: n.PodsCIDR, widest: 9, narrow: 24, why: "every node takes a /24 of it"},
 		{path: key + "servicesCidr", value: n.ServicesCIDR, widest: 16, narrow: 27, why: "GKE's limits for a range of Services"},
 		{path: key + "controlPlaneCidr", value: n.ControlPlaneCIDR, widest: 28, narrow: 28, why: "GKE wants exactly this"},
 		{path: key + "peeringCidr", value: n.PeeringCIDR, widest: 8, narrow: 24, why: "Google takes a /24 of it for every region and service"},
 	}
+	if checkEntries(report, entries) {
+		c.validateNodeRoom(report)
+	}
+}
+
+// checkEntries checks ranges that lie in one network, and says whether each is one.
+func checkEntries(report reporter, entries []entry) bool {
 	var valid []entry
 	for _, e := range entries {
 		prefix, err := netip.ParsePrefix(e.value)
@@ -122,9 +138,7 @@ func (c *Config) validateNetwork(report reporter) {
 			}
 		}
 	}
-	if len(valid) == len(entries) {
-		c.validateNodeRoom(report)
-	}
+	return len(valid) == len(entries)
 }
 
 func contains(outer, inner netip.Prefix) bool {

@@ -65,6 +65,9 @@ func TestQuotasOfTheProfilesAreCurrent(t *testing.T) {
 	assert.Equal(t, b.String(), written, "run `make docs`")
 }
 
+// profiles are the columns of the reference.
+var profiles = []stacks.Profile{stacks.Dev, stacks.Prod, stacks.Single}
+
 func reference(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
@@ -73,11 +76,11 @@ func reference(t *testing.T) string {
 Written by ` + "`make docs`" + ` from the types in ` + "`stacks/`" + `; a test compares it. A stack file holds only what you decide: what it leaves out has the default of
 the profile. Unknown keys, wrong types and values that do not fit together are refused before anything is touched, all in one message.
 
-| key | type | dev | prod | what it is |
-|---|---|---|---|---|
+| key | type | dev | prod | single | what it is |
+|---|---|---|---|---|---|
 `)
 	defaults := map[string]map[string]any{}
-	for _, profile := range []stacks.Profile{stacks.Dev, stacks.Prod} {
+	for _, profile := range profiles {
 		raw, err := json.Marshal(stacks.Defaults(profile))
 		require.NoError(t, err)
 		var values map[string]any
@@ -109,10 +112,15 @@ func rows(b *strings.Builder, path string, schema *jsonschema.Schema, defaults m
 			rows(b, at, property, inner)
 			continue
 		}
-		fmt.Fprintf(
-			b, "| `%s` | %s | %s | %s | %s |\n", at, kindOf(property), cell(defaults["dev"][pair.Key]), cell(defaults["prod"][pair.Key]),
-			property.Description,
-		)
+		fmt.Fprintf(b, "| `%s` | %s |", at, kindOf(property))
+		for _, profile := range profiles {
+			text := ""
+			if config := stacks.Defaults(profile); config.Has(at) {
+				text = cell(defaults[string(profile)][pair.Key])
+			}
+			fmt.Fprintf(b, " %s |", text)
+		}
+		fmt.Fprintf(b, " %s |\n", property.Description)
 	}
 }
 

@@ -23,8 +23,10 @@ var (
 	clock      = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 	labelKey   = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 	labelValue = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
-	stackName  = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
-	iamMember  = regexp.MustCompile(`^((user|group|serviceAccount):[^@\s]+@[^@\s]+\.[^@\s]+|principal(Set)?://iam\.googleapis\.com/\S+)$`)
+	// snapshotName is that of most things in Compute Engine.
+	snapshotName = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	stackName    = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
+	iamMember    = regexp.MustCompile(`^((user|group|serviceAccount):[^@\s]+@[^@\s]+\.[^@\s]+|principal(Set)?://iam\.googleapis\.com/\S+)$`)
 )
 
 // validate reports everything that is wrong with a configuration whose keys and types are right.
@@ -35,6 +37,15 @@ func (c *Config) validate() []Problem {
 	}
 	c.validatePlace(report)
 	c.validateNames(report)
+	if c.Single() {
+		c.validateNodesRange(report)
+		if c.Line() != release.Canvas {
+			report("openhands:app.line", "is %s, and profile single runs Agent Canvas: remove it, or choose profile dev or prod", c.App.Line)
+		}
+		c.validateMachine(report)
+		c.validateApp(report)
+		return problems
+	}
 	c.validateNetwork(report)
 	c.validateCluster(report)
 	c.validateAccess(report)
@@ -63,6 +74,8 @@ func (c *Config) validatePlace(report reporter) {
 	switch {
 	case c.Zone != "" && c.Profile == Prod:
 		report("gcp:zone", "has no effect: profile prod has a cluster in all zones of %s. Remove it", c.Region)
+	case c.Zone == "" && c.Single():
+		report("gcp:zone", "is missing: the machine and its disk are in one zone. Write a zone of %s, e.g. %s-b", c.Region, c.Region)
 	case c.Zone == "" && c.zonal():
 		report("gcp:zone", "is missing: profile %s has a zonal cluster. Write one of %s", c.Profile, strings.Join(places.Zones(c.Region), ", "))
 	case c.Zone != "":

@@ -44,7 +44,10 @@ func instances(inventory *cloud.Inventory) []instance {
 // Instances follows what a person does in an instance, with the objects that are in the cloud: the pod that starts, what it keeps, and whom it, and its agent,
 // reach. It returns what would go wrong.
 func Instances(inventory *cloud.Inventory) []string {
-	t := &instanceCheck{Inventory: inventory}
+	t := &instanceCheck{Inventory: inventory, doors: doors(inventory)}
+	for _, o := range inventory.All(types.NetworkPolicy) {
+		t.policies = append(t.policies, kubernetes.DecodeAs[*networkingv1.NetworkPolicy](o))
+	}
 	all := instances(inventory)
 	if len(all) == 0 {
 		return []string{"there is no instance"}
@@ -64,6 +67,8 @@ func Instances(inventory *cloud.Inventory) []string {
 
 type instanceCheck struct {
 	*cloud.Inventory
+	doors    []door
+	policies []*networkingv1.NetworkPolicy
 	problems []string
 }
 
@@ -187,8 +192,7 @@ var (
 // checkWays looks at who may call an instance, the door only, and at what it may call.
 func (t *instanceCheck) checkWays(i instance) {
 	denied, fromDoor := false, false
-	for _, o := range t.All(types.NetworkPolicy) {
-		policy := kubernetes.DecodeAs[*networkingv1.NetworkPolicy](o)
+	for _, policy := range t.policies {
 		if policy.Namespace != i.Namespace {
 			continue
 		}
@@ -257,7 +261,7 @@ func contains(cidr, address string) bool {
 
 // isDoor says whether a peer is the pods of the door, and of nothing else.
 func (t *instanceCheck) isDoor(peer networkingv1.NetworkPolicyPeer) bool {
-	return peer.IPBlock == nil && slices.ContainsFunc(doors(t.Inventory), func(d door) bool {
+	return peer.IPBlock == nil && slices.ContainsFunc(t.doors, func(d door) bool {
 		return names([]networkingv1.NetworkPolicyPeer{peer}, d.Namespace, d.Spec.Template.Labels) && !kubernetes.Selects(peer.PodSelector.MatchLabels, neighbour)
 	})
 }
@@ -271,7 +275,7 @@ func (i instance) port() int32 {
 
 // checkKeys follows the door to each instance: that it leads there, by a Service that is the instance's, and has its key.
 func (t *instanceCheck) checkKeys(all []instance) {
-	for _, d := range doors(t.Inventory) {
+	for _, d := range t.doors {
 		keys, mount := t.keysOf(d)
 		var clusters values.Map
 		if json.Unmarshal([]byte(d.files["clusters.json"]), &clusters) != nil {
@@ -305,13 +309,15 @@ func (t *instanceCheck) checkKeys(all []instance) {
 			if file := files[i.Name]; own == nil || file != mount+"/"+i.Name || keys[i.Name] != own.Inputs.Labels("stringData")["LOCAL_BACKEND_API_KEY"] {
 				t.report("the door has not the key of instance %s", i.Name)
 			}
-			if service := t.Find(types.KubernetesService, i.Namespace+"/"+i.Name); service == nil ||
-				!kubernetes.Selects(service.Inputs.Labels("spec.selector"), i.Spec.Template.Labels) {
+			var selector map[string]string
+			if service := t.Find(types.KubernetesService, i.Namespace+"/"+i.Name); service != nil {
+				selector = service.Inputs.Labels("spec.selector")
+			}
+			if !kubernetes.Selects(selector, i.Spec.Template.Labels) {
 				t.report("Service %s/%s does not lead to instance %[2]s", i.Namespace, i.Name)
 			}
 			for _, other := range all {
-				if service := t.Find(types.KubernetesService, i.Namespace+"/"+i.Name); other.Name != i.Name && service != nil &&
-					kubernetes.Selects(service.Inputs.Labels("spec.selector"), other.Spec.Template.Labels) {
+				if other.Name != i.Name && kubernetes.Selects(selector, other.Spec.Template.Labels) {
 					t.report("Service %s/%s leads to instance %s too", i.Namespace, i.Name, other.Name)
 				}
 			}

@@ -13,7 +13,7 @@ import (
 // Outputs compares the stack's outputs with the objects in the cloud: people, and other stacks, work with the outputs alone.
 func Outputs(inventory *cloud.Inventory, export *state.Export) []string {
 	var problems []string
-	if !state.IsEncrypted(export.Output("kubeconfig")) {
+	if len(inventory.All(types.Instance)) == 0 && !state.IsEncrypted(export.Output("kubeconfig")) {
 		problems = append(problems, "output kubeconfig is missing, or not a secret")
 	}
 	for name, want := range expectedOutputs(inventory) {
@@ -68,6 +68,9 @@ func expectedOutputs(i *cloud.Inventory) map[string]any {
 	for _, o := range i.All(types.SQLUser) {
 		want["databaseUser"] = o.Outputs.Str("name")
 	}
+	for _, o := range i.All(types.Disk) {
+		want["dataDisk"] = o.Outputs.Str("name")
+	}
 	for _, o := range i.All(types.Bucket) {
 		want["bucketName"] = o.ID
 	}
@@ -80,6 +83,19 @@ func expectedOutputs(i *cloud.Inventory) map[string]any {
 			name = "dockerHubPrefix"
 		}
 		want[name] = fmt.Sprintf("%s-docker.pkg.dev/%s/%s", o.Outputs.Str("location"), i.Project, o.Outputs.Str("repositoryId"))
+	}
+	for _, o := range i.All(types.Instance) {
+		m := &machine{Object: o, files: map[string]string{}}
+		if err := m.read(); err != nil {
+			continue // Machine says it
+		}
+		machine := fmt.Sprintf("--zone=%s --project=%s", o.Outputs.Str("zone"), i.Project)
+		want["instanceName"], want["instanceZone"] = o.Outputs.Str("name"), o.Outputs.Str("zone")
+		want["url"] = "http://localhost:" + m.port()
+		want["openCommand"] = fmt.Sprintf("gcloud compute start-iap-tunnel %s %s --local-host-port=localhost:%[2]s %s", o.Outputs.Str("name"), m.port(), machine)
+		want["sshCommand"] = fmt.Sprintf("gcloud compute ssh %s --tunnel-through-iap %s", o.Outputs.Str("name"), machine)
+		want["machineServiceAccount"] = o.Inputs.Str("serviceAccount.email")
+		return want
 	}
 	for _, o := range i.All(types.AccountMember) { // who may act as the app's account
 		if account := i.Find(types.Account, o.Inputs.Str("serviceAccountId")); account != nil {

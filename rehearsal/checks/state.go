@@ -82,6 +82,12 @@ func checkResource(name string, r state.Resource) []string {
 		if in.At("masterAuthorizedNetworksConfig.gcpPublicCidrsAccessEnabled") != false {
 			report("any address of Google Cloud may reach the control plane")
 		}
+	case types.Instance:
+		for _, nic := range in.Maps("networkInterfaces") {
+			if nic.At("accessConfigs") != nil || nic.At("ipv6AccessConfigs") != nil {
+				report("the machine has a public address")
+			}
+		}
 	case types.NodePool:
 		if in.At("networkConfig.enablePrivateNodes") == false {
 			report("nodes have public addresses")
@@ -102,7 +108,7 @@ func checkResource(name string, r state.Resource) []string {
 // stack's own may have a whole policy: Google's lets others in.
 func checkGrant(name string, r state.Resource, export *state.Export) []string {
 	lower := strings.ToLower(types.Short(r.Type))
-	if !strings.Contains(lower, "iam") {
+	if !strings.Contains(lower, "iam") || r.Type == types.CustomRole { // which is granted to nobody yet
 		return nil
 	}
 	var problems []string

@@ -141,6 +141,20 @@ func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs v
 	return r.ID, o.Outputs.Clone(), nil
 }
 
+// Put makes the cloud have an object that somebody created before, as the state of a stack has it. Nothing of it is checked.
+func (c *Cloud) Put(typ, urn, id string, inputs, outputs values.Map) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inventory.objects[key(typ, id)] = &Object{Type: typ, ID: id, URN: urn, Inputs: inputs, Outputs: outputs}
+}
+
+// Place says where the objects are that were put into the cloud.
+func (c *Cloud) Place(project, region string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inventory.Project, c.inventory.Region = project, region
+}
+
 // Read returns the object's properties, or nil where it does not exist.
 func (c *Cloud) Read(typ, _, id string) (inputs, outputs values.Map) {
 	c.mu.Lock()

@@ -190,10 +190,9 @@ func TestPrivateNodesNeedANAT(t *testing.T) {
 	network := c.make(types.Network, values.Map{"name": "vpc"})
 	c.make(types.Router, values.Map{"name": "router", "network": network})
 	r := &Request{Inventory: c.inventory, cloud: c.Cloud}
-	cluster := &Object{Inputs: values.Map{"network": network}}
-	require.ErrorContains(t, r.NeedInternet(cluster), "has no NAT")
+	require.ErrorContains(t, r.NeedInternet(network), "has no NAT")
 	c.make(types.NAT, values.Map{"name": "nat", "router": "router"})
-	require.NoError(t, r.NeedInternet(cluster))
+	require.NoError(t, r.NeedInternet(network))
 }
 
 // TestStacksOfOneProject: what one has by name, the other cannot take; what both stand for goes with the first; and each has its own cluster.

@@ -128,6 +128,13 @@ func removeSubnetwork(r *Request) (string, error) {
 			return "", fmt.Errorf("resourceInUseByAnotherResource: %s is used by cluster %s", r.ID, o.ID)
 		}
 	}
+	for _, o := range r.All(types.Instance) {
+		for _, nic := range o.Inputs.Maps("networkInterfaces") {
+			if nic.Str("subnetwork") == r.ID {
+				return "", fmt.Errorf("resourceInUseByAnotherResource: %s is used by %s", r.ID, o.ID)
+			}
+		}
+	}
 	return "", nil
 }
 

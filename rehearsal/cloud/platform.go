@@ -75,8 +75,13 @@ func member(api, on, onType string) Rule {
 const etag = "BwYAAAAAAAA="
 
 func (r *Request) checkRole() error {
-	if role := r.Inputs.Str("role"); !roleName.MatchString(role) {
+	role := r.Inputs.Str("role")
+	if !roleName.MatchString(role) {
 		return fmt.Errorf("role: %q is not a role", role)
+	}
+	if strings.HasPrefix(role, "projects/") {
+		_, err := r.Need(types.CustomRole, "role", role)
+		return err
 	}
 	return nil
 }
@@ -96,6 +101,12 @@ func (r *Request) checkMember(path, member string) error {
 	sort, address, _ := strings.Cut(member, ":")
 	switch sort {
 	case "serviceAccount":
+		if strings.HasSuffix(address, "@compute-system.iam.gserviceaccount.com") {
+			if address != computeAgent {
+				return fmt.Errorf("%s: Service account %s does not exist", path, address)
+			}
+			return r.Enabled("compute") // Google makes it with the API
+		}
 		if !strings.HasSuffix(address, "@"+r.Project+".iam.gserviceaccount.com") || r.outside(address) {
 			return nil
 		}

@@ -49,4 +49,12 @@ var Rules = map[string]Rule{
 	types.SSLPolicy:           {API: "compute", Check: checkTLSPolicy, Create: computeGlobal("sslPolicies"), Remove: servesNoGateway("SSL policy")},
 	types.DNSRecord:           {API: "dns", Check: checkRecord, Create: createRecord},
 	types.LoginMember:         {API: "iap", Check: checkLoginMember, Create: createLoginMember},
+
+	types.Instance:       {API: "compute", Check: checkMachine, Create: createMachine, Update: updateMachine, Remove: removeMachine},
+	types.Disk:           {API: "compute", Check: checkDisk, Create: computeZonal("disks"), Update: updateDisk, Remove: removeDisk},
+	types.ResourcePolicy: {API: "compute", Check: checkResourcePolicy, Create: computeRegional("resourcePolicies"), Remove: removeResourcePolicy},
+	types.DiskPolicy:     {API: "compute", Check: checkDiskPolicy, Create: createDiskPolicy},
+	types.InstanceMember: member("compute", "instanceName", types.Instance),
+	types.TunnelMember:   member("iap", "instance", types.Instance),
+	types.CustomRole:     {API: "iam", Check: checkCustomRole, Create: createCustomRole},
 }

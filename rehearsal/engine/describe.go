@@ -19,6 +19,9 @@ func (e *Engine) Describe(ctx context.Context) ([]Fact, error) {
 	if err != nil {
 		return nil, err
 	}
+	if begin := strings.Index(raw, "{"); begin > 0 { // after warnings, as of a key without a value
+		raw = raw[begin:]
+	}
 	var config map[string]struct {
 		Value  string
 		Secret bool

@@ -35,7 +35,8 @@ type Engine struct {
 	Cloud     *cloud.Cloud
 	Protected []string // types that the stack protects: it must refuse to be destroyed
 	Region    string
-	Zone      string // of a zonal cluster; empty for a regional one
+	Zone      string // of a zonal cluster, or of a machine; empty for a regional cluster
+	Machine   bool   // the stack is one machine, without a cluster
 
 	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
@@ -48,6 +49,7 @@ type Engine struct {
 	temp       string
 	forwarding *providers.Forwarding // nil without a real API server
 	out        io.Writer             // where the CLI's own output goes
+	standIns   []*providers.Provider
 	language   *languageHost
 	events     *eventServer
 	eventLog   string // where the CLI sends the events
@@ -115,9 +117,10 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 // adopt gives the stack the configuration of a stack file.
 func (e *Engine) adopt(ctx context.Context, file *stackFile) error {
 	e.Zone, e.Exposed, e.OpenToEveryone, e.NodesOfOnesOwn = "", false, false, false
-	if file.value("openhands:profile") == "dev" {
+	if file.value("openhands:profile") != "prod" {
 		e.Zone = file.value("gcp:zone")
 	}
+	e.Machine = file.value("openhands:profile") == "single"
 	e.Region, e.Protected = file.value("gcp:region"), file.protects()
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
 		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway
@@ -196,12 +199,12 @@ func (e *Engine) serve() error {
 	if e.forwarding != nil {
 		backend = e.forwarding
 	}
-	standIns, err := providers.All(e.Cloud, backend)
-	if err != nil {
+	var err error
+	if e.standIns, err = providers.All(e.Cloud, backend); err != nil {
 		return err
 	}
 	var attached []string
-	for _, p := range standIns {
+	for _, p := range e.standIns {
 		port, err := e.listen(func(s *grpc.Server) {
 			pulumirpc.RegisterResourceProviderServer(s, plugin.NewProviderServer(p))
 		})

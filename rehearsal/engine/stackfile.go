@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -21,6 +23,9 @@ type stackFile struct {
 	secrets []string // paths, as `pulumi config set --path` takes them
 }
 
+// tabbed is a line that begins with a tab, maybe after blanks.
+var tabbed = regexp.MustCompile(`^ *\t`)
+
 func readStackFile(path string) (*stackFile, error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -29,13 +34,24 @@ func readStackFile(path string) (*stackFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stack file: %w", err)
 	}
-	var document struct {
-		Config map[string]any `yaml:"config"`
-	}
+	var document map[string]any
 	if err := yaml.Unmarshal(raw, &document); err != nil {
+		if n := slices.IndexFunc(strings.Split(string(raw), "\n"), func(line string) bool { return tabbed.MatchString(line) }); n >= 0 {
+			return nil, fmt.Errorf("stack file %s: %w: line %d begins with a tab, and YAML takes blanks only", path, err, n+1)
+		}
 		return nil, fmt.Errorf("stack file %s: %w", path, err)
 	}
-	f := &stackFile{config: document.Config}
+	for _, key := range slices.Sorted(maps.Keys(document)) {
+		if strings.Contains(key, ":") {
+			return nil, fmt.Errorf("stack file %s: %s is beside config, where Pulumi does not read it: write `config:` in a line before it, and indent it "+
+				"by two blanks", path, key)
+		}
+	}
+	config, isObject := document["config"].(map[string]any)
+	if !isObject && document["config"] != nil {
+		return nil, fmt.Errorf("stack file %s: config has no keys: write each below it, indented by two blanks", path)
+	}
+	f := &stackFile{config: config}
 	for _, key := range slices.Sorted(maps.Keys(f.config)) {
 		rest, keep := f.takeSecrets(key, f.config[key])
 		if f.config[key] = rest; !keep {
@@ -85,6 +101,16 @@ func (f *stackFile) protects() []string {
 	var out []string
 	if f.value("openhands:teardown") == "true" {
 		return nil
+	}
+	if f.value("openhands:profile") == "single" {
+		machine, _ := f.config["openhands:machine"].(map[string]any)
+		if disk, _ := machine["dataDisk"].(map[string]any); disk["deletionProtection"] != false {
+			out = append(out, types.Disk)
+		}
+		if registry, _ := f.config["openhands:registry"].(map[string]any); registry["deletionProtection"] == true {
+			out = append(out, types.Repository)
+		}
+		return out
 	}
 	for _, key := range slices.Sorted(maps.Keys(protected)) {
 		if f.line() == release.Canvas && (key == "openhands:database" || key == "openhands:bucket") {

@@ -38,3 +38,19 @@ config:
 	assert.Contains(t, copied, "plain: 1")
 	assert.Contains(t, copied, "empty: null", "what the real run refuses, the rehearsal must see")
 }
+
+// TestAStackFileThatPulumiMisreads is refused, with what to write.
+func TestAStackFileThatPulumiMisreads(t *testing.T) {
+	for content, says := range map[string]string{
+		"gcp:project: my-project\n":                  "gcp:project is beside config, where Pulumi does not read it: write `config:` in a line before it",
+		"config:\ngcp:project: my-project\n":         "gcp:project is beside config",
+		"config:\n  openhands:network:\n\tx: 1\n":    "line 3 begins with a tab, and YAML takes blanks only",
+		"config:\n  - gcp:project: my-project\n":     "config has no keys",
+		"config:\n  gcp:project: a\n  gcp:zone: {\n": "stack file",
+	} {
+		path := t.TempDir() + "/Pulumi.x.yaml"
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		_, err := readStackFile(path)
+		require.ErrorContains(t, err, says)
+	}
+}

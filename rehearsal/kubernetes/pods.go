@@ -139,11 +139,11 @@ func checkPod(r *cloud.Request, namespace string, pod *corev1.PodSpec) error {
 	}
 	r.NeedObject(pool, "nodes to run on")
 	for _, container := range pod.Containers {
-		if err := r.NeedImage(container.Image, pool); err != nil {
+		if err := r.NeedImage(container.Image, pool.Inputs.Str("nodeConfig.serviceAccount")); err != nil {
 			return fmt.Errorf("containers: %s: %w", container.Name, err)
 		}
 	}
-	return r.NeedInternet(clusterOf(r.Inventory))
+	return r.NeedInternet(clusterOf(r.Inventory).Inputs.Str("network"))
 }
 
 // requests are those of a pod's containers together.

@@ -35,11 +35,23 @@ func (g *generator) Create(typ, urn string, inputs values.Map) (string, values.M
 	} else {
 		outputs["bcryptHash"] = state.Marker + "hash"
 	}
+	g.keep(urn, outputs)
+	return id, outputs.Clone(), nil
+}
+
+// Put implements Backend.
+func (g *generator) Put(_, urn, _ string, _, outputs values.Map) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.keep(urn, outputs)
+}
+
+// keep notes what was made. The lock is held.
+func (g *generator) keep(urn string, outputs values.Map) {
 	if g.made == nil {
 		g.made = map[string]values.Map{}
 	}
 	g.made[urn] = outputs
-	return id, outputs.Clone(), nil
 }
 
 func (g *generator) Read(_, urn, _ string) (inputs, outputs values.Map) {

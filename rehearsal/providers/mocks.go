@@ -43,6 +43,7 @@ type Registered struct {
 	IgnoreChanges       []string
 	DeleteBeforeReplace bool
 	DeletedWith         string // URN of the resource whose deletion deletes this one too
+	RetainOnDelete      bool   // the object stays when the resource goes
 }
 
 // NewMocks returns mocks for a stack of the project openhands, over an empty cloud.
@@ -163,6 +164,7 @@ func (m *Mocks) record(args pulumi.MockResourceArgs, where resource.URN, id stri
 		IgnoreChanges:       rpc.GetIgnoreChanges(),
 		DeleteBeforeReplace: rpc.GetDeleteBeforeReplace(),
 		DeletedWith:         rpc.GetDeletedWith(),
+		RetainOnDelete:      rpc.GetRetainOnDelete(),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -3,6 +3,8 @@ package providers
 import (
 	"testing"
 
+	"openhands-gcp/rehearsal/state"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	"github.com/stretchr/testify/assert"
@@ -51,4 +53,28 @@ func TestAnotherClusterIsAnotherProvider(t *testing.T) {
 			assert.Equal(t, test.replaced, diff.ReplaceKeys)
 		})
 	}
+}
+
+// TestASecretThatNobodyReadIsTakenToBeTheProgramsOwn: of an exported state, so that it neither shows as a change nor is missing in the cloud.
+func TestASecretThatNobodyReadIsTakenToBeTheProgramsOwn(t *testing.T) {
+	c := NewCloud("my-project", "us-central1")
+	all, err := All(c, c)
+	require.NoError(t, err)
+	const typ, urn, id = "kubernetes:core/v1:Secret", "urn:pulumi:dev::openhands::kubernetes:core/v1:Secret::openhands", "openhands/openhands"
+	metadata := resource.NewProperty(resource.PropertyMap{"name": resource.NewProperty("openhands"), "namespace": resource.NewProperty("openhands")})
+	old := resource.PropertyMap{"metadata": metadata, "stringData": resource.MakeSecret(resource.NewProperty(state.Unread))}
+	wanted := resource.PropertyMap{"metadata": metadata, "stringData": resource.MakeSecret(resource.NewProperty(resource.PropertyMap{
+		"KEY": resource.NewProperty("value"),
+	}))}
+	request := plugin.DiffRequest{Type: typ, URN: urn, ID: id, OldInputs: old, OldOutputs: old, NewInputs: wanted}
+	diff, err := all[2].Diff(t.Context(), request)
+	require.NoError(t, err)
+	assert.Equal(t, plugin.DiffNone, diff.Changes)
+	_, outputs := c.Read(typ, urn, id)
+	assert.Equal(t, "value", outputs.Str("stringData.KEY"))
+
+	wanted["type"] = resource.NewProperty("kubernetes.io/tls")
+	diff, err = all[2].Diff(t.Context(), request)
+	require.NoError(t, err)
+	assert.Equal(t, []resource.PropertyKey{"type"}, diff.ChangedKeys, "what is no secret shows")
 }

@@ -19,6 +19,7 @@ import (
 const (
 	columns    = 100 // of what is not a terminal
 	widest     = 160 // longer lines are hard to read
+	narrowest  = 60
 	nameWidth  = 14
 	timeWidth  = 8
 	everyFrame = 100 * time.Millisecond
@@ -56,10 +57,12 @@ func New(out io.Writer) *Screen {
 	if width, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && width > 0 && !s.live {
 		s.width = width
 	}
-	s.width = max(min(s.width, widest), 40)
+	s.width = max(min(s.width, widest), narrowest)
 	renderer := lipgloss.NewRenderer(out)
 	style := func(colour string) lipgloss.Style { return renderer.NewStyle().Foreground(lipgloss.Color(colour)) }
-	s.styles = styles{title: renderer.NewStyle().Bold(true), good: style("2"), bad: style("1").Bold(true), warn: style("3"), faint: renderer.NewStyle().Faint(true)}
+	s.styles = styles{
+		title: renderer.NewStyle().Bold(true), good: style("2"), bad: style("1").Bold(true), warn: style("3"), faint: renderer.NewStyle().Faint(true),
+	}
 	return s
 }
 

@@ -3,7 +3,9 @@ package state
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -85,4 +87,45 @@ func Encrypted(ciphertext string) map[string]any {
 func IsEncrypted(v any) bool {
 	m, ok := v.(map[string]any)
 	return ok && m[resource.SigKey] != nil
+}
+
+// Unread stands in a state for a secret that only the real stack can read.
+const Unread = Marker + "unread"
+
+// Unreadable returns an exported state in which Unread stands for every secret, for a stack whose secrets are encrypted by a passphrase. salt goes with it.
+func Unreadable(raw []byte, salt string) ([]byte, error) {
+	var document map[string]any
+	if err := json.Unmarshal(raw, &document); err != nil {
+		return nil, fmt.Errorf("exported state: %w", err)
+	}
+	deployment, ok := document["deployment"].(map[string]any)
+	if !ok {
+		return nil, errors.New("exported state: it has no deployment: is it what `pulumi stack export` wrote?")
+	}
+	deployment["secrets_providers"] = map[string]any{"type": "passphrase", "state": map[string]any{"salt": salt}}
+	return json.Marshal(withoutSecrets(document, map[string]any{resource.SigKey: resource.SecretSig, "plaintext": strconv.Quote(Unread)}))
+}
+
+// withoutSecrets replaces what is encrypted in a value of a state.
+func withoutSecrets(value, replacement any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		if IsEncrypted(value) {
+			return replacement
+		}
+		for key, item := range value {
+			value[key] = withoutSecrets(item, replacement)
+		}
+	case []any:
+		for i, item := range value {
+			value[i] = withoutSecrets(item, replacement)
+		}
+	}
+	return value
+}
+
+// Plain returns properties of a state with Unread in place of secrets, without the marks of secrets.
+func Plain(properties map[string]any) map[string]any {
+	plain, _ := withoutSecrets(properties, Unread).(map[string]any)
+	return plain
 }

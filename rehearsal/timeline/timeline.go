@@ -47,6 +47,13 @@ var durations = map[string]int{
 	types.SSLPolicy:           5,
 	types.DNSRecord:           5,
 	types.LoginMember:         8,
+	types.Instance:            30,
+	types.Disk:                10,
+	types.ResourcePolicy:      3,
+	types.DiskPolicy:          5,
+	types.InstanceMember:      8,
+	types.TunnelMember:        8,
+	types.CustomRole:          5,
 }
 
 // Durations that depend on more than the type, in seconds.
@@ -165,6 +172,7 @@ func New(g *state.Graph) (*Timeline, error) {
 		{types.Service, types.Network, types.Connection, types.SQLInstance, types.SQLUser, types.Deployment},
 		{types.Service, types.Network, types.Subnetwork, types.Cluster, types.NodePool, types.Deployment},
 		{types.Service, types.Network, types.Subnetwork, types.Cluster, types.NodePool, types.Gateway},
+		{types.Service, types.Network, types.Router, types.NAT, types.Instance, types.TunnelMember},
 	} {
 		var sum time.Duration
 		for _, typ := range chain {

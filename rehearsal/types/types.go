@@ -44,6 +44,14 @@ const (
 	SSLPolicy           = "gcp:compute/sSLPolicy:SSLPolicy"
 	DNSRecord           = "gcp:dns/recordSet:RecordSet"
 	LoginMember         = "gcp:iap/webIamMember:WebIamMember"
+
+	Instance       = "gcp:compute/instance:Instance"
+	Disk           = "gcp:compute/disk:Disk"
+	ResourcePolicy = "gcp:compute/resourcePolicy:ResourcePolicy"
+	DiskPolicy     = "gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment"
+	InstanceMember = "gcp:compute/instanceIAMMember:InstanceIAMMember"
+	TunnelMember   = "gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember"
+	CustomRole     = "gcp:projects/iAMCustomRole:IAMCustomRole"
 )
 
 // Types of Kubernetes, and of GKE's own kinds.

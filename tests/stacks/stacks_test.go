@@ -33,7 +33,8 @@ type values map[string]any
 
 // needs are what a stack file of a profile must have beside project, region and profile.
 var needs = map[string]func(zone string) values{
-	"dev": func(zone string) values { return values{"gcp:zone": zone} },
+	"dev":    func(zone string) values { return values{"gcp:zone": zone} },
+	"single": func(zone string) values { return values{"gcp:zone": zone} },
 	"prod": func(string) values {
 		return values{"openhands:exposure.host": "openhands.example.com", "openhands:exposure.login.members": []any{"group:users@example.com"}}
 	},
@@ -54,10 +55,10 @@ var company = map[string]values{
 		"openhands:app.release": "1.11.0", "openhands:app.remoteRuntimeUrl": "https://runtime.example.com",
 		"openhands:sandboxApiKey": values{"secure": "encrypted"},
 	},
-	"openhands:exposure.mode=none":                      {"openhands:exposure.host": nil, "openhands:exposure.login.members": nil},
-	"openhands:exposure.mode=gateway":                   wayIn,
-	"openhands:exposure.armor.adaptiveProtection=false": wayIn,
-	"openhands:exposure.armor.wafEnforce=true":          with(wayIn, values{"openhands:exposure.armor.wafRules": []any{"sqli-v33-stable"}}),
+	"openhands:exposure.mode=none":                                  {"openhands:exposure.host": nil, "openhands:exposure.login.members": nil},
+	"openhands:exposure.mode=gateway":                               wayIn,
+	"openhands:exposure.armor.adaptiveProtection=false":             wayIn,
+	"openhands:exposure.armor.wafEnforce=true":                      with(wayIn, values{"openhands:exposure.armor.wafRules": []any{"sqli-v33-stable"}}),
 	"openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin=true": with(wayIn, values{"openhands:exposure.login.members": nil}),
 	"openhands:database.highAvailability=true":                      {"openhands:database.backups.pointInTimeDays": 3},
 }
@@ -70,6 +71,7 @@ var refused = map[string]map[string]string{
 		"openhands:bucket.deletionProtection=false":   "profile prod does not run unprotected",
 		"openhands:registry.deletionProtection=false": "profile prod does not run unprotected",
 	},
+	"single": {"openhands:app.line=server": "profile single runs Agent Canvas"},
 }
 
 // never are values that no stack may have today, and that something else refuses than the check of the configuration.
@@ -149,7 +151,7 @@ func flips(t *testing.T, profile string) []flip {
 	seen := map[string]bool{}
 	for _, key := range others("", stacks.Schema(), defaults) {
 		what := fmt.Sprintf("%s=%v", key.path, key.value)
-		if key.path == "openhands:profile" {
+		if config := stacks.Defaults(stacks.Profile(profile)); key.path == "openhands:profile" || !config.Has(key.path) {
 			continue
 		}
 		seen[what] = true

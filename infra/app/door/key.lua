@@ -1,10 +1,14 @@
 -- Adds the key of the application that a request is led to, in place of whatever key it carries. The key lies in a file that the route names: it is in no
--- configuration, and a new application needs no new start. Without its key nobody gets to an application.
+-- configuration, and a new application needs no new start. Without its key nobody gets to an application. A route that names none leads to none: it is an
+-- answer of the door's own.
 
 function envoy_on_request(request)
   local settings = request:metadata()
   local path, header = settings:get("file"), settings:get("header")
-  local file = path and header and io.open(path, "r")
+  if not path then
+    return
+  end
+  local file = io.open(path, "r")
   local key = file and file:read("*l")
   if file then
     file:close()

@@ -110,6 +110,13 @@ var decidedByCode = map[string]func(plugin.DiffRequest, map[string]plugin.Proper
 			delete(detailed, path)
 		}
 	},
+	types.Disk: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
+		const path = "size"
+		wanted, state := values.Map(req.NewInputs.Mappable()), values.Map(req.OldOutputs.Mappable())
+		if d, changed := detailed[path]; changed && wanted.Num(path) < state.Num(path) {
+			detailed[path] = d.ToReplace()
+		}
+	},
 	// A disk cannot shrink: a smaller one means another instance.
 	types.SQLInstance: func(req plugin.DiffRequest, detailed map[string]plugin.PropertyDiff) {
 		const path = "settings.diskSize"

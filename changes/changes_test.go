@@ -1,0 +1,155 @@
+package changes
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestEveryTypeHasAMeaning: the rows that end the table say little, and a type of the plans needs one of its own.
+func TestEveryTypeHasAMeaning(t *testing.T) {
+	plans, err := filepath.Glob(filepath.Join("..", "tests", "golden", "*.plan"))
+	require.NoError(t, err)
+	types := map[string]bool{}
+	for _, plan := range plans {
+		raw, err := os.ReadFile(plan)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`(?m)^  type: ((?:gcp|kubernetes|random):\S+)$`).FindAllStringSubmatch(string(raw), -1) {
+			types[match[1]] = true
+		}
+	}
+	require.Greater(t, len(types), 40, "the plans have no types, or are written otherwise")
+	for typ := range types {
+		for _, op := range []Op{Replace, Delete} {
+			for meaning := range meanings(Change{URN: "urn:pulumi:prod::openhands::" + typ + "::openhands-x", Type: typ, Op: op}) {
+				assert.NotEqual(t, "*", meaning.typ, "%s of %s means nothing: give it a row in table.go", op, typ)
+			}
+		}
+	}
+}
+
+// change returns one of a resource, with the paths of the properties that change.
+func change(typ, name string, op Op, paths ...string) Change {
+	c := Change{URN: "urn:pulumi:prod::openhands::openhands:gcp:Component$" + typ + "::" + name, Type: typ, Op: op}
+	for _, path := range paths {
+		c.Properties = append(c.Properties, Property{Path: path, From: 1.0, To: 2.0})
+	}
+	return c
+}
+
+func protected(c Change) Change {
+	c.Protected = true
+	return c
+}
+
+func with(c Change, inputs map[string]any) Change {
+	c.Old = inputs
+	return c
+}
+
+func TestEffects(t *testing.T) {
+	const none = ""
+	for what, test := range map[string]struct {
+		changes []Change
+		// headline is what the headline says, and worst a part of the first effect.
+		headline, worst string
+		grade           Grade
+		refused         []string
+	}{
+		"nothing": {
+			[]Change{change(database, "openhands-postgres", Same)}, "nothing changes", none, Quiet, nil,
+		},
+		"another machine of the database": {
+			[]Change{change(database, "openhands-postgres", Update, "settings.tier")},
+			"no data is lost; the database restarts", "restarts on another machine", Down, nil,
+		},
+		"labels and the machine of the database": {
+			[]Change{change(database, "openhands-postgres", Update, "settings.userLabels.team", "settings.tier")},
+			"no data is lost; the database restarts", "restarts on another machine", Down, nil,
+		},
+		"a database in another region": {
+			[]Change{change(database, "openhands-postgres", Replace, "region")},
+			"DATA IS LOST: the database and its backups", "the database and its backups", Lost, nil,
+		},
+		"a protected database in another region": {
+			[]Change{protected(change(database, "openhands-postgres", Replace, "region"))},
+			"refused, as DATA WOULD BE LOST: the database", "the database and its backups",
+			Lost, []string{"openhands-postgres"},
+		},
+		"a change of what is protected is not refused": {
+			[]Change{protected(change(database, "openhands-postgres", Update, "settings.tier"))}, "no data is lost", "restarts", Down, nil,
+		},
+		"lost data comes before all else": {
+			[]Change{change(deployment, "openhands", Update, "spec.template"), change(bucket, "openhands-files", Delete)},
+			"DATA IS LOST: the files", "the files", Lost, nil,
+		},
+		"a new node pool is not a lost one": {
+			[]Change{change(nodePool, "openhands-sandbox", Create)}, "nobody notices", "a new pool", Quiet, nil,
+		},
+		"more sandbox nodes": {
+			[]Change{change(nodePool, "openhands-sandbox", Update, "autoscaling.totalMaxNodeCount")},
+			"nobody notices", "sandboxes get more or fewer nodes", Quiet, nil,
+		},
+		"other app nodes": {
+			[]Change{change(nodePool, "openhands-app", Update, "nodeConfig.machineType")},
+			"no data is lost; GKE makes each of OpenHands' nodes anew", "OpenHands' nodes", Down, nil,
+		},
+		"another environment": {
+			[]Change{change(deployment, "openhands", Update, "spec.template.metadata.annotations")},
+			"OpenHands starts anew", "OpenHands starts anew", Down, nil,
+		},
+		"another door": {
+			[]Change{change(deployment, "openhands-door", Update, "spec.template.metadata.annotations")}, "nobody notices", "the door's two pods", Quiet, nil,
+		},
+		"somebody may log in": {
+			[]Change{change(login, "openhands-login-user:ann@example.com", Create)},
+			"nothing is interrupted; somebody more may log in", "may log in", Notable, nil,
+		},
+		"a mirror of images": {
+			[]Change{with(change(repository, "openhands-ghcr", Replace), map[string]any{"mode": "REMOTE_REPOSITORY"})},
+			"nobody notices", "fills by itself", Quiet, nil,
+		},
+		"own images": {
+			[]Change{change(repository, "openhands-images", Replace)}, "DATA IS LOST: your own images", "your own images", Lost, nil,
+		},
+		"another public address": {
+			[]Change{with(change(address, "openhands-address", Replace), map[string]any{"addressType": "EXTERNAL"})}, "DNS records", "DNS records", Down, nil,
+		},
+		"what is in a cluster goes with it": {
+			[]Change{change(deployment, "openhands", Replace), change(cluster, "openhands-cluster", Replace)},
+			"DATA IS LOST: the workspaces", "the cluster is deleted", Lost, nil,
+		},
+		"a type that nobody knows": {
+			[]Change{change("gcp:pubsub/topic:Topic", "openhands-topic", Delete)}, "resources are deleted", "resources are deleted", Notable, nil,
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			effects := Effects(test.changes)
+			assert.Contains(t, Headline(effects), test.headline)
+			assert.Equal(t, test.refused, Refused(test.changes))
+			if test.worst == none {
+				assert.Empty(t, effects)
+				return
+			}
+			require.NotEmpty(t, effects)
+			assert.Contains(t, effects[0].Text, test.worst)
+			assert.Equal(t, test.grade, effects[0].Grade)
+			assert.Equal(t, len(test.refused) > 0, effects[0].Refused)
+		})
+	}
+}
+
+// TestLostTextsNameWhatIsLost: the headline takes what stands before the colon.
+func TestLostTextsNameWhatIsLost(t *testing.T) {
+	for _, row := range table {
+		if row.grade == Lost {
+			what, _, found := strings.Cut(row.text, ": ")
+			assert.True(t, found && len(what) < 50, "%q: begin with what is lost, and a colon", row.text)
+		}
+	}
+}
