@@ -186,6 +186,19 @@ var table = []meaning{
 	{"kubernetes:scheduling.k8s.io/v1:PriorityClass", "curd", "", nil, Quiet, "which pods give way to others changes"},
 	{"random:index/*", "rd", "", nil, Notable, "a generated password is made anew"},
 
+	// A single machine.
+	{"gcp:compute/disk:Disk", "rd", "", nil, Lost, "the data disk: all conversations, files, settings and keys of the machine's OpenHands"},
+	{"gcp:compute/disk:Disk", "u", "size", nil, Notable, "the data disk grows; the machine's file system follows at its next boot"},
+	{"gcp:compute/instance:Instance", "u", "machineType", nil, Down, "the machine is stopped, and starts with another size: it is away for two minutes"},
+	{"gcp:compute/instance:Instance", "rd", "", nil, Down,
+		"the machine is made anew: it is away for some minutes, and what its agent runs ends (the data disk, with its files, stays)"},
+	{"gcp:compute/instance:Instance", "u", "metadata", nil, Notable, "what the machine does when it boots changes: it does it at its next boot"},
+	{"gcp:compute/instanceIAMMember:InstanceIAMMember", "curd", "", nil, Notable, "who may log in to the machine changes"},
+	{"gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", "curd", "", nil, Notable, "who may open the machine's page changes"},
+	{"gcp:compute/resourcePolicy:ResourcePolicy", "curd", "", nil, Notable, "when the machine stops, or how long snapshots are kept, changes"},
+	{"gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment", "crd", "", nil, Notable, "whether snapshots of the disk are made changes"},
+	{"gcp:projects/iAMCustomRole:IAMCustomRole", "curd", "", nil, Notable, "what Compute Engine may do with the machine by its schedule changes"},
+
 	// Watching.
 	{"gcp:monitoring/notificationChannel:NotificationChannel", "curd", "", nil, Notable, "who is sent alerts changes"},
 	{"gcp:monitoring/*", "curd", "", nil, Quiet, "alerts or the dashboard change"},

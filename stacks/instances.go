@@ -60,9 +60,9 @@ func (c *Config) validateInstances(report reporter) {
 	}
 	seen := map[string]bool{}
 	for i, instance := range c.Instances {
-		path := fmt.Sprintf("%s.%d", key, i)
-		if instance.Name != "" {
-			path = fmt.Sprintf("%s (%s)", key, instance.Name)
+		path := fmt.Sprintf("%s (%s)", key, instance.Name)
+		if instance.Name == "" {
+			path = fmt.Sprintf("%s[%d].name", key, i)
 		}
 		switch {
 		case !instanceName.MatchString(instance.Name):
