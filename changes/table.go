@@ -115,6 +115,21 @@ var table = []meaning{
 	{"gcp:gkehub/membership:Membership", "rd", "", nil, Notable,
 		"nobody reaches the cluster through the Connect gateway until it is registered anew"},
 
+	// A single machine.
+	{"gcp:compute/disk:Disk", "rd", "", nil, Lost,
+		"the data disk: conversations, people's files and keys are deleted with it, and only its snapshots stay (docs/single.md)"},
+	{"gcp:compute/disk:Disk", "u", "size", nil, Quiet, "the data disk grows; its file system does at the next boot"},
+	{"gcp:compute/instance:Instance", "rd", "", nil, Down,
+		"the machine is made anew: OpenHands is away for some minutes, and running conversations end (the data disk stays)"},
+	{"gcp:compute/instance:Instance", "u", "machineType", nil, Down, "the machine stops and starts with another size: OpenHands is away for some minutes"},
+	{"gcp:compute/instance:Instance", "u", "metadata", nil, Notable, "what the machine does when it boots changes: it takes effect with the next boot"},
+	{"gcp:compute/instance:Instance", "u", "", nil, Notable, "the machine changes; some of it needs a stop"},
+	{"gcp:compute/resourcePolicy:ResourcePolicy", "curd", "", nil, Notable, "when the machine stops, or when snapshots are taken and how long they stay, changes"},
+	{"gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment", "rd", "", nil, Notable, "no snapshots are taken for a moment, or any more"},
+	{"gcp:compute/instanceIAMMember:InstanceIAMMember", "curd", "", nil, Notable, "who may reach or operate the machine changes"},
+	{"gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", "curd", "", nil, Notable, "who may reach or operate the machine changes"},
+	{"gcp:projects/iAMCustomRole:IAMCustomRole", "curd", "", nil, Notable, "what a role of the stack's own allows changes"},
+
 	// Images.
 	{repository, "rd", "", mirror, Quiet, "a mirror of public images is made anew, and fills by itself"},
 	{repository, "rd", "", nil, Lost, "your own images: the repository is deleted with them, and nothing that uses one starts until they are pushed again"},
