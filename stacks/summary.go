@@ -15,8 +15,9 @@ type Fact struct{ What, Is string }
 func (c *Config) Summary() []Fact {
 	if c.Single() {
 		return []Fact{
-			{"place", c.describePlace()}, {"machine", c.describeMachine()}, {"way in", c.describeTunnel()},
-			{"egress", "OpenHands reaches " + Egress{}.describe()},
+			{"place", c.describePlace()}, {"machine", c.describeMachine()}, {"data disk", c.describeDataDisk()},
+			{"way in", "a tunnel of Identity-Aware Proxy, for " + ownersAnd(c.Machine.Members) + "; SSH for " + ownersAnd(c.Machine.Operators)},
+			{"egress", "the machine reaches the internet"},
 		}
 	}
 	facts := []Fact{{"place", c.describePlace()}, {"cluster", c.describeCluster()}}
@@ -34,28 +35,36 @@ func (c *Config) Summary() []Fact {
 	return append(facts, Fact{"way in", c.describeWayIn()}, Fact{"egress", c.describeEgress()}, Fact{"alerts", c.describeAlerts()})
 }
 
-func (c *Config) describeMachine() string {
-	m := c.Machine
-	text := fmt.Sprintf("%s in zone %s", m.MachineType, c.Zone)
-	if m.Spot {
-		text += " (spot)"
+// ownersAnd are those who get in: whoever owns the project does anyway.
+func ownersAnd(members []string) string {
+	if len(members) == 0 {
+		return "the project's owners"
 	}
-	if night := m.NightStop; night != nil {
-		text += fmt.Sprintf(", stopped from %s to %s (%s)", night.Stop, night.Start, night.TimeZone)
-	}
-	text += fmt.Sprintf("; data disk of %d GiB, daily snapshots kept for %d days", m.DataDisk.SizeGiB, m.DataDisk.Snapshots.KeepDays)
-	return text + protected(c.Protect(m.DataDisk.DeletionProtection))
+	return "the project's owners and " + strings.Join(members, ", ")
 }
 
-func (c *Config) describeTunnel() string {
-	text := "tunnel to the page, for the project's owners"
-	if len(c.Machine.Members) > 0 {
-		text += " and " + strings.Join(c.Machine.Members, ", ")
+func (c *Config) describeMachine() string {
+	text := fmt.Sprintf("%s in zone %s", c.Machine.MachineType, c.Zone)
+	if c.Machine.Spot {
+		text += ", spot: Google may stop it at any time"
 	}
-	if len(c.Machine.Operators) > 0 {
-		text += "; SSH for " + strings.Join(c.Machine.Operators, ", ")
+	if night := c.Machine.NightStop; night != nil {
+		days := "every day"
+		if len(night.Days) > 0 {
+			days = strings.Join(night.Days, ", ")
+		}
+		text += fmt.Sprintf(", runs from %s to %s (%s, %s)", night.Start, night.Stop, days, night.TimeZone)
 	}
 	return text
+}
+
+func (c *Config) describeDataDisk() string {
+	d := c.Machine.DataDisk
+	text := fmt.Sprintf("%d GiB, a snapshot every day, kept for %d days", d.SizeGiB, d.Snapshots.KeepDays)
+	if d.FromSnapshot != "" {
+		text += ", made from snapshot " + d.FromSnapshot
+	}
+	return text + protected(c.Protect(d.DeletionProtection))
 }
 
 func (c *Config) describePlace() string {

@@ -34,9 +34,9 @@ func TestSummary(t *testing.T) {
 		},
 		{
 			"single", "openhands:machine", `{"members": ["user:ann@example.com"], "operators": ["user:bob@example.com"]}`,
-			"way in", "ann@example.com; SSH for user:bob@",
+			"way in", "ann@example.com; SSH for the project's owners and user:bob@",
 		},
-		{"single", "openhands:machine", `{"members": ["user:ann@example.com"], "dataDisk": {"sizeGiB": 77}}`, "machine", "data disk of 77 GiB"},
+		{"single", "openhands:machine", `{"members": ["user:ann@example.com"], "dataDisk": {"sizeGiB": 77}}`, "data disk", "77 GiB"},
 		{"dev", "openhands:observability", `{"notificationEmails": ["ops@example.com"]}`, "alerts", "to ops@example.com"},
 	} {
 		t.Run(test.key+" "+test.value, func(t *testing.T) {
