@@ -112,7 +112,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			mistake: "key that several sections have", set: values{"openhands:machineType": "e2-standard-8"}, path: "openhands:machineType",
-			says: "did you mean openhands:cluster.appPool.machineType, or openhands:sandboxes.pool.machineType?",
+			says: "did you mean openhands:cluster.appPool.machineType, or openhands:sandboxes.pool.machineType",
 		},
 		{
 			mistake: "region in the wrong namespace", set: values{"gcp:region": "", "openhands:region": "us-central1"}, path: "openhands:region",
