@@ -233,13 +233,13 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 			"let [0.0.0.0/0 130.211.0.0/22] in",
 		},
 		{
+			"load balancer that leads past the door", "Service", "openhands-door", setInput(`spec.selector["app.kubernetes.io/component"]`, "server"),
+			"does not lead to the door",
+		},
+		{
 			"way past the door", "NetworkPolicy", "openhands-server",
 			setInput("spec.ingress[0].from[0]", map[string]any{"ipBlock": map[string]any{"cidr": "35.191.0.0/16"}}),
 			"may be reached from 35.191.0.0/16, past the door",
-		},
-		{
-			"route past the door", "HTTPRoute", "openhands", setInput("spec.rules[0].backendRefs[0].name", "openhands"),
-			"no Gateway leads to Service openhands-door",
 		},
 		{
 			"server that closes idle connections", "Deployment", "openhands",

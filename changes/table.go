@@ -18,6 +18,9 @@ const (
 	account       = "gcp:serviceaccount/account:Account"
 	namespace     = "kubernetes:core/v1:Namespace"
 	armor         = "gcp:compute/securityPolicy:SecurityPolicy"
+	machine       = "gcp:compute/instance:Instance"
+	disk          = "gcp:compute/disk:Disk"
+	schedule      = "gcp:compute/resourcePolicy:ResourcePolicy"
 )
 
 // meaning is a row of the table: what it means to people when something happens to a resource of a type.
@@ -115,6 +118,22 @@ var table = []meaning{
 	{"gcp:gkehub/membership:Membership", "rd", "", nil, Notable,
 		"nobody reaches the cluster through the Connect gateway until it is registered anew"},
 
+	// A single machine, and its data disk.
+	{disk, "rd", "", nil, Lost,
+		"what the data disk has since its last snapshot: conversations, people's files, settings and keys are deleted with it. Snapshots stay (docs/single.md)"},
+	{disk, "u", "size", nil, Notable, "the data disk grows: its file system follows when the machine boots"},
+	{machine, "rd", "", nil, Down,
+		"the machine is made anew, with the same data disk: running conversations end, it is away for some minutes, and has another name (output openCommand)"},
+	{machine, "u", "resourcePolicies", nil, Notable, "when the machine stops and starts changes"},
+	{machine, "u", "", nil, Down, "the machine changes: it may stop and start again, which ends running conversations"},
+	{schedule, "curd", "", named("night"), Notable, "when the machine stops and starts changes"},
+	{schedule, "curd", "", nil, Notable, "when snapshots of the data disk are taken, or how long they are kept, changes"},
+	{"gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment", "curd", "", nil, Notable,
+		"when snapshots of the data disk are taken, or how long they are kept, changes"},
+	{"gcp:compute/instanceIAMMember:InstanceIAMMember", "curd", "", nil, Notable, "who may see the machine, or log in to it, changes"},
+	{"gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", "curd", "", nil, Notable, "who may open a tunnel to the machine changes"},
+	{"gcp:projects/iAMCustomRole:IAMCustomRole", "curd", "", nil, Notable, "a role of the stack's own changes, for those who have it"},
+
 	// Images.
 	{repository, "rd", "", mirror, Quiet, "a mirror of public images is made anew, and fills by itself"},
 	{repository, "rd", "", nil, Lost, "your own images: the repository is deleted with them, and nothing that uses one starts until they are pushed again"},
@@ -185,6 +204,19 @@ var table = []meaning{
 	{"kubernetes:policy/v1:PodDisruptionBudget", "curd", "", nil, Quiet, "how many pods of the door may go at a time changes"},
 	{"kubernetes:scheduling.k8s.io/v1:PriorityClass", "curd", "", nil, Quiet, "which pods give way to others changes"},
 	{"random:index/*", "rd", "", nil, Notable, "a generated password is made anew"},
+
+	// A single machine.
+	{"gcp:compute/disk:Disk", "rd", "", nil, Lost, "the data disk: all conversations, files, settings and keys of the machine's OpenHands"},
+	{"gcp:compute/disk:Disk", "u", "size", nil, Notable, "the data disk grows; the machine's file system follows at its next boot"},
+	{"gcp:compute/instance:Instance", "u", "machineType", nil, Down, "the machine is stopped, and starts with another size: it is away for two minutes"},
+	{"gcp:compute/instance:Instance", "rd", "", nil, Down,
+		"the machine is made anew: it is away for some minutes, and what its agent runs ends (the data disk, with its files, stays)"},
+	{"gcp:compute/instance:Instance", "u", "metadata", nil, Notable, "what the machine does when it boots changes: it does it at its next boot"},
+	{"gcp:compute/instanceIAMMember:InstanceIAMMember", "curd", "", nil, Notable, "who may log in to the machine changes"},
+	{"gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", "curd", "", nil, Notable, "who may open the machine's page changes"},
+	{"gcp:compute/resourcePolicy:ResourcePolicy", "curd", "", nil, Notable, "when the machine stops, or how long snapshots are kept, changes"},
+	{"gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment", "crd", "", nil, Notable, "whether snapshots of the disk are made changes"},
+	{"gcp:projects/iAMCustomRole:IAMCustomRole", "curd", "", nil, Notable, "what Compute Engine may do with the machine by its schedule changes"},
 
 	// Watching.
 	{"gcp:monitoring/notificationChannel:NotificationChannel", "curd", "", nil, Notable, "who is sent alerts changes"},

@@ -22,6 +22,75 @@ func TestBadInput(t *testing.T) {
 		path    string
 		says    string
 	}{
+		// Lines, and the instances of one.
+		{mistake: "line that there is not", set: values{"openhands:app": `{"line":"enterprise"}`}, path: "openhands:app.line", says: "write one of server, canvas"},
+		{
+			mistake: "release of the other line", set: values{"openhands:app": `{"release":"1.20.0"}`}, path: "openhands:app.release",
+			says: "release 1.20.0 is of line canvas, and the line is server: write 0.62.0 with kubernetes, or 1.11.0 with remote, or line canvas",
+		},
+		{
+			mistake: "release of the server in line canvas", set: canvas(`{"name":"ann"}`, "openhands:app", `{"line":"canvas","release":"0.62.0"}`),
+			path: "openhands:app.release", says: "release 0.62.0 is of line server, and the line is canvas: write 1.20.0, or line server",
+		},
+		{
+			mistake: "release that canvas has not", set: canvas(`{"name":"ann"}`, "openhands:app", `{"line":"canvas","release":"1.25.0"}`),
+			path: "openhands:app.release", says: "release 1.25.0 is not supported: write 1.20.0",
+		},
+		{mistake: "instances of the server", set: values{"openhands:instances": `[{"name":"ann"}]`}, path: "openhands:instances", says: "one installation for everybody"},
+		{mistake: "no instance", set: values{"openhands:app": `{"line":"canvas"}`}, path: "openhands:instances", says: "- name: ann"},
+		{
+			mistake: "database of canvas", set: canvas(`{"name":"ann"}`, "openhands:database", `{"tier":"db-g1-small"}`), path: "openhands:database",
+			says: "keeps everything on its volume",
+		},
+		{mistake: "bucket of canvas", set: canvas(`{"name":"ann"}`, "openhands:bucket", `{"location":"EU"}`), path: "openhands:bucket", says: "has no bucket"},
+		{
+			mistake: "sandboxes of canvas", set: canvas(`{"name":"ann"}`, "openhands:sandboxes", `{"max":3}`), path: "openhands:sandboxes.max",
+			says: "the agent works in the instance",
+		},
+		{
+			mistake: "variables of canvas", set: canvas(`{"name":"ann"}`, "openhands:app", `{"line":"canvas","extraEnv":{"A":"b"}}`),
+			path: "openhands:app.extraEnv", says: "whatever is in it, its agent reads",
+		},
+		{
+			mistake: "login of all instances", profile: "prod", path: "openhands:exposure.login.members",
+			set:  values{"openhands:app": `{"line":"canvas"}`, "openhands:instances": `[{"name":"ann","members":["user:ann@example.com"]}]`},
+			says: "each instance has its own people",
+		},
+		{
+			mistake: "instance for nobody", profile: "prod", path: "openhands:instances (ann).members", says: "Write who may log in",
+			set: values{
+				"openhands:app": `{"line":"canvas"}`, "openhands:instances": `[{"name":"ann","members":[]}]`, "openhands:exposure": `{"host":"openhands.example.com"}`,
+			},
+		},
+		{
+			mistake: "instance for everybody", profile: "prod", path: "openhands:instances (ann).members", says: "is everyone on the internet",
+			set: values{
+				"openhands:app": `{"line":"canvas"}`, "openhands:instances": `[{"name":"ann","members":["allUsers"]}]`,
+				"openhands:exposure": `{"host":"openhands.example.com"}`,
+			},
+		},
+		{mistake: "two instances on one host", set: canvas(`{"name":"ann"},{"name":"ann"}`), path: "openhands:instances (ann)", says: "two instances have this name"},
+		{mistake: "instance with a name that is no part of a host", set: canvas(`{"name":"Ann_1"}`), path: "openhands:instances (Ann_1)", says: `"Ann_1" is not a name`},
+		{mistake: "instance without a name", set: canvas(`{"members":[]}`), path: "openhands:instances[0].name", says: "is missing"},
+		{mistake: "unknown key of an instance", set: canvas(`{"name":"ann","cpu":2}`), path: "openhands:instances[0].cpu", says: "unknown key"},
+		{
+			mistake: "instance that no node has room for", set: canvas(`{"name":"ann","memoryLimitGiB":64}`), path: "openhands:instances (ann)",
+			says: "of an e2-standard-4",
+		},
+		{
+			mistake: "limit below the request", set: canvas(`{"name":"ann","cpuRequest":2,"cpuLimit":1}`), path: "openhands:instances (ann).cpuLimit",
+			says: "is 1, below cpuRequest (2)",
+		},
+		{
+			mistake: "memory below the request", set: canvas(`{"name":"ann","memoryRequestGiB":4,"memoryLimitGiB":2}`),
+			path: "openhands:instances (ann).memoryLimitGiB", says: "is 2, below memoryRequestGiB (4)",
+		},
+		{
+			mistake: "fewer nodes than the instances need", path: "openhands:sandboxes.pool.maxNodes", says: "2 instances need 2 nodes",
+			set: canvas(`{"name":"ann","memoryRequestGiB":10,"memoryLimitGiB":10},{"name":"bob","memoryRequestGiB":10,"memoryLimitGiB":10}`,
+				"openhands:sandboxes", `{"pool":{"maxNodes":1}}`),
+		},
+
 		// Keys and types.
 		{mistake: "unknown key", set: values{"openhands:netwrok": "{}"}, path: "openhands:netwrok", says: "did you mean openhands:network?"},
 		{mistake: "key in the wrong case", set: values{"openhands:Network": "{}"}, path: "openhands:Network", says: "did you mean openhands:network?"},
@@ -112,7 +181,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			mistake: "key that several sections have", set: values{"openhands:machineType": "e2-standard-8"}, path: "openhands:machineType",
-			says: "did you mean openhands:cluster.appPool.machineType, or openhands:sandboxes.pool.machineType",
+			says: "did you mean openhands:cluster.appPool.machineType, or openhands:sandboxes.pool.machineType, or openhands:machine.machineType?",
 		},
 		{
 			mistake: "region in the wrong namespace", set: values{"gcp:region": "", "openhands:region": "us-central1"}, path: "openhands:region",
@@ -925,6 +994,15 @@ func TestBadInput(t *testing.T) {
 			assert.Contains(t, messages[0], c.says)
 		})
 	}
+}
+
+// canvas is a stack of instances, with other keys and their values.
+func canvas(instances string, other ...string) map[string]string {
+	values := map[string]string{"openhands:app": `{"line":"canvas"}`, "openhands:instances": "[" + instances + "]"}
+	for i := 0; i < len(other); i += 2 {
+		values[other[i]] = other[i+1]
+	}
+	return values
 }
 
 // TestGoodInput has values next to those that TestBadInput refuses.
