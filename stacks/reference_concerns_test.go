@@ -2,6 +2,9 @@ package stacks_test
 
 import (
 	"encoding/json"
+	"maps"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -161,20 +164,41 @@ func TestEveryKeyHasAConcern(t *testing.T) {
 func TestExamplesOfTheReferenceLoad(t *testing.T) {
 	for _, c := range concerns {
 		t.Run(c.title, func(t *testing.T) {
-			var file struct{ Config map[string]any }
-			require.NoError(t, yaml.Unmarshal([]byte(c.example), &file))
 			values := minimal("dev")
-			for key, value := range file.Config {
-				text, isText := value.(string)
-				if !isText {
-					raw, err := json.Marshal(value)
-					require.NoError(t, err)
-					text = string(raw)
-				}
-				values[key] = text
-			}
+			maps.Copy(values, written(t, c.example))
 			_, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
 			require.NoError(t, err)
 		})
 	}
+}
+
+// TestRecipesLoad takes the stack files of docs/recipes.md as they are.
+func TestRecipesLoad(t *testing.T) {
+	raw, err := os.ReadFile("../docs/recipes.md")
+	require.NoError(t, err)
+	blocks := strings.Split(string(raw), "```yaml\n")
+	require.Greater(t, len(blocks), 3)
+	for _, block := range blocks[1:] {
+		example, _, _ := strings.Cut(block, "```")
+		_, err := stacks.Load(stacks.Source{Stack: "staging", Values: written(t, example)})
+		require.NoError(t, err, example)
+	}
+}
+
+// written is a stack file as the engine hands it to the program.
+func written(t *testing.T, text string) map[string]string {
+	t.Helper()
+	var file struct{ Config map[string]any }
+	require.NoError(t, yaml.Unmarshal([]byte(text), &file))
+	values := map[string]string{}
+	for key, value := range file.Config {
+		text, isText := value.(string)
+		if !isText {
+			raw, err := json.Marshal(value)
+			require.NoError(t, err)
+			text = string(raw)
+		}
+		values[key] = text
+	}
+	return values
 }
