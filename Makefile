@@ -54,7 +54,7 @@ test-cluster: bin/staticcheck ## the objects, roles, admission and network polic
 # The server, its database, its bucket and a conversation, from the packages that the application is published as. It needs root: the server gets a user,
 # a file system and a network of its own.
 .PHONY: test-app
-test-app: bin/staticcheck ## the real OpenHands on what the program deploys; needs Linux, root, Python 3.12 or 3.13, PostgreSQL, tmux, git
+test-app: bin/staticcheck ## the real OpenHands on what the program deploys; needs Linux, root, Python 3.12 or 3.13, PostgreSQL, Chromium, tmux, git
 	go -C tests/app mod tidy -diff
 	go -C tests/app vet ./...
 	cd tests/app && ../../bin/staticcheck ./...

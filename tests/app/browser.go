@@ -138,6 +138,9 @@ func (b *browser) text() string {
 	return text
 }
 
+// address is where the browser is.
+func (b *browser) address() (string, error) { return chromedp.Run(b.tab, chromedp.Location()) }
+
 // picture is the page as one sees it, as PNG.
 func (b *browser) picture() ([]byte, error) {
 	ctx, cancel := context.WithTimeout(b.tab, browserTimeout)

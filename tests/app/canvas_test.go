@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"maps"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // pictures is where the tests leave what the page looks like.
@@ -70,6 +74,14 @@ func (s *startedInstance) run(t *testing.T, command string) string {
 	return strings.TrimSpace(result.Stdout)
 }
 
+// profile has the default agent use a model.
+func (s *startedInstance) profile(t *testing.T, model string) {
+	t.Helper()
+	s.must(t, http.StatusCreated, http.MethodPost, "/api/profiles/default", map[string]any{
+		"llm": map[string]any{"model": "openai/gpt-4o", "base_url": model, "api_key": "key-of-a-person"}, "include_secrets": true,
+	})
+}
+
 // workTree starts a conversation in a work tree of a repository, and returns its directory.
 func (s *startedInstance) workTree(t *testing.T) string {
 	t.Helper()
@@ -91,49 +103,48 @@ func (s *startedInstance) workTree(t *testing.T) string {
 	return conversation.Workspace.WorkingDir
 }
 
-// onboards opens the page of the instance as a person does for the first time, enters the model, and has a conversation.
-func (i *instance) onboards(t *testing.T) {
+// visit is a browser that has logged in, in front of the load balancer and the door.
+func (i *instance) visit(t *testing.T) *browser {
 	t.Helper()
 	world := newDoorWorldOf(t, i.deployment)
 	d := world.start(t, world.deployed)
 	balancer, err := startLoadBalancer(publicHost, d.loadBalancer, func() (string, error) { return world.google.sign(claims(nil)) })
 	require.NoError(t, err)
-	defer func() { require.NoError(t, balancer.close()) }()
+	t.Cleanup(func() { require.NoError(t, balancer.close()) })
 	b, err := startBrowser(publicHost, browserAddress)
 	require.NoError(t, err)
-	defer b.close()
-	const message = "What is forty and two?"
-	for _, step := range []func() error{
+	t.Cleanup(b.close)
+	return b
+}
+
+// onboards are the steps of a person who opens the page for the first time, enters the model, and has a conversation.
+func (i *instance) onboards(b *browser) []func() error {
+	return []func() error{
 		func() error { return b.open("https://" + i.name + "." + publicHost + "/") },
-		func() error { return b.await("Help improve OpenHands") },
+		func() error { return b.await("Help improve OpenHands") }, // although no telemetry is sent
 		func() error { return b.click(`input[type=checkbox]`) },
-		func() error { return i.shot(b, "canvas-consent") },
 		func() error { return b.click(`//button[text()='Confirm preferences']`) },
 		func() error { return b.click(`[data-testid=onboarding-agent-next]`) },
 		func() error { return b.click(`[data-testid=sdk-section-advanced-toggle]`) },
 		func() error { return b.enter(`[data-testid=llm-custom-model-input]`, "openai/gpt-4o") },
 		func() error { return b.enter(`[data-testid=base-url-input]`, i.model.address) },
 		func() error { return b.enter(`[data-testid=llm-api-key-input]`, "key-of-a-person") },
-		func() error { return i.shot(b, "canvas-model") },
+		func() error { return shot(b, "canvas-model") },
 		func() error { return b.click(`[data-testid=onboarding-llm-next]`) },
-		func() error { return b.enter(`[data-testid=onboarding-hello-input]`, message) },
+		func() error { return b.enter(`[data-testid=onboarding-hello-input]`, "What is forty and two?") },
 		func() error { return b.click(`[data-testid=submit-button]`) },
 		func() error { return b.await("That is all.") },
 		func() error { return b.click(`//*[starts-with(text(), 'Ran')]/following::*[name() = 'svg'][1]`) },
 		func() error { return b.await(modelProof) },
-		func() error { return i.shot(b, "canvas-conversation") },
-	} {
-		err := step()
-		if err != nil {
-			i.shot(b, "failed")
-		}
-		require.NoError(t, err)
+		func() error { return shot(b, "canvas-conversation") },
+		func() error { return b.enter(`[data-testid=chat-input]`, longMessage) },
+		func() error { return b.click(`[data-testid=submit-button]`) },
+		func() error { return b.await(longCommand) },
 	}
-	t.Log(b.hosts, b.sockets, b.refused)
 }
 
 // shot leaves a picture of the page, where it is wanted.
-func (i *instance) shot(b *browser, name string) error {
+func shot(b *browser, name string) error {
 	if *pictures == "" {
 		return nil
 	}
@@ -144,22 +155,40 @@ func (i *instance) shot(b *browser, name string) error {
 	return os.WriteFile(filepath.Join(*pictures, name+".png"), picture, 0o644)
 }
 
+// encrypted is what the instance makes of a secret.
+var encrypted = regexp.MustCompile(`gAAAA[\w=-]+`)
+
+// storedSecrets are those of settings and secrets on the volume, as they are encrypted.
+func (i *instance) storedSecrets(t *testing.T) (secrets []string) {
+	t.Helper()
+	for _, file := range []string{"settings.json", "secrets.json"} {
+		raw, err := os.ReadFile(filepath.Join(i.kept(), ".openhands", file))
+		require.NoError(t, err)
+		secrets = append(secrets, encrypted.FindAllString(string(raw), -1)...)
+	}
+	return secrets
+}
+
 // TestCanvas is the life of an instance of Agent Canvas: it starts on an empty volume, a person works in its page, its pod is stopped and comes back. Each
 // part needs those before it.
 func TestCanvas(t *testing.T) {
 	i := theInstance(t)
+	require.NoError(t, os.RemoveAll(i.kept()))
 	var s *startedInstance
-	t.Cleanup(func() { require.NoError(t, s.kill()) })
+	defer func() { require.NoError(t, s.kill()) }()
 	var tree string
+	b := i.visit(t)
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T)
 	}{
 		{"starts on an empty volume", func(t *testing.T) {
 			s = i.starts(t, nil)
-			for _, probe := range []string{i.pod.Containers[0].StartupProbe.HTTPGet.Path, "/ready", "/api/automation/health"} {
-				s.must(t, http.StatusOK, http.MethodGet, probe, nil)
+			container := i.pod.Containers[0]
+			for _, probe := range []*corev1.Probe{container.StartupProbe, container.LivenessProbe, container.ReadinessProbe} {
+				s.must(t, http.StatusOK, http.MethodGet, probe.HTTPGet.Path, nil)
 			}
+			s.must(t, http.StatusOK, http.MethodGet, "/api/automation/health", nil)
 		}},
 		{"lets in who has the key", func(t *testing.T) {
 			for _, path := range []string{"/api/settings", "/api/conversations/search", "/api/settings/secrets", "/api/automation/v1"} {
@@ -169,30 +198,58 @@ func TestCanvas(t *testing.T) {
 			}
 			assert.Contains(t, s.must(t, http.StatusOK, http.MethodGet, "/", nil, "X-Session-API-Key", ""), s.key, "who can load the page has the key")
 		}},
-		{"works in a browser", func(t *testing.T) {
-			i.onboards(t)
+		{"works in a browser, through the door", func(t *testing.T) {
+			for _, step := range i.onboards(b) {
+				require.NoError(t, step())
+			}
 			assert.Equal(t, modelProof, s.run(t, "cat ~/workspace/project/*/proof.txt"))
+			host := i.name + "." + publicHost
+			for _, socket := range b.sockets {
+				assert.True(t, strings.HasPrefix(socket, "wss://"+host+"/sockets/"), socket)
+			}
+			assert.NotEmpty(t, b.sockets)
+			assert.Empty(t, b.refused)
+			// Fonts, icons and the question for a newer version come from strangers; the page works without them. No telemetry.
+			assert.Subset(t, []string{host, "cdn.simpleicons.org", "fonts.googleapis.com", "registry.npmjs.org"}, slices.Collect(maps.Keys(b.hosts)))
 		}},
 		{"keeps secrets", func(t *testing.T) {
 			s.must(t, http.StatusOK, http.MethodPut, "/api/settings/secrets", map[string]any{"name": "TOKEN", "value": "a-secret-of-alice"})
 		}},
 		{"keeps work trees on the volume", func(t *testing.T) {
+			s.profile(t, i.model.address)
 			tree = s.workTree(t)
 			assert.True(t, strings.HasPrefix(tree, "/home/openhands/workspace/.worktrees/"), tree)
 			s.run(t, "echo work > "+tree+"/work.txt")
 		}},
-		{"stops", func(t *testing.T) { i.stops(t, s) }},
+		{"stops while a command runs", func(t *testing.T) { i.stops(t, s) }},
 		{"knows what it knew", func(t *testing.T) {
 			s = i.starts(t, nil)
 			assert.Equal(t, "a-secret-of-alice", s.must(t, http.StatusOK, http.MethodGet, "/api/settings/secrets/TOKEN", nil))
+			assert.Contains(t, s.must(t, http.StatusOK, http.MethodGet, "/api/settings", nil, "X-Expose-Secrets", "plaintext"), "key-of-a-person")
 			assert.Equal(t, "work", s.run(t, "cat "+tree+"/work.txt"))
+			address, err := b.address()
+			require.NoError(t, err)
+			require.NoError(t, b.open(address))
+			require.NoError(t, b.await("That is all."))
 		}},
 		{"needs no other place to write to", func(t *testing.T) {
-			for _, complaint := range []string{"Read-only file system", "Permission denied", "No space left"} {
-				assert.NotContains(t, s.log.String(), complaint)
+			assert.NotContains(t, s.log.String(), "Read-only file system")
+			assert.NotContains(t, s.log.String(), "No space left")
+		}},
+		{"loses its secrets under another key", func(t *testing.T) {
+			i.stops(t, s)
+			s = i.starts(t, with(map[string]string{"OH_SECRET_KEY": "another"}))
+			before := i.storedSecrets(t)
+			require.NotEmpty(t, before)
+			s.must(t, http.StatusNotFound, http.MethodGet, "/api/settings/secrets/TOKEN", nil)
+			assert.Subset(t, i.storedSecrets(t), before, "so far they are only not read")
+			s.must(t, http.StatusOK, http.MethodPut, "/api/settings/secrets", map[string]any{"name": "OTHER", "value": "another"})
+			s.must(t, http.StatusOK, http.MethodPatch, "/api/settings", map[string]any{"agent_settings_diff": map[string]any{"agent_kind": "openhands"}})
+			after := i.storedSecrets(t)
+			for _, secret := range before {
+				assert.NotContains(t, after, secret)
 			}
 		}},
-		{"asks for no stranger", func(t *testing.T) { assert.Empty(t, i.dns.strangers()) }},
 	} {
 		if !t.Run(part.name, part.run) {
 			t.Log(s.log.tail())
@@ -201,65 +258,90 @@ func TestCanvas(t *testing.T) {
 	}
 }
 
-// facts are what can be seen of a started instance.
-func (i *instance) facts(t *testing.T, s *startedInstance) map[string]string {
+// facts are what can be seen of a started instance. What it asks for outside of the cluster, it does when somebody consents to telemetry, and has a
+// conversation and an automation.
+func (i *instance) facts(t *testing.T, s *startedInstance) map[string]any {
 	t.Helper()
-	facts := map[string]string{}
+	page := s.must(t, http.StatusOK, http.MethodGet, "/", nil)
 	status, _, err := s.call(http.MethodGet, "/api/settings", nil)
 	require.NoError(t, err)
-	facts["key of the Secret"] = http.StatusText(status)
-	page := s.must(t, http.StatusOK, http.MethodGet, "/", nil)
-	facts["page tells"] = map[bool]string{false: "whom it likes", true: "nobody"}[strings.Contains(page, "__AGENT_CANVAS_DO_NOT_TRACK__=true")]
-	if status != http.StatusOK {
+	if status == http.StatusUnauthorized { // the page has the other key
 		_, after, _ := strings.Cut(page, `__AGENT_CANVAS_SESSION_API_KEY__="`)
 		s.key, _, _ = strings.Cut(after, `"`)
 	}
-	_, facts["editor"], err = s.call(http.MethodGet, "/api/vscode/status", nil)
-	require.NoError(t, err)
-	facts["work trees"], _, _ = strings.Cut(s.workTree(t), "/repository")
-	facts["work trees"] = filepath.Dir(facts["work trees"])
 	s.must(t, http.StatusOK, http.MethodPatch, "/api/settings", map[string]any{
-		"misc_settings_diff": map[string]any{"app_preferences": map[string]any{"user_consents_to_analytics": true}, "telemetry": map[string]any{"consent": "granted"}},
+		"misc_settings_diff": map[string]any{"app_preferences": map[string]any{"user_consents_to_analytics": true}},
 	})
-	_, answer, err := s.call(http.MethodPost, "/api/automation/v1/telemetry/consent", map[string]any{"consent_granted": true, "frontend_distinct_id": nil})
-	t.Log(answer, err)
-	s.workTree(t)
-	i.stops(t, s)
-	facts["hosts"] = strings.Join(i.dns.strangers(), " ")
-	plain := 0
-	for _, line := range strings.Split(s.log.String(), "\n") {
-		if line != "" && !strings.HasPrefix(line, "{") {
-			plain++
-		}
+	s.must(t, http.StatusOK, http.MethodPost, "/api/automation/v1/telemetry/consent", map[string]any{"consent_granted": true, "frontend_distinct_id": "x"})
+	s.profile(t, i.model.address)
+	tree := s.workTree(t)
+	s.must(t, http.StatusCreated, http.MethodPost, "/api/automation/v1/preset/prompt", map[string]any{
+		"name": "weekly", "prompt": "Say hello.", "trigger": map[string]any{"type": "cron", "schedule": "0 9 * * 1"},
+	})
+	editor := s.must(t, http.StatusOK, http.MethodGet, "/api/vscode/status", nil)
+	require.NoError(t, s.kill())
+	return map[string]any{
+		"the key of the Secret opens it": status == http.StatusOK,
+		"the page sends no telemetry":    strings.Contains(page, "__AGENT_CANVAS_DO_NOT_TRACK__=true"),
+		"the editor is off":              strings.Contains(editor, `"enabled":false`),
+		"work trees":                     path.Dir(path.Dir(tree)),
+		"strangers":                      strings.Join(i.dns.strangers(), " "),
 	}
-	facts["log"] = map[bool]string{false: "JSON", true: "plain"}[plain > 60]
-	t.Log(plain)
-	return facts
 }
 
-// TestCanvasWithoutAVariable takes each variable in turn from an instance.
+// withoutVariable is what changes in an instance without one of its variables. Those that change nothing stay: another release may need them.
+var withoutVariable = map[string]map[string]any{
+	"HOME":                           nil, // it does not start
+	"LOCAL_BACKEND_API_KEY":          {"the key of the Secret opens it": false},
+	"OH_CONVERSATION_WORKTREE_ROOT":  {"work trees": "/tmp/conversation-worktrees"}, // which end with the pod
+	"OH_ENABLE_VSCODE":               {"the editor is off": false},
+	"AGENT_CANVAS_DISABLE_TELEMETRY": {"the page sends no telemetry": false},
+	"VITE_DO_NOT_TRACK":              {"strangers": "github.com us.i.posthog.com"},
+	"LITELLM_LOCAL_MODEL_COST_MAP":   {"strangers": "github.com raw.githubusercontent.com"},
+	"DO_NOT_TRACK":                   {}, // the image sets it where VITE_DO_NOT_TRACK is set
+	"LOG_JSON":                       {}, // the image sets it
+	"OH_ENABLE_VNC":                  {}, // this release has no desktop
+}
+
+// TestCanvasWithoutAVariable takes each variable in turn from an instance, and looks for what that changes.
 func TestCanvasWithoutAVariable(t *testing.T) {
 	i := theInstance(t)
-	names := []string{""}
-	for _, variable := range i.pod.Containers[0].Env {
-		names = append(names, variable.Name)
+	variables, err := i.variables(t.Context(), instanceNamespace, i.pod.Containers[0])
+	require.NoError(t, err)
+	require.ElementsMatch(t, slices.Collect(maps.Keys(withoutVariable)), slices.Collect(maps.Keys(variables)))
+	without := func(t *testing.T, name string) map[string]any {
+		require.NoError(t, os.RemoveAll(i.kept()))
+		i.dns.strangers()
+		s, err := i.start(context.Background(), func(b *box) {
+			delete(b.env, name)
+			if value, found := canvasImage[name]; found {
+				b.env[name] = value
+			}
+		})
+		if err != nil {
+			t.Logf("%.300s", err)
+			return nil
+		}
+		defer func() { require.NoError(t, s.kill()) }()
+		return i.facts(t, s)
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		t.Run("without "+name, func(t *testing.T) {
-			require.NoError(t, os.RemoveAll(i.kept()))
-			s, err := i.start(context.Background(), func(b *box) {
-				delete(b.env, name)
-				if value, found := canvasImage[name]; found {
-					b.env[name] = value
-				}
-			})
-			if err != nil {
-				t.Log(err)
+	complete := without(t, "")
+	require.Equal(t, map[string]any{
+		"the key of the Secret opens it": true, "the page sends no telemetry": true, "the editor is off": true,
+		"work trees": "/home/openhands/workspace/.worktrees", "strangers": "github.com",
+	}, complete)
+	for _, name := range slices.Sorted(maps.Keys(withoutVariable)) {
+		t.Run(name, func(t *testing.T) {
+			if value, found := canvasImage[name]; found && value == variables[name] {
+				assert.Empty(t, withoutVariable[name], "the image has the same")
 				return
 			}
-			defer func() { require.NoError(t, s.kill()) }()
-			t.Log(i.facts(t, s))
+			var expected map[string]any
+			if changes := withoutVariable[name]; changes != nil {
+				expected = maps.Clone(complete)
+				maps.Copy(expected, changes)
+			}
+			assert.Equal(t, expected, without(t, name))
 		})
 	}
 }

@@ -6,5 +6,8 @@
 // root file system is put together from directories of the machine, no kubelet runs (kwok reports pods as ready), NetworkPolicies are not enforced, and
 // gVisor is not there. docs/proven.md says what that leaves open.
 //
-// The tests need Linux, root, Python 3.12 or 3.13, PostgreSQL's server programs, tmux and git.
+// Agent Canvas is run likewise, from its packages on npm and PyPI, and used in Chromium through the door: canvas.go, browser.go. A start script stands in for
+// the entrypoint of its image.
+//
+// The tests need Linux, root, Python 3.12 or 3.13, PostgreSQL's server programs, Chromium, tmux and git.
 package app

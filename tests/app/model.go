@@ -22,10 +22,13 @@ type model struct {
 	keys     []string   // what came as Authorization
 }
 
-// modelCommand is what the model has the agent run, and modelProof what it prints. Agent Canvas has its own tool, which runs canvasCommand.
+// modelCommand is what the model has the agent run, and modelProof what it prints. Agent Canvas has its own tool, which runs canvasCommand, or longCommand
+// for somebody who says longMessage.
 const (
 	modelCommand  = `echo "proof-$((40+2))" | tee -a /workspace/proof.txt`
 	canvasCommand = `pwd; echo "proof-$((40+2))" | tee -a proof.txt`
+	longCommand   = "sleep 600"
+	longMessage   = "Wait for ten minutes."
 	modelProof    = "proof-42"
 )
 
@@ -68,6 +71,9 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if tool.Function.Name == "terminal" {
 				name, arguments, end = "terminal", map[string]any{"command": canvasCommand}, map[string]any{"message": "That is all."}
 			}
+		}
+		if request.Messages[last].Role == "user" && strings.Contains(fmt.Sprint(request.Messages[last].Content), longMessage) {
+			arguments["command"] = longCommand
 		}
 		if request.Messages[last].Role == "tool" && strings.Contains(fmt.Sprint(request.Messages[last].Content), modelProof) {
 			name, arguments = "finish", end
