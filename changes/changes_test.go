@@ -110,6 +110,16 @@ func TestEffects(t *testing.T) {
 			[]Change{change(login, "openhands-login-user:ann@example.com", Create)},
 			"nothing is interrupted; somebody more may log in", "may log in", Notable, nil,
 		},
+		"another data disk": {
+			[]Change{change(machine, "openhands-machine", Replace), protected(change(disk, "openhands-data", Replace))},
+			"refused, as DATA WOULD BE LOST: what the data disk has", "Snapshots stay", Lost, []string{"openhands-data"},
+		},
+		"a larger data disk": {
+			[]Change{change(disk, "openhands-data", Update, "size")}, "the data disk grows", "the data disk grows", Notable, nil,
+		},
+		"another machine": {
+			[]Change{change(machine, "openhands-machine", Replace)}, "no data is lost; the machine is made anew", "the machine is made anew", Down, nil,
+		},
 		"a mirror of images": {
 			[]Change{with(change(repository, "openhands-ghcr", Replace), map[string]any{"mode": "REMOTE_REPOSITORY"})},
 			"nobody notices", "fills by itself", Quiet, nil,

@@ -18,6 +18,9 @@ const (
 	account       = "gcp:serviceaccount/account:Account"
 	namespace     = "kubernetes:core/v1:Namespace"
 	armor         = "gcp:compute/securityPolicy:SecurityPolicy"
+	machine       = "gcp:compute/instance:Instance"
+	disk          = "gcp:compute/disk:Disk"
+	schedule      = "gcp:compute/resourcePolicy:ResourcePolicy"
 )
 
 // meaning is a row of the table: what it means to people when something happens to a resource of a type.
@@ -114,6 +117,22 @@ var table = []meaning{
 	{nodePool, "c", "", nil, Quiet, "a new pool of nodes"},
 	{"gcp:gkehub/membership:Membership", "rd", "", nil, Notable,
 		"nobody reaches the cluster through the Connect gateway until it is registered anew"},
+
+	// A single machine, and its data disk.
+	{disk, "rd", "", nil, Lost,
+		"what the data disk has since its last snapshot: conversations, people's files, settings and keys are deleted with it. Snapshots stay (docs/single.md)"},
+	{disk, "u", "size", nil, Notable, "the data disk grows: its file system follows when the machine boots"},
+	{machine, "rd", "", nil, Down,
+		"the machine is made anew, with the same data disk: running conversations end, it is away for some minutes, and has another name (output openCommand)"},
+	{machine, "u", "resourcePolicies", nil, Notable, "when the machine stops and starts changes"},
+	{machine, "u", "", nil, Down, "the machine changes: it may stop and start again, which ends running conversations"},
+	{schedule, "curd", "", named("night"), Notable, "when the machine stops and starts changes"},
+	{schedule, "curd", "", nil, Notable, "when snapshots of the data disk are taken, or how long they are kept, changes"},
+	{"gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment", "curd", "", nil, Notable,
+		"when snapshots of the data disk are taken, or how long they are kept, changes"},
+	{"gcp:compute/instanceIAMMember:InstanceIAMMember", "curd", "", nil, Notable, "who may see the machine, or log in to it, changes"},
+	{"gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", "curd", "", nil, Notable, "who may open a tunnel to the machine changes"},
+	{"gcp:projects/iAMCustomRole:IAMCustomRole", "curd", "", nil, Notable, "a role of the stack's own changes, for those who have it"},
 
 	// Images.
 	{repository, "rd", "", mirror, Quiet, "a mirror of public images is made anew, and fills by itself"},

@@ -25,6 +25,7 @@ const (
 	stepRepeat      = "repeat" // a second preview, which must be empty
 	stepRefresh     = "refresh"
 	stepChange      = "change"      // of the host, of the mode to none, and back
+	stepInstances   = "instances"   // one more, one less, and it comes back
 	stepMachine     = "machine"     // another machine and a larger disk, and a snapshot in its place
 	stepMove        = "move"        // of a zonal cluster to another zone
 	stepNeighbour   = "neighbour"   // another stack of the same file in the same project
@@ -35,7 +36,8 @@ const (
 )
 
 // Steps lists all steps in their order.
-var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepMachine, stepMove, stepNeighbour}, protectionSteps, []string{stepDestroy})
+var Steps = slices.Concat([]string{stepPreview, stepUp, stepRepeat, stepRefresh, stepChange, stepInstances, stepMachine, stepMove,
+	stepNeighbour}, protectionSteps, []string{stepDestroy})
 
 // protectionSteps are left out for a stack that is not protected.
 var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
@@ -182,6 +184,8 @@ func (r *run) pointless(step string) string {
 	switch {
 	case step == stepChange && !r.Exposed:
 		return "a stack with a way in from the internet, and the mode of " + r.Stack + " is none"
+	case step == stepInstances && (r.Machine || !r.Instances):
+		return "a stack of instances in a cluster, and " + r.Stack + " has none"
 	case step == stepMachine && !r.Machine:
 		return "a stack that is one machine, and " + r.Stack + " is none"
 	case step == stepNeighbour && (len(r.Protected) > 0 || r.Exposed):
@@ -225,6 +229,8 @@ func (r *run) step(step string) func(context.Context) (string, error) {
 		return r.unchanged("the cloud has what the state says", "refresh", "--yes", "--skip-preview")
 	case stepChange:
 		return r.changeExposure
+	case stepInstances:
+		return r.changeInstances
 	case stepMachine:
 		return r.replaceMachine
 	case stepMove:

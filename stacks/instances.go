@@ -95,7 +95,7 @@ func (c *Config) validateInstance(report reporter, path string, i Instance) {
 
 // instancesWarning says who reaches the instances where there is no login; empty where there is one.
 func (c *Config) instancesWarning() string {
-	if c.Line() != release.Canvas || c.Exposed() {
+	if c.Line() != release.Canvas || c.Exposed() || c.Single() {
 		return ""
 	}
 	return "openhands:exposure.mode is none: there is no login, members reach nothing, and whoever is an operator, or an owner of the project, reaches every " +

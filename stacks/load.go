@@ -24,7 +24,7 @@ type Problem struct {
 	Path    string // key and path inside of it, e.g. openhands:network.podsCidr
 	Message string // what is wrong, and what to write instead
 
-	location []string // where in the document, if it is there
+	location []string // where in the document, from which it is taken out; nil where it stays
 }
 
 // Error is all that is wrong in a stack's configuration.
@@ -87,15 +87,14 @@ func lineOf(document map[string]any) release.Line {
 	return release.Line(line)
 }
 
-// add adds what a later check has found. Where an earlier one has a problem with a key, or with something below it, the later one was not asked about the key.
+// add adds what a later check has found. Where an earlier one has a problem with a key, the later one has not seen it, nor what is below it.
 func add(problems, more []Problem) []Problem {
 	found := len(problems)
 	for _, p := range more {
-		known := slices.ContainsFunc(problems[:found], func(earlier Problem) bool {
-			return earlier.Path == p.Path || strings.HasPrefix(earlier.Path, p.Path+".")
+		unseen := slices.ContainsFunc(problems[:found], func(earlier Problem) bool {
+			return earlier.Path == p.Path || (earlier.location != nil && strings.HasPrefix(p.Path, earlier.Path+"."))
 		})
-		repeated := slices.ContainsFunc(problems, func(other Problem) bool { return other.Path == p.Path && other.Message == p.Message })
-		if !known && !repeated {
+		if !unseen && !slices.ContainsFunc(problems, func(other Problem) bool { return other.Path == p.Path && other.Message == p.Message }) {
 			problems = append(problems, p)
 		}
 	}
@@ -176,7 +175,7 @@ func parse(source Source) (map[string]any, []Problem) {
 		case property != nil && (property.Type == "object" || property.Type == "array"):
 			var parsed any
 			if err := json.Unmarshal([]byte(value), &parsed); err != nil || parsed == nil {
-				problems = append(problems, Problem{Path: key, Message: notBelow(key, value, property)})
+				problems = append(problems, Problem{Path: key, Message: notBelow(key, value, property), location: []string{key}})
 				continue
 			}
 			document[key] = parsed

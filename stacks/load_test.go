@@ -124,6 +124,20 @@ func TestEveryBadItemOfAListIsReported(t *testing.T) {
 	assert.Contains(t, err.Error(), "stack dev: 4 problems")
 }
 
+// TestOfASectionThatIsNotReadNothingElseIsSaid: its keys stand elsewhere, and nothing is missing.
+func TestOfASectionThatIsNotReadNothingElseIsSaid(t *testing.T) {
+	values := minimal("prod")
+	values["openhands:exposure"], values["openhands:host"] = "null", "openhands.example.com"
+	_, err := stacks.Load(stacks.Source{Stack: "prod", Values: values})
+	var failure *stacks.Error
+	require.ErrorAs(t, err, &failure)
+	var paths []string
+	for _, p := range failure.Problems {
+		paths = append(paths, p.Path)
+	}
+	assert.Equal(t, []string{"openhands:exposure", "openhands:host"}, paths)
+}
+
 // TestNoMessageShowsAnUnknownSecret: a key that does not exist may hold a secret all the same.
 func TestNoMessageShowsAnUnknownSecret(t *testing.T) {
 	const hidden = "hunter2-hunter2"

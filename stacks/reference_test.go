@@ -73,12 +73,23 @@ func reference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
-Written by ` + "`make docs`" + ` from the types in ` + "`stacks/`" + `; a test compares it. A stack file holds only what you decide: what it leaves out has the default of
-the profile. Unknown keys, wrong types and values that do not fit together are refused before anything is touched, all in one message.
+Written by ` + "`make docs`" + ` from the types in ` + "`stacks/`" + `; a test compares it, and loads every example. A stack file holds only what you decide: what it leaves
+out has the default of the profile. Unknown keys, wrong types and values that do not fit together are refused before anything is touched, all in one message.
 
-| key | type | dev | prod | single | what it is |
-|---|---|---|---|---|---|
+A dot in this page means *below it, indented by two blanks*: ` + "`max` of `openhands:sandboxes`" + ` is written like this, and the command below it writes it for you.
+
+` + "```yaml" + `
+config:
+  openhands:sandboxes:
+    max: 12
+` + "```\n\n```sh" + `
+pulumi config set --path openhands:sandboxes.max 12
+` + "```" + `
+
 `)
+	for _, c := range concerns {
+		fmt.Fprintf(&b, "- [%s](#%s)\n", c.title, strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(c.title, ",", "")), " ", "-"))
+	}
 	defaults := map[string]map[string]any{}
 	for _, profile := range profiles {
 		raw, err := json.Marshal(stacks.Defaults(profile))
@@ -87,40 +98,90 @@ the profile. Unknown keys, wrong types and values that do not fit together are r
 		require.NoError(t, json.Unmarshal(raw, &values))
 		defaults[string(profile)] = values
 	}
-	rows(&b, "", stacks.Schema(), defaults)
+	for _, c := range concerns {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```yaml\n%s```\n", c.title, c.about, c.example)
+		inTable := false
+		for i, key := range c.keys {
+			property, ok := stacks.Schema().Properties.Get(key)
+			require.True(t, ok, "%s is no key", key)
+			if property.Properties != nil && property.Properties.Len() > 0 {
+				fmt.Fprintf(&b, "\nBelow `%s`:\n", key)
+				head(&b)
+				inner := map[string]map[string]any{}
+				for profile, values := range defaults {
+					inner[profile], _ = values[key].(map[string]any)
+				}
+				rows(&b, key, "", property, inner)
+				inTable = false
+				continue
+			}
+			if i > 0 && !inTable {
+				b.WriteString("\nBeside it:\n")
+			}
+			if !inTable {
+				head(&b)
+				inTable = true
+			}
+			row(&b, key, key, property, defaults, key)
+			items(&b, key, property)
+		}
+	}
 
 	dev := stacks.Defaults(stacks.Dev)
 	capacity := dev.Ranges().Capacity()
 	fmt.Fprintf(&b, `
-The default ranges hold %d nodes (a /24 of the pods' range each), %d pods (%d a node) and %d Services. A range that is too small for the pools'
-maximum is refused, with the arithmetic.
+## What the default ranges hold
+
+%d nodes (a /24 of the pods' range each), %d pods (%d a node) and %d Services. A range that is too small for the pools' maximum is refused, with the arithmetic.
 `, capacity.Nodes, capacity.Pods, stacks.PodsPerNode, capacity.Services)
 	return b.String()
 }
 
-func rows(b *strings.Builder, path string, schema *jsonschema.Schema, defaults map[string]map[string]any) {
+// head begins a table.
+func head(b *strings.Builder) {
+	b.WriteString("\n| key | type |")
+	for _, profile := range profiles {
+		fmt.Fprintf(b, " %s |", profile)
+	}
+	b.WriteString(" what it is |\n|---|---|" + strings.Repeat("---|", len(profiles)) + "---|\n")
+}
+
+// rows are the keys below a key, whose paths begin there.
+func rows(b *strings.Builder, key, path string, schema *jsonschema.Schema, defaults map[string]map[string]any) {
 	for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
-		at, property := pair.Key, pair.Value
+		at, property := strings.TrimPrefix(path+"."+pair.Key, "."), pair.Value
 		inner := map[string]map[string]any{}
 		for profile, values := range defaults {
 			inner[profile], _ = values[pair.Key].(map[string]any)
 		}
-		if path != "" {
-			at = path + "." + at
-		}
 		if property.Properties != nil && property.Properties.Len() > 0 {
-			rows(b, at, property, inner)
+			rows(b, key, at, property, inner)
 			continue
 		}
-		fmt.Fprintf(b, "| `%s` | %s |", at, kindOf(property))
-		for _, profile := range profiles {
-			text := ""
-			if config := stacks.Defaults(profile); config.Has(at) {
-				text = cell(defaults[string(profile)][pair.Key])
-			}
-			fmt.Fprintf(b, " %s |", text)
+		row(b, key+"."+at, at, property, defaults, pair.Key)
+	}
+}
+
+// row is a key: its path in the configuration, and as it is written.
+func row(b *strings.Builder, path, written string, property *jsonschema.Schema, defaults map[string]map[string]any, last string) {
+	fmt.Fprintf(b, "| `%s` | %s |", written, kindOf(property))
+	for _, profile := range profiles {
+		text := ""
+		if config := stacks.Defaults(profile); config.Has(path) {
+			text = cell(defaults[string(profile)][last])
 		}
-		fmt.Fprintf(b, " %s |\n", property.Description)
+		fmt.Fprintf(b, " %s |", text)
+	}
+	fmt.Fprintf(b, " %s |\n", property.Description)
+}
+
+// items are the keys of the items of a list.
+func items(b *strings.Builder, key string, property *jsonschema.Schema) {
+	if property.Items == nil || property.Items.Properties == nil {
+		return
+	}
+	for pair := property.Items.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		fmt.Fprintf(b, "| `%s` of an item | %s |%s %s |\n", pair.Key, kindOf(pair.Value), strings.Repeat("  |", len(profiles)), pair.Value.Description)
 	}
 }
 
@@ -136,6 +197,8 @@ func kindOf(property *jsonschema.Schema) string {
 		return fmt.Sprintf("%s, %s to %s", property.Type, property.Minimum, property.Maximum)
 	case property.Type == "object":
 		return "map of strings"
+	case property.Type == "array" && property.Items != nil && property.Items.Type == "object":
+		return "list of objects"
 	case property.Type == "array":
 		return "list of strings"
 	}

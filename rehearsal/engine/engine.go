@@ -27,6 +27,7 @@ import (
 	"openhands-gcp/rehearsal/cloud"
 	"openhands-gcp/rehearsal/providers"
 	"openhands-gcp/rehearsal/state"
+	"openhands-gcp/release"
 )
 
 // Engine runs the Pulumi CLI on one stack, with the simulated cloud in place of the real one. Close it.
@@ -37,6 +38,7 @@ type Engine struct {
 	Region    string
 	Zone      string // of a zonal cluster, or of a machine; empty for a regional cluster
 	Machine   bool   // the stack is one machine, without a cluster
+	Instances bool   // the stack has instances of Agent Canvas
 
 	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
@@ -121,6 +123,7 @@ func (e *Engine) adopt(ctx context.Context, file *stackFile) error {
 		e.Zone = file.value("gcp:zone")
 	}
 	e.Machine = file.value("openhands:profile") == "single"
+	e.Instances = file.line() == release.Canvas
 	e.Region, e.Protected = file.value("gcp:region"), file.protects()
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
 		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway

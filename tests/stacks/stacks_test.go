@@ -55,6 +55,12 @@ var company = map[string]values{
 		"openhands:app.release": "1.11.0", "openhands:app.remoteRuntimeUrl": "https://runtime.example.com",
 		"openhands:sandboxApiKey": values{"secure": "encrypted"},
 	},
+	"openhands:app.line=canvas": with(wayIn, values{
+		"openhands:exposure.login.members": nil,
+		"openhands:instances": []any{
+			values{"name": "ann", "members": []any{"user:ann@example.com"}}, values{"name": "team", "members": []any{"group:team@example.com"}},
+		},
+	}),
 	"openhands:exposure.mode=none":                                  {"openhands:exposure.host": nil, "openhands:exposure.login.members": nil},
 	"openhands:exposure.mode=gateway":                               wayIn,
 	"openhands:exposure.armor.adaptiveProtection=false":             wayIn,
@@ -77,7 +83,6 @@ var refused = map[string]map[string]string{
 // never are values that no stack may have today, and that something else refuses than the check of the configuration.
 var never = map[string]string{
 	"openhands:cluster.releaseChannel=STABLE": "it has no version with minVersion 1.36",
-	"openhands:app.line=canvas":               "nothing deploys it yet",
 }
 
 // flip is a key that has not its profile's value.
