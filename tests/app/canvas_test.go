@@ -137,7 +137,7 @@ func (i *instance) onboards(b *browser) []func() error {
 		func() error { return b.await("That is all.") },
 		func() error { return b.click(`//*[starts-with(text(), 'Ran')]/following::*[name() = 'svg'][1]`) },
 		func() error { return b.await(modelProof) },
-		func() error { return shot(b, "canvas-conversation") },
+		func() error { return shot(b, "canvas") },
 		func() error { return b.enter(`[data-testid=chat-input]`, longMessage) },
 		func() error { return b.click(`[data-testid=submit-button]`) },
 		func() error { return b.await(longCommand) },
