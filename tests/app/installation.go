@@ -181,9 +181,6 @@ func deploy(ctx context.Context, d *deployment, api *stack.APIServer, stackFile 
 	if err := os.Chmod(d.dir, 0o755); err != nil { // for the users of the database and the application
 		return nil, err
 	}
-	if err := prepareNetwork(ctx); err != nil {
-		return nil, err
-	}
 	if err := d.up(ctx, api, stackFile); err != nil {
 		return nil, err
 	}
