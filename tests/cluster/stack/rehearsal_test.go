@@ -107,13 +107,20 @@ func TestStacks(t *testing.T) {
 	for _, s := range []struct {
 		name, root string
 		rows       []connection
-	}{{"dev", options.Root, nil}, {"prod", options.Root, internetRows}, {"full", other, publicRows}, {"listed", other, listedRows}} {
+	}{
+		{"dev", options.Root, nil}, {"prod", options.Root, internetRows}, {"full", other, publicRows}, {"listed", other, listedRows},
+		{"team", options.Root, instanceRows},
+	} {
 		passed := t.Run(s.name, func(t *testing.T) {
 			i := &installation{cluster: c, server: apiServer, admin: admin, account: "openhands-" + s.name + "-server"}
 			var once sync.Once
 			up := func() {
 				if s.rows != nil {
 					assert.Empty(t, wrongIn(i.networkPolicies(t), s.rows))
+				}
+				if s.name == "team" {
+					i.checkInstances(t)
+					return
 				}
 				require.NoError(t, i.awaitAdmission(t.Context()))
 				require.NoError(t, i.converse(t, "running").start(t.Context()))
