@@ -45,8 +45,10 @@ func TestWhatWouldBreakAnInstance(t *testing.T) {
 		},
 		{"worktrees in /tmp", "StatefulSet", "openhands-alice", variable("OH_CONVERSATION_WORKTREE_ROOT", "/tmp/worktrees"), "loses the work in /tmp/worktrees"},
 		{
-			"a neighbour's volume", "StatefulSet", "openhands-alice", setInput("spec.template.spec.volumes[2].persistentVolumeClaim.claimName", "platform"),
-			"have the same volume platform",
+			"a neighbour's volume", "PersistentVolumeClaimPatch", "openhands-platform", func(inputs resource.PropertyMap) {
+				setInput("metadata.name", "alice")(inputs)
+				setInput("spec.resources.requests.storage", "20Gi")(inputs)
+			}, "have the same volume alice",
 		},
 		{
 			"no key", "StatefulSet", "openhands-alice", removeInput(container + "envFrom"), "has secrets of [], and must have its own",
