@@ -1,5 +1,5 @@
-// Command picture turns what a rehearsal shows, from its standard input, into a picture of a terminal, on its standard output: `make pictures` makes those of the
-// documentation.
+// Command picture turns what a rehearsal shows, from its standard input, into a picture of a terminal, on its standard output: `make pictures` makes those of
+// the documentation.
 package main
 
 import (
