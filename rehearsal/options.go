@@ -64,7 +64,10 @@ func parse(root string, args []string) (Options, error) {
 	if err != nil {
 		return Options{}, err
 	}
-	options.Log, options.Output = log.Name(), log
+	options.Output = log
+	if options.Log, err = filepath.Rel(root, log.Name()); err != nil {
+		return Options{}, fmt.Errorf("log of the rehearsal: %w", err)
+	}
 	if *verbose {
 		out := struct{ io.Writer }{os.Stdout} // no file, and so no terminal: the log would be written into the line of the step
 		options.Screen, options.Output = screen.New(out), io.MultiWriter(log, out)

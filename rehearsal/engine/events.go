@@ -74,7 +74,7 @@ func (s *eventServer) receive(raw string) {
 	switch {
 	case event.ResourcePreEvent != nil:
 		s.result.Planned = append(s.result.Planned, event.ResourcePreEvent.Metadata)
-	case event.DiagnosticEvent != nil && event.DiagnosticEvent.Severity == "error":
+	case event.DiagnosticEvent != nil && event.DiagnosticEvent.Severity == "error" && strings.TrimSpace(event.DiagnosticEvent.Message) != "update failed":
 		s.result.Errors = append(s.result.Errors, describe(event.DiagnosticEvent))
 	}
 	if d := event.DiagnosticEvent; d != nil && d.Severity == "warning" {
@@ -88,7 +88,11 @@ func (s *eventServer) receive(raw string) {
 // describe says what a diagnostic is about, and what it says, without what the engine writes around it.
 func describe(d *apitype.DiagnosticEvent) string {
 	message := strings.TrimSpace(d.Message)
-	if name := state.ShortName(d.URN); d.URN != "" && !strings.Contains(d.URN, "::"+state.StackType+"::") {
+	name := state.ShortName(d.URN)
+	if typ, _, _ := strings.Cut(name, " "); strings.HasPrefix(message, typ+" ") {
+		return message // it says so itself
+	}
+	if d.URN != "" && !strings.Contains(d.URN, "::"+state.StackType+"::") {
 		return name + ": " + message
 	}
 	return strings.TrimPrefix(message, "an unhandled error occurred: program failed: \n")

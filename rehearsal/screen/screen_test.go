@@ -47,7 +47,8 @@ func TestLinesFit(t *testing.T) {
 	const address = "https://console.cloud.google.com/a/very/long/address/that/does-not-fit-into-sixty-columns"
 	for _, width := range []string{"60", "80", "160"} {
 		out := written(t, width, func(s *Screen) {
-			s.Table(Row{Name: "database", Text: strings.Repeat("word ", 60)}, Row{Name: "address", Text: "see " + address, Detail: []string{strings.Repeat("more ", 60)}})
+			s.Table(Row{Name: "database", Text: strings.Repeat("word ", 60)})
+			s.Table(Row{Name: "address", Text: "see " + address, Detail: []string{strings.Repeat("more ", 60)}})
 			s.Text(strings.Repeat("word ", 60))
 			assert.NoError(t, s.While("up", func(func(string)) (string, error) { return strings.Repeat("found ", 60), nil }))
 			s.Failure(strings.Repeat("reason ", 60))

@@ -1,4 +1,5 @@
-// Command compile is `go build` for the commands of the Makefile, with a line that says how far it is: compile <directory of the module> <package> <executable>.
+// Command compile is `go build` for the commands of the Makefile, with a line that says how far it is. It takes the directory of a module, a package of it, and
+// the path of the executable.
 package main
 
 import (

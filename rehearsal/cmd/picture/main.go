@@ -1,5 +1,5 @@
-// Command picture turns what a rehearsal shows, from its standard input, into a picture of a terminal, on its standard output: `make pictures` makes those of the
-// documentation.
+// Command picture turns what a rehearsal shows, from its standard input, into a picture of a terminal, on its standard output: `make pictures` makes those of
+// the documentation.
 package main
 
 import (
@@ -50,7 +50,7 @@ func draw(in io.Reader, out io.Writer) error {
 	x, y := float64(width)*charWidth+2*margin, len(lines)*lineHeight+2*margin
 	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%d" viewBox="0 0 %[1]f %[2]d">`+"\n", x, y)
 	fmt.Fprint(w, `<rect width="100%" height="100%" rx="8" fill="#0d1117"/>`+"\n")
-	fmt.Fprintf(w, `<g font-family="ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace" font-size="%g" fill="#e6edf3" xml:space="preserve">`+"\n", fontSize)
+	fmt.Fprintf(w, `<g font-family="ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace" font-size="%g" fill="#e6edf3">`+"\n", fontSize)
 	for i, line := range lines {
 		if strings.TrimSpace(line) != "" {
 			fmt.Fprintf(w, `<text x="%d" y="%d">%s</text>`+"\n", margin, margin+(i+1)*lineHeight-4, spans(line))
@@ -69,7 +69,7 @@ func spans(line string) string {
 		sequence, width, n, next := ansi.DecodeSequence(line, state, nil)
 		line, state = line[n:], next
 		if width > 0 || !strings.HasPrefix(sequence, "\x1b") {
-			b.WriteString(html.EscapeString(sequence))
+			b.WriteString(html.EscapeString(strings.ReplaceAll(sequence, " ", "\u00a0"))) // browsers join spaces
 			continue
 		}
 		if open {
