@@ -1,6 +1,6 @@
 # The commands that people type. `make help` lists them.
 
-STACK  ?= dev prod single
+STACK  ?= dev prod team single
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
@@ -116,6 +116,11 @@ pictures: ## draw the pictures in docs/pictures anew
 		picture dev dev; picture prod prod; \
 		for change in changed refused; do picture $$change prod -from=bin/Pulumi.$$change.yaml; done; \
 		picture failed dev -from=bin/Pulumi.failed.yaml
+
+INSTANCES ?= 10,30,100,300
+.PHONY: bench-instances
+bench-instances: ## how long the engine takes with many instances on a real API server: INSTANCES=10,300
+	go -C tests/cluster test ./stack -count=1 -timeout 60m -run TestHowManyInstances -v -args -instances=$(INSTANCES)
 
 .PHONY: clean
 clean: ## remove what was built

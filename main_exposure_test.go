@@ -232,6 +232,7 @@ func TestWhatWouldBreakTheWayIn(t *testing.T) {
 			"door that answers strangers", "NetworkPolicy", "openhands-door", setInput("spec.ingress[0].from[0].ipBlock.cidr", "0.0.0.0/0"),
 			"let [0.0.0.0/0 130.211.0.0/22] in",
 		},
+		{"door in gVisor", "Deployment", "openhands-door", setInput("spec.template.spec.runtimeClassName", "gvisor"), "where port-forward, and so openCommand"},
 		{
 			"load balancer that leads past the door", "Service", "openhands-door", setInput(`spec.selector["app.kubernetes.io/component"]`, "server"),
 			"does not lead to the door",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"openhands-gcp/rehearsal/checks"
@@ -16,6 +17,7 @@ func (r *run) replaceMachine(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	protects := slices.Contains(r.Protected, types.Disk)
 	for _, change := range []struct {
 		what, key, value string
 		machine, disk    bool // is another one afterwards
@@ -28,7 +30,7 @@ func (r *run) replaceMachine(ctx context.Context) (string, error) {
 		if err := r.SetConfig(ctx, change.key, change.value); err != nil {
 			return "", err
 		}
-		if change.disk && len(r.Protected) > 0 {
+		if change.disk && protects {
 			if err := r.refusedRestore(ctx); err != nil {
 				return "", fmt.Errorf("%s: %w", change.what, err)
 			}
@@ -45,7 +47,7 @@ func (r *run) replaceMachine(ctx context.Context) (string, error) {
 		}
 		machine, disk = nextMachine, nextDisk
 	}
-	if len(r.Protected) > 0 {
+	if protects {
 		if err := r.SetConfig(ctx, "openhands:teardown", "false"); err != nil {
 			return "", err
 		}

@@ -25,7 +25,11 @@ func (r *run) printSummary() {
 	if r.destroyed {
 		r.printLeft("Left in the project on purpose")
 	}
-	r.printVerdict("stack " + r.Stack + " is as it must be")
+	verdict := "stack " + r.Stack + " is as it must be"
+	if r.graph == nil {
+		verdict = "stack " + r.Stack + " has a plan"
+	}
+	r.printVerdict(verdict)
 }
 
 func (r *run) printVerdict(verdict string) {

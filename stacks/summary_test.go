@@ -23,13 +23,28 @@ func TestSummary(t *testing.T) {
 		{"dev", "openhands:database", `{"tier": "db-custom-4-15360"}`, "database", "db-custom-4-15360"},
 		{"dev", "openhands:database", `{"deletionProtection": true}`, "database", "; protected"},
 		{"prod", "openhands:teardown", "true", "place", "nothing is protected"},
-		{"prod", "openhands:exposure", `{"host": "a.example.com", "login": {"members": ["user:ann@example.com"]}}`, "way in", "https://a.example.com, login for user:ann@"},
+		{
+			"prod", "openhands:exposure", `{"host": "a.example.com", "login": {"members": ["user:ann@example.com"]}}`,
+			"way in", "https://a.example.com, login for user:ann@",
+		},
 		{"prod", "openhands:exposure", `{"host": "a.example.com", "dangerouslyOpenToEveryoneWithoutLogin": true}`, "way in", "for EVERYONE"},
-		{"dev", "openhands:cluster", `{"access": {"connectGateway": {"members": ["user:ann@example.com"]}}}`, "way in", "port-forward, for the project's owners and user:ann@"},
+		{
+			"dev", "openhands:cluster", `{"access": {"connectGateway": {"members": ["user:ann@example.com"]}}}`,
+			"way in", "port-forward, for the project's owners and user:ann@",
+		},
+		{
+			"single", "openhands:machine", `{"members": ["user:ann@example.com"], "operators": ["user:bob@example.com"]}`,
+			"way in", "ann@example.com; SSH for the project's owners and user:bob@",
+		},
+		{"single", "openhands:machine", `{"members": ["user:ann@example.com"], "dataDisk": {"sizeGiB": 77}}`, "data disk", "77 GiB"},
 		{"dev", "openhands:observability", `{"notificationEmails": ["ops@example.com"]}`, "alerts", "to ops@example.com"},
 	} {
 		t.Run(test.key+" "+test.value, func(t *testing.T) {
 			values := minimal(test.profile)
+			if test.profile == "single" {
+				values["gcp:zone"] = "us-central1-a"
+				delete(values, "openhands:exposure")
+			}
 			values[test.key] = test.value
 			config, err := stacks.Load(stacks.Source{Stack: test.profile, Values: values})
 			require.NoError(t, err)

@@ -42,6 +42,7 @@ func Exposure(inventory *cloud.Inventory, openToEveryone bool) ([]Hop, []string)
 	default:
 		return nil, []string{"there is neither a server nor an instance"}
 	}
+	e.checkPortForward()
 	gateways := inventory.All(types.Gateway)
 	if len(gateways) == 0 {
 		e.checkNothingOpen()
@@ -68,6 +69,17 @@ func (e *exposure) report(format string, args ...any) {
 
 func (e *exposure) hop(what, format string, args ...any) {
 	e.hops = append(e.hops, Hop{what, fmt.Sprintf(format, args...)})
+}
+
+// checkPortForward looks for what port-forward cannot reach: a pod in gVisor (https://github.com/google/gvisor/issues/3811).
+func (e *exposure) checkPortForward() {
+	for _, d := range doors(e.Inventory) {
+		pod := d.Spec.Template.Spec
+		pool, err := kubernetes.Schedule(e.Inventory, pod.NodeSelector, pod.Tolerations, nil)
+		if pod.RuntimeClassName != nil || (err == nil && pool.Inputs.Str("nodeConfig.sandboxConfig.sandboxType") != "") {
+			e.report("the door runs in gVisor, where port-forward, and so openCommand, reaches nothing")
+		}
+	}
 }
 
 // checkNothingOpen looks for what only a stack with a Gateway should have.

@@ -148,18 +148,19 @@ func (b *browser) picture() ([]byte, error) {
 	return chromedp.Run(ctx, chromedp.CaptureScreenshot())
 }
 
-// loadBalancerStand is Google's load balancer for a domain: it ends TLS, logs everybody in as somebody, and hands on by a way. Close it.
-type loadBalancerStand struct{ server *http.Server }
+// balancer is Google's load balancer for a domain: it ends TLS, logs everybody in as somebody, and hands on by a way. Close it.
+type balancer struct{ server *http.Server }
 
 // browserAddress is where the load balancer is for browsers.
 const browserAddress = "10.99.0.3"
 
-func startLoadBalancer(domain string, by way, token func() (string, error)) (*loadBalancerStand, error) {
+func startLoadBalancer(domain string, by way, token func() (string, error)) (*balancer, error) {
 	certificate, _, err := certify("*." + domain)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := tls.Listen("tcp", net.JoinHostPort(browserAddress, "443"), &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	listener, err := tls.Listen("tcp", net.JoinHostPort(browserAddress, "443"), config)
 	if err != nil {
 		return nil, fmt.Errorf("load balancer: %w", err)
 	}
@@ -173,9 +174,9 @@ func startLoadBalancer(domain string, by way, token func() (string, error)) (*lo
 			}
 		},
 	}
-	s := &loadBalancerStand{&http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}}
+	s := &balancer{&http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}}
 	go s.server.Serve(listener) //nolint:errcheck // it ends with close
 	return s, nil
 }
 
-func (s *loadBalancerStand) close() error { return s.server.Close() }
+func (s *balancer) close() error { return s.server.Close() }

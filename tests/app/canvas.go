@@ -51,14 +51,20 @@ var canvasImage = map[string]string{
 //go:embed canvas-start.sh
 var canvasStart []byte
 
-// instance is one of Agent Canvas, as the objects of the API server describe it.
+// instance is one of Agent Canvas, as the program describes it.
 type instance struct {
 	*deployment
 	name string
-	pod  corev1.PodSpec
+	// container is what the description says of the container, in whose image canvasStart is the command. dir is for what ends with the container.
+	container func(ctx context.Context, dir string) (*box, error)
+	kept      string // directory of the machine that outlives the container
+	port      int
+	probe     string        // path that answers 200 while it is well
+	patience  time.Duration // until it is
+	grace     time.Duration // between the stop signal and the end
 }
 
-// instance returns one of the stack's.
+// instance returns one of the stack's, by its pod.
 func (d *deployment) instance(ctx context.Context, name string) (*instance, error) {
 	found, err := d.admin.AppsV1().StatefulSets(instanceNamespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
@@ -68,17 +74,26 @@ func (d *deployment) instance(ctx context.Context, name string) (*instance, erro
 	if len(pod.Containers) != 1 || !strings.HasSuffix(pod.Containers[0].Image, ":"+canvasRelease) {
 		return nil, fmt.Errorf("instance %s has not one container of release %s", name, canvasRelease)
 	}
-	return &instance{d, name, pod}, nil
-}
-
-// kept is the directory that outlives the instance's pods.
-func (i *instance) kept() string {
-	for _, v := range i.pod.Volumes {
-		if v.PersistentVolumeClaim != nil {
-			return i.disk(instanceNamespace, v.PersistentVolumeClaim.ClaimName)
+	container := pod.Containers[0]
+	for _, probe := range []*corev1.Probe{container.LivenessProbe, container.ReadinessProbe} {
+		if probe.HTTPGet.Path != container.StartupProbe.HTTPGet.Path {
+			return nil, fmt.Errorf("instance %s has probes of different paths", name)
 		}
 	}
-	return ""
+	i := &instance{
+		deployment: d, name: name, port: int(container.Ports[0].ContainerPort), probe: container.StartupProbe.HTTPGet.Path,
+		patience: time.Duration(container.StartupProbe.PeriodSeconds*container.StartupProbe.FailureThreshold) * time.Second,
+		grace:    time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second,
+	}
+	for _, v := range pod.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			i.kept = d.disk(instanceNamespace, v.PersistentVolumeClaim.ClaimName)
+		}
+	}
+	i.container = func(ctx context.Context, dir string) (*box, error) {
+		return d.boxOf(ctx, instanceNamespace, pod, dir, canvasImage)
+	}
+	return i, nil
 }
 
 // startedInstance is a container that was started. Kill it.
@@ -97,7 +112,7 @@ func (i *instance) start(ctx context.Context, change func(*box)) (*startedInstan
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	b, err := i.boxOf(ctx, instanceNamespace, i.pod, dir, canvasImage)
+	b, err := i.container(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -110,25 +125,22 @@ func (i *instance) start(ctx context.Context, change func(*box)) (*startedInstan
 	}
 	b.dir, b.command = "/", []string{"/opt/agent-canvas/start"}
 	b.mounts = append(append(base(i.canvas, i.python), mount{start, b.command[0], true}, mount{resolver, "/etc/resolv.conf", true}), b.mounts...)
-	s := &startedInstance{key: b.env["LOCAL_BACKEND_API_KEY"], url: fmt.Sprintf("http://127.0.0.1:%d", i.pod.Containers[0].Ports[0].ContainerPort)}
+	s := &startedInstance{key: b.env["LOCAL_BACKEND_API_KEY"], url: fmt.Sprintf("http://127.0.0.1:%d", i.port)}
 	if change != nil {
 		change(b)
 	}
 	if s.running, err = b.start(ctx); err != nil {
 		return nil, err
 	}
-	probe := i.pod.Containers[0].StartupProbe
-	deadline := time.Now().Add(time.Duration(probe.PeriodSeconds*probe.FailureThreshold) * time.Second)
-	for time.Now().Before(deadline) {
+	for deadline := time.Now().Add(i.patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if s.ended() {
 			return nil, fmt.Errorf("the instance has ended: %w\n%s", s.err, s.log.tail())
 		}
-		if status, _, err := s.call(http.MethodGet, probe.HTTPGet.Path, nil); err == nil && status == http.StatusOK {
+		if status, _, err := s.call(http.MethodGet, i.probe, nil); err == nil && status == http.StatusOK {
 			return s, nil
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
-	return nil, errors.Join(fmt.Errorf("the startup probe fails\n%s", s.log.tail()), s.kill())
+	return nil, errors.Join(fmt.Errorf("it does not answer for %s\n%s", i.patience, s.log.tail()), s.kill())
 }
 
 // call makes a request with the key, or with headers instead, and a JSON body, unless that is nil.

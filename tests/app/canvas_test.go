@@ -17,7 +17,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 )
 
 // pictures is where the tests leave what the page looks like.
@@ -26,7 +25,9 @@ var pictures = flag.String("pictures", "", "directory for pictures of the page")
 // theInstance returns alice's instance of the stack with instances of Agent Canvas.
 func theInstance(t *testing.T) *instance {
 	t.Helper()
-	d := stand(t, teamStackFile, func(ctx context.Context, t *tools) (*deployment, error) { return deploy(ctx, t, teamStackFile) })
+	d := stand(t, teamStackFile, func(ctx context.Context, t *tools) (*deployment, error) {
+		return deployOnCluster(ctx, t, teamStackFile)
+	})
 	i, err := d.instance(t.Context(), "alice")
 	require.NoError(t, err)
 	return i
@@ -45,7 +46,7 @@ func (i *instance) starts(t *testing.T, change func(*box)) *startedInstance {
 // stops stops it within its grace period.
 func (i *instance) stops(t *testing.T, s *startedInstance) {
 	t.Helper()
-	took, byItself, err := s.stop(time.Duration(*i.pod.TerminationGracePeriodSeconds) * time.Second)
+	took, byItself, err := s.stop(i.grace)
 	require.NoError(t, err)
 	assert.True(t, byItself, "it ends within its grace period")
 	t.Logf("stopped after %s", took.Round(time.Second/10))
@@ -136,7 +137,7 @@ func (i *instance) onboards(b *browser) []func() error {
 		func() error { return b.await("That is all.") },
 		func() error { return b.click(`//*[starts-with(text(), 'Ran')]/following::*[name() = 'svg'][1]`) },
 		func() error { return b.await(modelProof) },
-		func() error { return shot(b, "canvas-conversation") },
+		func() error { return shot(b, "canvas") },
 		func() error { return b.enter(`[data-testid=chat-input]`, longMessage) },
 		func() error { return b.click(`[data-testid=submit-button]`) },
 		func() error { return b.await(longCommand) },
@@ -162,7 +163,7 @@ var encrypted = regexp.MustCompile(`gAAAA[\w=-]+`)
 func (i *instance) storedSecrets(t *testing.T) (secrets []string) {
 	t.Helper()
 	for _, file := range []string{"settings.json", "secrets.json"} {
-		raw, err := os.ReadFile(filepath.Join(i.kept(), ".openhands", file))
+		raw, err := os.ReadFile(filepath.Join(i.kept, ".openhands", file))
 		require.NoError(t, err)
 		secrets = append(secrets, encrypted.FindAllString(string(raw), -1)...)
 	}
@@ -173,7 +174,7 @@ func (i *instance) storedSecrets(t *testing.T) (secrets []string) {
 // part needs those before it.
 func TestCanvas(t *testing.T) {
 	i := theInstance(t)
-	require.NoError(t, os.RemoveAll(i.kept()))
+	require.NoError(t, os.RemoveAll(i.kept))
 	var s *startedInstance
 	defer func() { require.NoError(t, s.kill()) }()
 	var tree string
@@ -184,10 +185,6 @@ func TestCanvas(t *testing.T) {
 	}{
 		{"starts on an empty volume", func(t *testing.T) {
 			s = i.starts(t, nil)
-			container := i.pod.Containers[0]
-			for _, probe := range []*corev1.Probe{container.StartupProbe, container.LivenessProbe, container.ReadinessProbe} {
-				s.must(t, http.StatusOK, http.MethodGet, probe.HTTPGet.Path, nil)
-			}
 			s.must(t, http.StatusOK, http.MethodGet, "/api/automation/health", nil)
 		}},
 		{"lets in who has the key", func(t *testing.T) {
@@ -258,6 +255,28 @@ func TestCanvas(t *testing.T) {
 	}
 }
 
+// TestCanvasOnAMachine starts Agent Canvas as the units of a single machine do.
+func TestCanvasOnAMachine(t *testing.T) {
+	d := stand(t, machineStackFile, func(ctx context.Context, t *tools) (*deployment, error) {
+		return deployMachine(ctx, t, machineStackFile)
+	})
+	i, err := d.machine(t.Context())
+	require.NoError(t, err)
+	s := i.starts(t, nil)
+	defer func() { require.NoError(t, s.kill()) }()
+	s.must(t, http.StatusUnauthorized, http.MethodGet, "/api/settings", nil, "X-Session-API-Key", "")
+	s.must(t, http.StatusOK, http.MethodPut, "/api/settings/secrets", map[string]any{"name": "TOKEN", "value": "a-secret-of-ann"})
+	s.profile(t, i.model.address)
+	tree := s.workTree(t)
+	s.run(t, "echo work > "+tree+"/work.txt")
+	i.stops(t, s)
+	s = i.starts(t, nil)
+	assert.Equal(t, "a-secret-of-ann", s.must(t, http.StatusOK, http.MethodGet, "/api/settings/secrets/TOKEN", nil))
+	assert.Equal(t, "work", s.run(t, "cat "+tree+"/work.txt"))
+	assert.NotContains(t, s.log.String(), "Read-only file system")
+	assert.NoFileExists(t, filepath.Join(i.kept, ".openhands", "agent-canvas", "secret-key.txt"), "the machine has made the key")
+}
+
 // facts are what can be seen of a started instance. What it asks for outside of the cluster, it does when somebody consents to telemetry, and has a
 // conversation and an automation.
 func (i *instance) facts(t *testing.T, s *startedInstance) map[string]any {
@@ -306,11 +325,18 @@ var withoutVariable = map[string]map[string]any{
 // TestCanvasWithoutAVariable takes each variable in turn from an instance, and looks for what that changes.
 func TestCanvasWithoutAVariable(t *testing.T) {
 	i := theInstance(t)
-	variables, err := i.variables(t.Context(), instanceNamespace, i.pod.Containers[0])
+	container, err := i.container(t.Context(), t.TempDir())
 	require.NoError(t, err)
-	require.ElementsMatch(t, slices.Collect(maps.Keys(withoutVariable)), slices.Collect(maps.Keys(variables)))
+	for name := range withoutVariable {
+		assert.Contains(t, container.env, name)
+	}
+	for name := range container.env {
+		_, expected := withoutVariable[name]
+		_, ofImage := canvasImage[name]
+		assert.True(t, expected || ofImage, "%s: what is it for?", name)
+	}
 	without := func(t *testing.T, name string) map[string]any {
-		require.NoError(t, os.RemoveAll(i.kept()))
+		require.NoError(t, os.RemoveAll(i.kept))
 		i.dns.strangers()
 		s, err := i.start(context.Background(), func(b *box) {
 			delete(b.env, name)
@@ -332,7 +358,7 @@ func TestCanvasWithoutAVariable(t *testing.T) {
 	}, complete)
 	for _, name := range slices.Sorted(maps.Keys(withoutVariable)) {
 		t.Run(name, func(t *testing.T) {
-			if value, found := canvasImage[name]; found && value == variables[name] {
+			if value, found := canvasImage[name]; found && value == container.env[name] {
 				assert.Empty(t, withoutVariable[name], "the image has the same")
 				return
 			}

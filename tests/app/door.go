@@ -21,6 +21,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+const (
+	// publicHost is that of the stacks: the server's, or the one below which each instance has its own.
+	publicHost = "openhands.example.com"
+	// assertion is the header with what Identity-Aware Proxy signs.
+	assertion = "X-Goog-Iap-Jwt-Assertion"
+)
+
 // doorPod is what the objects of the API server say of the door.
 type doorPod struct {
 	files    map[string]string // of its ConfigMap

@@ -91,8 +91,6 @@ func withoutFilter(name string) func(file) {
 }
 
 const (
-	publicHost  = "openhands.example.com"
-	assertion   = "X-Goog-Iap-Jwt-Assertion"
 	audienceOf  = "/projects/123456789012/global/backendServices/"
 	somebody    = "alice@example.com"
 	socketNonce = "c2VjcmV0IHNlY3JldCBzZQ=="

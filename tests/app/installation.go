@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"openhands-gcp/rehearsal/engine"
 	"openhands-gcp/tests/cluster"
@@ -107,11 +108,11 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 	return t, nil
 }
 
-// deployment is a stack on a real API server, with a model for its agents. Close it.
+// deployment is a stack, on a real API server where it has a cluster, with a model for its agents. Close it.
 type deployment struct {
 	*tools
 	dir     string
-	cluster *cluster.Cluster
+	cluster *cluster.Cluster // none where the stack has none
 	engine  *engine.Engine
 	admin   kubernetes.Interface
 	model   *model
@@ -133,7 +134,7 @@ func install(ctx context.Context, t *tools) (_ *installation, err error) {
 			err = errors.Join(err, i.close())
 		}
 	}()
-	if i.deployment, err = deploy(ctx, t, stackFile); err != nil {
+	if i.deployment, err = deployOnCluster(ctx, t, stackFile); err != nil {
 		return nil, err
 	}
 	env, err := i.environment(ctx)
@@ -150,9 +151,25 @@ func install(ctx context.Context, t *tools) (_ *installation, err error) {
 	return i, err
 }
 
-// deploy puts a stack on a new cluster.
-func deploy(ctx context.Context, t *tools, stackFile string) (_ *deployment, err error) {
-	d := &deployment{tools: t}
+// deployOnCluster puts a stack on a new cluster.
+func deployOnCluster(ctx context.Context, t *tools, stackFile string) (*deployment, error) {
+	c, api, err := stack.Start(ctx, cluster.Options{Root: t.root})
+	if err != nil {
+		return nil, err
+	}
+	admin, err := kubernetes.NewForConfig(c.Admin())
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return deploy(ctx, &deployment{tools: t, cluster: c, admin: admin}, api, stackFile)
+}
+
+// deployMachine puts a stack up that has no cluster.
+func deployMachine(ctx context.Context, t *tools, stackFile string) (*deployment, error) {
+	return deploy(ctx, &deployment{tools: t, admin: fake.NewClientset()}, nil, stackFile)
+}
+
+func deploy(ctx context.Context, d *deployment, api *stack.APIServer, stackFile string) (_ *deployment, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
@@ -162,16 +179,6 @@ func deploy(ctx context.Context, t *tools, stackFile string) (_ *deployment, err
 		return nil, err
 	}
 	if err := os.Chmod(d.dir, 0o755); err != nil { // for the users of the database and the application
-		return nil, err
-	}
-	if err := prepareNetwork(ctx); err != nil {
-		return nil, err
-	}
-	var api *stack.APIServer
-	if d.cluster, api, err = stack.Start(ctx, cluster.Options{Root: t.root}); err != nil {
-		return nil, err
-	}
-	if d.admin, err = kubernetes.NewForConfig(d.cluster.Admin()); err != nil {
 		return nil, err
 	}
 	if err := d.up(ctx, api, stackFile); err != nil {

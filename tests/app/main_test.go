@@ -65,6 +65,9 @@ func run(m *testing.M) error {
 		}
 		return err
 	}
+	if err := prepareNetwork(context.Background()); err != nil {
+		return err
+	}
 	code := m.Run()
 	if err := fall(); err != nil {
 		return err

@@ -55,7 +55,7 @@ func prepareNetwork(ctx context.Context) error {
 		return err
 	}
 	for _, r := range localRanges {
-		if _, err := command(ctx, nil, "ip", "route", "replace", "local", r, "dev", "lo"); err != nil {
+		if _, err := command(ctx, nil, "ip", "route", "add", "local", r, "dev", "lo"); err != nil {
 			return err
 		}
 	}
