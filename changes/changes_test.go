@@ -135,7 +135,7 @@ func TestEffects(t *testing.T) {
 			"DATA IS LOST: the workspaces", "the cluster is deleted", Lost, nil,
 		},
 		"a type that nobody knows": {
-			[]Change{change("gcp:pubsub/topic:Topic", "openhands-topic", Delete)}, "resources are deleted", "resources are deleted", Notable, nil,
+			[]Change{change("gcp:nobody/knows:Knows", "openhands-topic", Delete)}, "resources are deleted", "resources are deleted", Notable, nil,
 		},
 	} {
 		t.Run(what, func(t *testing.T) {

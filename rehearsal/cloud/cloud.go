@@ -105,7 +105,7 @@ func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs v
 	defer c.mu.Unlock()
 	rule, ok := c.rules[typ]
 	if !ok {
-		return "", nil, fmt.Errorf("the simulated cloud does not know type %s", typ)
+		return "", nil, types.Unknown(typ)
 	}
 	if why, refused := c.refused[typ]; refused {
 		return "", nil, errors.New(why)

@@ -33,7 +33,7 @@ func decodeObject(typ string, inputs values.Map) (any, error) {
 }
 
 func unknownType(typ string) error {
-	return fmt.Errorf("the simulated Kubernetes does not know type %s", typ)
+	return fmt.Errorf("the simulated Kubernetes does not know type %s: add it to rehearsal/kubernetes/kinds.go (docs/changing.md, How do I add a resource?)", typ)
 }
 
 // DecodeAs returns an object of the cloud as T, a pointer to Kubernetes' own type, such as *corev1.Secret. It returns nil for an object of another type.

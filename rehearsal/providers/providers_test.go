@@ -16,8 +16,8 @@ func TestUnknownTypesAndFunctionsAreErrors(t *testing.T) {
 	all, err := All(c, c)
 	require.NoError(t, err)
 	gcp := all[0]
-	_, err = gcp.Check(t.Context(), plugin.CheckRequest{Type: "gcp:pubsub/topic:Topic"})
-	assert.ErrorContains(t, err, "does not know type gcp:pubsub/topic:Topic")
+	_, err = gcp.Check(t.Context(), plugin.CheckRequest{Type: "gcp:nobody/knows:Knows"})
+	assert.ErrorContains(t, err, "does not know type gcp:nobody/knows:Knows: run `make facts PROVIDER=gcp ADD=gcp:nobody/knows:Knows`")
 	_, err = gcp.Invoke(t.Context(), plugin.InvokeRequest{Tok: "gcp:compute/getZones:getZones"})
 	assert.ErrorContains(t, err, "does not know function")
 }

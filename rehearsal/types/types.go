@@ -1,7 +1,10 @@
 // Package types names the types of resources that the simulated clouds know, by their Pulumi tokens.
 package types
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Types of Google Cloud.
 const (
@@ -106,4 +109,11 @@ func Short(typ string) string {
 	}
 	module, _, _ := strings.Cut(parts[1], "/")
 	return module + "." + parts[2]
+}
+
+// Unknown is the error about a type of a provider that the rehearsal does not know, with what teaches it.
+func Unknown(typ string) error {
+	provider, _, _ := strings.Cut(typ, ":")
+	return fmt.Errorf("the simulated cloud does not know type %s: run `make facts PROVIDER=%s ADD=%[1]s`, and add it to rehearsal/types/types.go, "+
+		"rehearsal/cloud/rules.go, rehearsal/timeline/timeline.go and changes/table.go (docs/changing.md, How do I add a resource?)", typ, provider)
 }

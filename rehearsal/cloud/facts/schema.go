@@ -33,7 +33,7 @@ func (s *Schema) Types() []string { return slices.Sorted(maps.Keys(s.types)) }
 func (s *Schema) Name(req plugin.CheckRequest, inputs resource.PropertyMap) error {
 	fs, ok := s.types[string(req.Type)]
 	if !ok {
-		return fmt.Errorf("the simulated provider %s does not know type %s; it knows %s", s.provider, req.Type, strings.Join(s.Types(), ", "))
+		return types.Unknown(string(req.Type))
 	}
 	if f, ok := fs["name"]; ok && !f.OutputOnly {
 		if _, set := inputs["name"]; !set {

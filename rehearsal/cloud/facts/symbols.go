@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"openhands-gcp/rehearsal/types"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
@@ -22,7 +24,7 @@ func Symbols(typ string, inputs resource.PropertyMap, symbol func(path string) s
 	}
 	known, ok := schema.types[typ]
 	if !ok {
-		return nil, fmt.Errorf("type %s has no facts", typ)
+		return nil, types.Unknown(typ)
 	}
 	return symbolicObject("", known, inputs, symbol), nil
 }
