@@ -28,7 +28,7 @@ type browser struct {
 }
 
 // browserTimeout is how long anything in a page may take, on a machine that is busy.
-const browserTimeout = 45 * time.Second
+const browserTimeout = 2 * time.Minute
 
 // startBrowser starts a browser for which a domain and its hosts are at an address, and nothing else is anywhere. It takes any certificate.
 func startBrowser(domain, address string) (*browser, error) {
