@@ -78,7 +78,8 @@ func TestBootSystemdTakesTheUnits(t *testing.T) {
 	}
 	docker := filepath.Join(root, "etc/systemd/system/docker.service")
 	require.NoError(t, os.WriteFile(docker, []byte("[Service]\nExecStart=/usr/bin/true\n"), 0o644))
-	output, err := exec.CommandContext(t.Context(), "systemd-analyze", append([]string{"verify", "--man=no", "--recursive-errors=yes"}, units...)...).CombinedOutput()
+	arguments := append([]string{"verify", "--man=no", "--recursive-errors=yes"}, units...)
+	output, err := exec.CommandContext(t.Context(), "systemd-analyze", arguments...).CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	assert.Empty(t, string(output))
 }

@@ -189,7 +189,8 @@ func createAll(ctx *pulumi.Context, name string, number int, services *infra.Pro
 		return err
 	}
 	if _, err := infra.NewEntrance(ctx, name, &infra.EntranceArgs{
-		Host: name + ".example.com", DNSZone: "example", Members: map[string][]string{name + ".example.com": []string{"group:web@example.com"}}, Armor: infra.Armor{RequestsPerMinute: 60},
+		Host: name + ".example.com", DNSZone: "example", Armor: infra.Armor{RequestsPerMinute: 60},
+		Members: map[string][]string{name + ".example.com": {"group:web@example.com"}},
 	}, ready); err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ type ObservabilityArgs struct {
 	Title  string   // begins the names of alerts and dashboard, e.g. OpenHands prod
 	Emails []string // get the alerts; where there are none, alerts show in the console only
 
-	// DatabaseSettings says, where there is a database, where its tier and its disk's limit are set, for the advice in alerts: e.g. `openhands:database` in the stack file.
+	// DatabaseSettings says, where there is a database, where its tier and its disk's limit are set, for the advice in alerts: e.g. `openhands:database` in the
+	// stack file.
 	DatabaseSettings string
 	Labels           pulumi.StringMapInput
 

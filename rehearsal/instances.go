@@ -21,8 +21,8 @@ const newcomer = "newcomer"
 // instancesKey is the key of the list.
 const instancesKey = "openhands:instances"
 
-// changeInstances adds an instance, takes it off the list, and puts it there again, with a larger volume. Nothing of the others may change, and its volume, with
-// somebody's work, must be there all the time.
+// changeInstances adds an instance, takes it off the list, and puts it there again, with a larger volume. Nothing of the others may change, and its volume,
+// with somebody's work, must be there all the time.
 func (r *run) changeInstances(ctx context.Context) (string, error) {
 	before, err := r.ReadStackFile()
 	if err != nil {

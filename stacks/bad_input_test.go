@@ -36,7 +36,10 @@ func TestBadInput(t *testing.T) {
 			mistake: "release that canvas has not", set: canvas(`{"name":"ann"}`, "openhands:app", `{"line":"canvas","release":"1.25.0"}`),
 			path: "openhands:app.release", says: "release 1.25.0 is not supported: write 1.20.0",
 		},
-		{mistake: "instances of the server", set: values{"openhands:instances": `[{"name":"ann"}]`}, path: "openhands:instances", says: "one installation for everybody"},
+		{
+			mistake: "instances of the server", set: values{"openhands:instances": `[{"name":"ann"}]`}, path: "openhands:instances",
+			says: "one installation for everybody",
+		},
 		{mistake: "no instance", set: values{"openhands:app": `{"line":"canvas"}`}, path: "openhands:instances", says: "- name: ann"},
 		{
 			mistake: "database of canvas", set: canvas(`{"name":"ann"}`, "openhands:database", `{"tier":"db-g1-small"}`), path: "openhands:database",
@@ -70,7 +73,10 @@ func TestBadInput(t *testing.T) {
 			},
 		},
 		{mistake: "two instances on one host", set: canvas(`{"name":"ann"},{"name":"ann"}`), path: "openhands:instances (ann)", says: "two instances have this name"},
-		{mistake: "instance with a name that is no part of a host", set: canvas(`{"name":"Ann_1"}`), path: "openhands:instances (Ann_1)", says: `"Ann_1" is not a name`},
+		{
+			mistake: "instance with a name that is no part of a host", set: canvas(`{"name":"Ann_1"}`), path: "openhands:instances (Ann_1)",
+			says: `"Ann_1" is not a name`,
+		},
 		{mistake: "instance without a name", set: canvas(`{"members":[]}`), path: "openhands:instances[0].name", says: "is missing"},
 		{mistake: "unknown key of an instance", set: canvas(`{"name":"ann","cpu":2}`), path: "openhands:instances[0].cpu", says: "unknown key"},
 		{
@@ -114,8 +120,14 @@ func TestBadInput(t *testing.T) {
 		},
 		{mistake: "fraction for a whole number", set: values{"openhands:sandboxes": `{"max":2.5}`}, path: "openhands:sandboxes.max", says: "without a fraction"},
 		{mistake: "text for an object", set: values{"openhands:network": "10.0.0.0/8"}, path: "openhands:network", says: "expected an object"},
-		{mistake: "list for an object", set: values{"openhands:network": "[]"}, path: "openhands:network", says: "is a list, expected an object: write its keys below it"},
-		{mistake: "neither true nor false", set: values{"openhands:teardown": "yes"}, path: "openhands:teardown", says: "is a string, expected a boolean: write true or false, without quotes"},
+		{
+			mistake: "list for an object", set: values{"openhands:network": "[]"}, path: "openhands:network",
+			says: "is a list, expected an object: write its keys below it",
+		},
+		{
+			mistake: "neither true nor false", set: values{"openhands:teardown": "yes"}, path: "openhands:teardown",
+			says: "is a string, expected a boolean: write true or false, without quotes",
+		},
 		{mistake: "number for a label", set: values{"openhands:labels": `{"cost":7}`}, path: "openhands:labels.cost", says: "is a number, expected a string"},
 		{
 			mistake: "number over its limit", set: values{"openhands:network": `{"flowLogSampling":50}`}, path: "openhands:network.flowLogSampling",
@@ -203,7 +215,10 @@ func TestBadInput(t *testing.T) {
 		{mistake: "model in a section", set: values{"openhands:app": `{"model":"m"}`}, path: "openhands:app.model", says: "entered in the settings"},
 		{mistake: "key that is near to nothing", set: values{"openhands:foo": "1"}, path: "openhands:foo", says: "unknown key: remove it, or write one of gcp:"},
 		{mistake: "short name of a key", set: values{"openhands:app": `{"env":{"MODE":"a"}}`}, path: "openhands:app.env", says: "did you mean extraEnv?"},
-		{mistake: "key without a value", set: values{"openhands:network": "null"}, path: "openhands:network", says: "has nothing below it: write its keys (nodesCidr, "},
+		{
+			mistake: "key without a value", set: values{"openhands:network": "null"}, path: "openhands:network",
+			says: "has nothing below it: write its keys (nodesCidr, ",
+		},
 		{
 			mistake: "nested key without a value", set: values{"openhands:cluster": `{"access":{"publicEndpoint":null}}`},
 			path: "openhands:cluster.access.publicEndpoint", says: "give it a value, or remove the key",
@@ -272,13 +287,16 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:machine.nightStop.start", says: "is not a time of day"},
 		{mistake: "night of minutes", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"23:55","start":"00:05","timeZone":"UTC"}}`},
 			path: "openhands:machine.nightStop.stop", says: "a quarter of an hour"},
-		{mistake: "day that is none", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","days":["Monday"],"timeZone":"UTC"}}`},
+		{mistake: "day that is none", profile: "single",
+			set:  values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","days":["Monday"],"timeZone":"UTC"}}`},
 			path: "openhands:machine.nightStop.days", says: "is not a day"},
-		{mistake: "day twice", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","days":["MO","MO"],"timeZone":"UTC"}}`},
+		{mistake: "day twice", profile: "single",
+			set:  values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","days":["MO","MO"],"timeZone":"UTC"}}`},
 			path: "openhands:machine.nightStop.days", says: "names a day twice"},
 		{mistake: "time zone that is none", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","timeZone":"CEST+1"}}`},
 			path: "openhands:machine.nightStop.timeZone", says: "is not a time zone"},
-		{mistake: "time zone of whoever deploys", profile: "single", set: values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","timeZone":"Local"}}`},
+		{mistake: "time zone of whoever deploys", profile: "single",
+			set:  values{"openhands:machine": `{"nightStop":{"stop":"20:00","start":"07:00","timeZone":"Local"}}`},
 			path: "openhands:machine.nightStop.timeZone", says: "is not a time zone"},
 
 		// Ranges.

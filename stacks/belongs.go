@@ -44,7 +44,10 @@ var belongings = []belonging{
 	{"openhands:instances", (*Config).isCanvas, "line server is one installation for everybody: remove it, or choose line canvas in openhands:app"},
 	{"openhands:database", (*Config).ofServer, noDatabase},
 	{"openhands:network.peeringCidr", (*Config).ofServer, noDatabase},
-	{"openhands:bucket", (*Config).ofServer, "line canvas has no bucket: an instance keeps everything on its volume. Remove it, or choose line server in openhands:app"},
+	{
+		"openhands:bucket", (*Config).ofServer,
+		"line canvas has no bucket: an instance keeps everything on its volume. Remove it, or choose line server in openhands:app",
+	},
 	{"openhands:exposure.login.members", (*Config).ofServer, "with line canvas, each instance has its own people: write them in openhands:instances"},
 	{
 		"openhands:exposure.dangerouslyOpenToEveryoneWithoutLogin", (*Config).ofServer,

@@ -117,7 +117,8 @@ func TestEveryBadItemOfAListIsReported(t *testing.T) {
 	_, err := stacks.Load(stacks.Source{Stack: "dev", Values: values})
 	require.Error(t, err)
 	for _, says := range []string{
-		`members: "ann@example.com" is not one whom`, "members: domain:example.com: Kubernetes knows users and groups", "days[1]: is a number", `days: "SUN" is not a day`,
+		`members: "ann@example.com" is not one whom`, "members: domain:example.com: Kubernetes knows users and groups", "days[1]: is a number",
+		`days: "SUN" is not a day`,
 	} {
 		assert.Contains(t, err.Error(), says)
 	}

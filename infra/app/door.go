@@ -20,8 +20,8 @@ import (
 
 const doorType = "openhands:app:Door"
 
-// Door is what stands before the applications: Envoy in two pods, which alone the load balancer and port-forward reach, and which lets in whom Google vouches for.
-// Whatever becomes of the load balancer's own policies, nobody else gets in.
+// Door is what stands before the applications: Envoy in two pods, which alone the load balancer and port-forward reach, and which lets in whom Google vouches
+// for. Whatever becomes of the load balancer's own policies, nobody else gets in.
 type Door struct {
 	pulumi.ResourceState
 

@@ -86,7 +86,8 @@ func (r *Request) attachedTo(disk *Object) *Object {
 }
 
 func checkResourcePolicy(r *Request) error {
-	if start := r.Inputs.Str("snapshotSchedulePolicy.schedule.dailySchedule.startTime"); r.Inputs.At("snapshotSchedulePolicy") != nil && !onTheHour.MatchString(start) {
+	start := r.Inputs.Str("snapshotSchedulePolicy.schedule.dailySchedule.startTime")
+	if r.Inputs.At("snapshotSchedulePolicy") != nil && !onTheHour.MatchString(start) {
 		return fmt.Errorf("snapshotSchedulePolicy: %q is not the beginning of an hour", start)
 	}
 	for _, path := range []string{"vmStartSchedule", "vmStopSchedule"} {
