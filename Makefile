@@ -27,7 +27,7 @@ rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulate
 		bin/compile $(if $(CLUSTER),tests/cluster,.) ./$(if $(CLUSTER),,rehearsal/)cmd/rehearse bin/rehearse$(if $(CLUSTER),-cluster) || exit 1; \
 		for stack in $(STACK); do \
 			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -export=$(EXPORT) $(if $(V),-verbose) || exit 1; \
-		done ) || kill -PIPE $$PPID
+		done ) || { kill -PIPE $$PPID; exit 1; }
 
 .PHONY: test
 test: lint ## lint, and all tests but the rehearsals

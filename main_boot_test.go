@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -235,22 +235,27 @@ python3 -c 'import socket; print(socket.create_connection(("172.17.0.2", 8000), 
 func TestBootAContainerThatDoesNotAnswerIsRestarted(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers string // what curl returns, the first time and later
+		seconds int    // since the container has started; it has not where negative
 		calls   []string
 	}{
-		"it answers":            {"0 0 0", []string{"curl"}},
-		"it answers again":      {"7 22 0", []string{"curl", "sleep", "curl", "sleep", "curl"}},
-		"it answers no request": {"28 28 28", []string{"curl", "sleep", "curl", "sleep", "curl", "sleep", "systemctl restart openhands.service"}},
+		"it answers":            {"0 0 0", 900, []string{"curl"}},
+		"it answers again":      {"7 22 0", 900, []string{"curl", "sleep", "curl", "sleep", "curl"}},
+		"it answers no request": {"28 28 28", 900, []string{"curl", "sleep", "curl", "sleep", "curl", "sleep", "systemctl try-restart openhands.service"}},
+		"it has just started":   {"7 7 7", 100, nil},
+		"somebody stopped it":   {"7 7 7", -1, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			output, err := shell(t, booted(t, "single"), `
 				mkdir $work/bin; echo `+c.answers+` | tr ' ' '\n' >$work/answers
 				printf '#!/bin/bash\necho curl >>$work/calls; a=$(head -1 $work/answers); sed -i 1d $work/answers; exit $a\n' >$work/bin/curl
 				printf '#!/bin/bash\necho sleep >>$work/calls\n' >$work/bin/sleep
-				printf '#!/bin/bash\necho systemctl $* >>$work/calls\n' >$work/bin/systemctl
+				touch $work/calls; seconds=`+strconv.Itoa(c.seconds)+`
+				since=$((($(cut -d. -f1 /proc/uptime) - seconds) * 1000000))
+				printf '#!/bin/bash\ncase $1 in is-active) [ '$seconds' -ge 0 ];; show) echo '$since';; *) echo systemctl $* >>$work/calls;; esac\n' >$work/bin/systemctl
 				chmod +x $work/bin/*; export work PATH=$work/bin:$PATH
 				bash $root/etc/openhands/alive.sh http://127.0.0.1:8000/alive openhands.service 2>/dev/null; cat $work/calls`)
 			require.NoError(t, err, output)
-			assert.Equal(t, c.calls, slices.DeleteFunc(strings.Split(output, "\n"), func(l string) bool { return l == "" }))
+			assert.Equal(t, strings.Join(c.calls, "\n"), strings.TrimSpace(output))
 		})
 	}
 }

@@ -122,7 +122,8 @@ var table = []meaning{
 	{disk, "rd", "", nil, Lost,
 		"what the data disk has since its last snapshot: conversations, people's files, settings and keys are deleted with it. Snapshots stay (docs/single.md)"},
 	{disk, "u", "size", nil, Notable, "the data disk grows: its file system follows when the machine boots"},
-	{machine, "rd", "", nil, Down,
+	{machine, "d", "", nil, Down, "the machine is deleted: nobody reaches OpenHands any more. Its data disk has a row of its own"},
+	{machine, "r", "", nil, Down,
 		"the machine is made anew, with the same data disk: running conversations end, it is away for some minutes, and has another name (output openCommand)"},
 	{machine, "u", "resourcePolicies", nil, Notable, "when the machine stops and starts changes"},
 	{machine, "u", "", nil, Down, "the machine changes: it may stop and start again, which ends running conversations"},
@@ -150,6 +151,7 @@ var table = []meaning{
 	{projectMember, "rd", "", nil, Notable, "somebody loses a role in the project"},
 	{account, "rd", "", named("nodes"), Down, "the nodes' account is deleted: no image is pulled and no log written until they have the new one"},
 	{account, "rd", "", nil, Down, "OpenHands' account is deleted: it cannot reach its files until it has the new one"},
+	{"gcp:serviceaccount/iAMMember:IAMMember", "curd", "", named("-ssh-"), Notable, "who may log in to the machine changes"},
 	{"gcp:serviceaccount/iAMMember:IAMMember", "rd", "", nil, Down, "OpenHands cannot act as its account for a moment, and so not reach its files"},
 	{"kubernetes:rbac.authorization.k8s.io/*", "curd", "", nil, Notable, "who may do what in the cluster changes"},
 
@@ -204,19 +206,6 @@ var table = []meaning{
 	{"kubernetes:policy/v1:PodDisruptionBudget", "curd", "", nil, Quiet, "how many pods of the door may go at a time changes"},
 	{"kubernetes:scheduling.k8s.io/v1:PriorityClass", "curd", "", nil, Quiet, "which pods give way to others changes"},
 	{"random:index/*", "rd", "", nil, Notable, "a generated password is made anew"},
-
-	// A single machine.
-	{"gcp:compute/disk:Disk", "rd", "", nil, Lost, "the data disk: all conversations, files, settings and keys of the machine's OpenHands"},
-	{"gcp:compute/disk:Disk", "u", "size", nil, Notable, "the data disk grows; the machine's file system follows at its next boot"},
-	{"gcp:compute/instance:Instance", "u", "machineType", nil, Down, "the machine is stopped, and starts with another size: it is away for two minutes"},
-	{"gcp:compute/instance:Instance", "rd", "", nil, Down,
-		"the machine is made anew: it is away for some minutes, and what its agent runs ends (the data disk, with its files, stays)"},
-	{"gcp:compute/instance:Instance", "u", "metadata", nil, Notable, "what the machine does when it boots changes: it does it at its next boot"},
-	{"gcp:compute/instanceIAMMember:InstanceIAMMember", "curd", "", nil, Notable, "who may log in to the machine changes"},
-	{"gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", "curd", "", nil, Notable, "who may open the machine's page changes"},
-	{"gcp:compute/resourcePolicy:ResourcePolicy", "curd", "", nil, Notable, "when the machine stops, or how long snapshots are kept, changes"},
-	{"gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment", "crd", "", nil, Notable, "whether snapshots of the disk are made changes"},
-	{"gcp:projects/iAMCustomRole:IAMCustomRole", "curd", "", nil, Notable, "what Compute Engine may do with the machine by its schedule changes"},
 
 	// Watching.
 	{"gcp:monitoring/notificationChannel:NotificationChannel", "curd", "", nil, Notable, "who is sent alerts changes"},

@@ -128,8 +128,8 @@ func NewComputeInstance(
 	}
 	instance, err := compute.NewInstance(ctx, name+"-machine", instanceArgs, component.Child(c,
 		// What the machine runs is in the metadata, and it would run the old until it boots: a new machine runs the new. A disk that is exchanged under a
-		// running machine would stay mounted.
-		pulumi.ReplaceOnChanges([]string{"metadata", "attachedDisks"}),
+		// running machine would stay mounted. A machine of another type would have to be stopped, which the provider refuses.
+		pulumi.ReplaceOnChanges([]string{"metadata", "attachedDisks", "machineType"}),
 		// The data disk is attached to one machine at a time. The new machine gets another name: what is granted on a machine goes with it, and would not be
 		// granted again for one of the same name.
 		pulumi.DeleteBeforeReplace(true))...)

@@ -62,6 +62,11 @@ func (b *before) checkOut(ctx context.Context, rev string) (err error) {
 	if b.temp, err = os.MkdirTemp("", "openhands-before-"); err != nil {
 		return fmt.Errorf("FROM=git:%s: %w", rev, err)
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
 	archive, err := git(ctx, root, "archive", "--format=tar", rev)
 	if err != nil {
 		return fmt.Errorf("FROM=git:%s: %w", rev, err)

@@ -24,6 +24,7 @@ func (r *run) replaceMachine(ctx context.Context) (string, error) {
 	}{
 		{"another image", "openhands:app.imageDigest", "sha256:" + strings.Repeat("a", 64), true, false},
 		{"a larger machine", "openhands:machine.machineType", "e2-standard-8", true, false},
+		{"one of another series, as large", "openhands:machine.machineType", "n2-standard-8", true, false},
 		{"a larger disk", "openhands:machine.dataDisk.sizeGiB", "500", false, false},
 		{"a snapshot", "openhands:machine.dataDisk.fromSnapshot", "openhands-data-yesterday", true, true},
 	} {

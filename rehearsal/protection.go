@@ -72,19 +72,15 @@ func (r *run) refuseMove(ctx context.Context) (elsewhere string, err error) {
 	return elsewhere, r.WriteStackFile(before)
 }
 
-// refusedFor fails unless the engine says of every type that protection forbids to delete it.
-func refusedFor(output string, protected []string) error {
-	for _, typ := range protected {
-		refused := false
-		for _, text := range strings.Split(output, "error: ") {
-			about := strings.Contains(text, "$"+typ+"::")
-			refused = refused || (about && strings.Contains(text, "cannot be deleted") && strings.Contains(text, "it is protected"))
-		}
-		if !refused {
-			return fmt.Errorf("it failed, but not for the protection of %s", types.Short(typ))
+// refusedFor fails unless the engine says that protection forbids to delete something. It stops at what it meets first, such as a protected namespace before
+// its cluster; that each is protected is what refuseReplacement shows.
+func refusedFor(output string) error {
+	for _, text := range strings.Split(output, "error: ") {
+		if strings.Contains(text, "cannot be deleted") && strings.Contains(text, "it is protected") {
+			return nil
 		}
 	}
-	return nil
+	return errors.New("it failed, but not for protection")
 }
 
 // refuseDestroy fails unless destroy is refused before anything is deleted.
@@ -95,7 +91,7 @@ func (r *run) refuseDestroy(ctx context.Context) (string, error) {
 	if err == nil {
 		return "", errors.New("destroy deleted a protected stack")
 	}
-	if err := refusedFor(result.Output, r.Protected); err != nil {
+	if err := refusedFor(result.Output); err != nil {
 		return "", err
 	}
 	if left := len(r.Cloud.List()); left != objects {

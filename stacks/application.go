@@ -102,6 +102,7 @@ func (c *Config) AgentCanvasArgs(g Google) *app.AgentCanvasArgs {
 		DoorNodes: app.Nodes{Label: poolLabel, Value: appPool},
 		Nodes:     app.Nodes{Label: poolLabel, Value: sandboxPool, Taint: &taint},
 
+		Protect:        c.Protect(c.Cluster.DeletionProtection),
 		KeepVolumeDays: c.Sandboxes.KeepUnusedVolumeDays,
 		Egress:         c.Sandboxes.Egress.allowed(),
 		Operators:      c.operators(),

@@ -92,6 +92,13 @@ func TestBadInput(t *testing.T) {
 			path: "openhands:instances (ann).memoryLimitGiB", says: "is 2, below memoryRequestGiB (4)",
 		},
 		{
+			mistake: "one who is a member of too many", profile: "prod", path: "openhands:instances", says: "is a member of 21 instances",
+			set: values{
+				"openhands:app": `{"line":"canvas"}`, "openhands:exposure": `{"host":"openhands.example.com"}`,
+				"openhands:instances": "[" + strings.Join(strings.Split(strings.Repeat(`{"name":"a*","members":["user:ann@example.com"]};`, 21), ";")[:21], ",") + "]",
+			},
+		},
+		{
 			mistake: "fewer nodes than the instances need", path: "openhands:sandboxes.pool.maxNodes", says: "2 instances need 2 nodes",
 			set: canvas(`{"name":"ann","memoryRequestGiB":10,"memoryLimitGiB":10},{"name":"bob","memoryRequestGiB":10,"memoryLimitGiB":10}`,
 				"openhands:sandboxes", `{"pool":{"maxNodes":1}}`),

@@ -57,7 +57,7 @@ func (c *Config) validateExposure(report reporter) {
 	case e.Host == "":
 		report(exposureKey+"host", "is missing: mode gateway needs the host name under which people open OpenHands, e.g. openhands.example.com. To reach it "+
 			"by port-forward only, set %smode to none", exposureKey)
-	case len(e.Host) > certificateHostLimit || !hostName.MatchString(e.Host):
+	case len(c.hostPattern()) > certificateHostLimit || !hostName.MatchString(e.Host):
 		report(exposureKey+"host", "%q is not a host name: write it in lower case, without https:// and without a path, of at most %d characters, e.g. "+
 			"openhands.example.com", e.Host, certificateHostLimit)
 	}

@@ -3,9 +3,11 @@ package stacks
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 
 	"openhands-gcp/infra/app"
 	"openhands-gcp/release"
@@ -74,7 +76,46 @@ func (c *Config) validateInstances(report reporter) {
 		seen[instance.Name] = true
 		c.validateInstance(report, path, instance)
 	}
+	c.validateGrants(report)
 	c.validateInstanceNodes(report)
+}
+
+// Limits of a policy of IAM, in which each instance has a grant, with a condition of its own, for each of its members.
+// https://cloud.google.com/iam/quotas
+const (
+	conditionsOfMember = 20
+	groupsOfPolicy     = 250
+	membersOfPolicy    = 1500
+)
+
+// validateGrants refuses members for whom Google has no more grants: it would say so in the middle of an update.
+func (c *Config) validateGrants(report reporter) {
+	const key = "openhands:instances"
+	if !c.Exposed() {
+		return
+	}
+	of, groups, all := map[string]int{}, map[string]bool{}, 0
+	for _, i := range c.Instances {
+		for _, member := range i.Members {
+			of[member]++
+			all++
+			if strings.HasPrefix(member, "group:") || strings.HasPrefix(member, "domain:") {
+				groups[member] = true
+			}
+		}
+	}
+	for _, member := range slices.Sorted(maps.Keys(of)) {
+		if of[member] > conditionsOfMember {
+			report(key, "%s is a member of %d instances, and IAM has %d grants with different conditions for one: take it off some", member, of[member],
+				conditionsOfMember)
+		}
+	}
+	if len(groups) > groupsOfPolicy {
+		report(key, "name %d groups and domains, and a policy of IAM has room for %d: name people, or use a second project", len(groups), groupsOfPolicy)
+	}
+	if all > membersOfPolicy {
+		report(key, "have %d members in all, and a policy of IAM has room for %d: use groups, or a second project", all, membersOfPolicy)
+	}
 }
 
 // validateInstance checks one instance by itself.
@@ -102,8 +143,9 @@ func (c *Config) instancesWarning() string {
 		"instance by port-forward, with the keys in it."
 }
 
-// hostLimit is that of a name in DNS, in characters.
-const hostLimit = 253
+// hostLimit is that of the title of a grant's condition, which is the host, in characters.
+// https://cloud.google.com/iam/docs/conditions-overview
+const hostLimit = 100
 
 // validateInstanceNodes refuses instances that the nodes have no room for.
 func (c *Config) validateInstanceNodes(report reporter) {
@@ -180,8 +222,8 @@ const instancesPerNode = PodsPerNode - systemPods
 // instanceImageGB is the image of an instance, unpacked.
 const instanceImageGB = 8
 
-// instanceDiskGB is the size of the boot disk of a node that carries instances. It does not follow the list: with another disk, GKE makes each node anew.
-// Smaller instances than the default share it by what each is sure of (ephemeral-storage).
+// instanceDiskGB is the size of the boot disk of a node that carries instances. It does not follow the list: with another disk, GKE makes each node anew. More
+// and smaller instances than the default share it: each is sure of 1 GiB, for which even the most that fit by CPU and memory find room.
 func (c *Config) instanceDiskGB() int {
 	m, err := parseMachineType(c.Sandboxes.Pool.MachineType)
 	if err != nil {

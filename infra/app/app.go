@@ -229,7 +229,9 @@ func (args *OpenHandsAppArgs) origin() string {
 }
 
 // newNamespace creates a namespace under a level of Pod Security.
-func newNamespace(ctx *pulumi.Context, parent pulumi.Resource, name, namespace, level string) (*corev1.Namespace, error) {
+func newNamespace(
+	ctx *pulumi.Context, parent pulumi.Resource, name, namespace, level string, opts ...pulumi.ResourceOption,
+) (*corev1.Namespace, error) {
 	created, err := corev1.NewNamespace(ctx, name+"-"+namespace, &corev1.NamespaceArgs{
 		Metadata: &metav1.ObjectMetaArgs{
 			Name: pulumi.String(namespace),
@@ -238,7 +240,7 @@ func newNamespace(ctx *pulumi.Context, parent pulumi.Resource, name, namespace, 
 				"pod-security.kubernetes.io/warn":    pulumi.String(level),
 			},
 		},
-	}, component.Child(parent)...)
+	}, component.Child(parent, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("create the namespace %s: %w", namespace, err)
 	}

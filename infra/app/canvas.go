@@ -29,6 +29,8 @@ type AgentCanvasArgs struct {
 	DoorNodes, Nodes  Nodes // on which the door runs, and the instances
 	LocalPort         int   // of the door, for port-forward
 
+	// Protect refuses to delete the namespace of the instances, with all their volumes.
+	Protect bool
 	// KeepVolumeDays is for how long the volume of an instance stays that is no longer there. 0 keeps it for ever.
 	KeepVolumeDays int
 

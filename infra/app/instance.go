@@ -75,7 +75,7 @@ func newInstances(
 	if err := ctx.RegisterComponentResource(instancesType, name, c, opts...); err != nil {
 		return nil, err
 	}
-	namespace, err := newNamespace(ctx, c, name, args.InstanceNamespace, "restricted")
+	namespace, err := newNamespace(ctx, c, name, args.InstanceNamespace, "restricted", component.ProtectIf(args.Protect)...)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +137,12 @@ func (c *Instances) newInstance(ctx *pulumi.Context, name string, args *AgentCan
 	if err != nil {
 		return fmt.Errorf("create the volume: %w", err)
 	}
-	service, err := corev1.NewService(ctx, name, &corev1.ServiceArgs{
-		Metadata: metadata,
+	// The provider waits until a Service leads to a pod, and the pod is not there yet: the StatefulSet, whose Service it is, must not wait for it, and nobody
+	// waits for the pod of an instance that sleeps.
+	_, err = corev1.NewService(ctx, name, &corev1.ServiceArgs{
+		Metadata: &metav1.ObjectMetaArgs{
+			Name: metadata.Name, Namespace: metadata.Namespace, Labels: metadata.Labels, Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")},
+		},
 		Spec: &corev1.ServiceSpecArgs{
 			Type:     pulumi.String("ClusterIP"),
 			Selector: pulumi.ToStringMap(labelsOf(i.Name)),
@@ -154,14 +158,20 @@ func (c *Instances) newInstance(ctx *pulumi.Context, name string, args *AgentCan
 		Metadata: metadata,
 		Spec: &appsv1.StatefulSetSpecArgs{
 			// A StatefulSet starts no second pod before it knows that the first has ended: two would write to the same files.
-			Replicas:    pulumi.Int(1),
-			ServiceName: service.Metadata.Name().Elem(),
-			Selector:    labelSelector(labelsOf(i.Name)),
+			Replicas: pulumi.Int(1),
+			// In order, it would not make a pod anew that never got ready: whatever was wrong with it could not be mended by another size or image.
+			PodManagementPolicy: pulumi.String("Parallel"),
+			ServiceName:         pulumi.String(i.Name),
+			Selector:            labelSelector(labelsOf(i.Name)),
 			Template: &corev1.PodTemplateSpecArgs{
 				Metadata: &metav1.ObjectMetaArgs{
 					Labels: pulumi.ToStringMap(labelsOf(i.Name)),
-					// The autoscaler would end somebody's conversations to save a node.
-					Annotations: pulumi.StringMap{"cluster-autoscaler.kubernetes.io/safe-to-evict": pulumi.String("false")},
+					Annotations: pulumi.StringMap{
+						// Another key rolls the pod: it is read at its start only.
+						"openhands.dev/environment": checksum(pulumi.StringMap{args.Release.Instance.KeyVariable: key.Result}),
+						// The autoscaler would end somebody's conversations to save a node.
+						"cluster-autoscaler.kubernetes.io/safe-to-evict": pulumi.String("false"),
+					},
 				},
 				Spec: args.pod(i, secret.Metadata.Name().Elem(), volume.Metadata.Name().Elem()),
 			},
@@ -198,7 +208,7 @@ func (c *Instances) newVolume(ctx *pulumi.Context, name string, i InstanceArgs, 
 // instanceTmpGiB is what an instance may write to /tmp, and as much to its home beside the volume. One that fills more is evicted, and comes again.
 const instanceTmpGiB = 4
 
-// InstanceScratchGiB is the disk of the node that an instance is sure of, in GiB.
+// InstanceScratchGiB is the disk of the node that there is for each instance of the default size, in GiB. Each is sure of scratchRequest.
 const InstanceScratchGiB = 4
 
 // pod is an instance's pod.
@@ -237,7 +247,7 @@ func (args *AgentCanvasArgs) pod(i InstanceArgs, secret, volume pulumi.StringInp
 			Resources: &corev1.ResourceRequirementsArgs{
 				Requests: pulumi.StringMap{
 					"cpu": pulumi.String(milliCPU(i.CPURequest)), "memory": pulumi.String(mebibytes(i.MemoryRequestGiB)),
-					"ephemeral-storage": pulumi.Sprintf("%dGi", InstanceScratchGiB),
+					"ephemeral-storage": pulumi.String(scratchRequest),
 				},
 				Limits: pulumi.StringMap{
 					"cpu": pulumi.String(milliCPU(i.CPULimit)), "memory": pulumi.String(mebibytes(i.MemoryLimitGiB)),

@@ -18,7 +18,14 @@ elif [ "$found" != 0 ]; then
 	echo "blkid cannot say what is on $device (status $found): nothing was formatted" >&2
 	exit 1
 fi
-check() { e2fsck -p "$@" "$device" || [ $? = 1 ]; } # 1: repaired
+check() {
+	local status=0
+	e2fsck -p "$@" "$device" || status=$?
+	if [ "$status" -gt 1 ]; then # 1: repaired
+		echo "$device has errors that need a person (e2fsck says $status): take a snapshot of the disk first, then run e2fsck -y $device" >&2
+		return 1
+	fi
+}
 check
 if ! resize2fs "$device"; then
 	check -f # which resize2fs may ask for

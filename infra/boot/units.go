@@ -41,13 +41,12 @@ Description=Restart the container when it does not answer
 Type=oneshot
 ExecStart=/bin/bash %s
 `, script("alive", fmt.Sprintf("http://127.0.0.1:%d%s", c.Port, c.AlivePath), container)),
-		// It starts anew with the container, which gets five minutes to come up.
 		c.Name + "-alive.timer": fmt.Sprintf(`[Unit]
 Description=Look whether the container answers
 PartOf=%s
 
 [Timer]
-OnActiveSec=5min
+OnActiveSec=1min
 OnUnitInactiveSec=1min
 `, container),
 	}
@@ -81,7 +80,9 @@ func (c Config) containerUnit(data, firewall, timer string) string {
 	for _, kept := range c.Kept {
 		run = append(run, fmt.Sprintf("--mount=type=bind,source=%s/%s,destination=%s/%[2]s", c.mountPoint(), kept, c.Home))
 	}
-	run = append(run, "--env-file="+c.environment(), "--env-file="+c.keys(), "--log-opt=max-size=50m --log-opt=max-file=2", c.Image)
+	run = append(run, "--env-file="+c.environment(), "--env-file="+c.keys(), "--log-opt=max-size=50m --log-opt=max-file=2",
+		"--attach=stdout", // its errors are in docker logs; those of Docker itself are in the journal
+		c.Image)
 	return fmt.Sprintf(`[Unit]
 Description=%[1]s
 Requires=docker.service %[2]s %[3]s
@@ -97,6 +98,7 @@ ExecStartPre=/bin/bash -c '/usr/bin/docker image inspect %[6]s >/dev/null || /us
 ExecStart=%[7]s
 ExecStop=/usr/bin/docker stop --time %[8]d %[1]s
 StandardOutput=null
+StandardError=journal
 TimeoutStartSec=20min
 TimeoutStopSec=%[9]d
 Restart=always

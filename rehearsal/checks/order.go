@@ -7,7 +7,9 @@ import (
 	"slices"
 
 	"openhands-gcp/rehearsal/cloud"
+	"openhands-gcp/rehearsal/kubernetes"
 	"openhands-gcp/rehearsal/state"
+	"openhands-gcp/rehearsal/types"
 )
 
 // Order returns the resources that used another one which nothing makes them wait for. Such a program works only while the engine happens to take them
@@ -23,6 +25,28 @@ func Order(c *cloud.Cloud, g *state.Graph) []string {
 				state.ShortName(n.URN), state.ShortName(n.On), n.Why))
 		}
 	}
+	problems = append(problems, deadlocks(c.Inventory(), g)...)
 	slices.Sort(problems)
 	return slices.Compact(problems)
+}
+
+// deadlocks are Services that wait for pods which wait for them: the provider waits until a Service with a selector leads to a pod, ten minutes long, and
+// fails. https://github.com/pulumi/pulumi-kubernetes/issues/1995
+func deadlocks(inventory *cloud.Inventory, g *state.Graph) []string {
+	var problems []string
+	for _, service := range inventory.All(types.KubernetesService) {
+		selector := service.Inputs.Labels("spec.selector")
+		if len(selector) == 0 || service.Inputs.Labels("metadata.annotations")["pulumi.com/skipAwait"] == "true" {
+			continue
+		}
+		for _, typ := range []string{types.Deployment, types.StatefulSet} {
+			for _, workload := range inventory.All(typ) {
+				if workload.Inputs.Str("metadata.namespace") == service.Inputs.Str("metadata.namespace") &&
+					kubernetes.Selects(selector, workload.Inputs.Labels("spec.template.metadata.labels")) && g.WaitsFor(workload.URN, service.URN) {
+					problems = append(problems, fmt.Sprintf("Service %s waits for a pod, and the pods of %s wait for the Service", service.ID, workload.ID))
+				}
+			}
+		}
+	}
+	return problems
 }

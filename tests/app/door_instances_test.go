@@ -79,6 +79,20 @@ func TestTheDoorOfInstances(t *testing.T) {
 		{who: "the load balancer, whatever becomes of an instance", path: "/alive", host: "10.0.0.1", status: 200},
 	}))
 
+	t.Run("what the browser shows to Google's login", func(t *testing.T) {
+		response := ask{token: token, host: "alice." + publicHost, header: map[string]string{
+			"Cookie": "theme=dark; __Host-GCP_IAP_AUTH_TOKEN_1A2B=secret; GCP_IAAP_XSRF_NONCE_x=1; session=2",
+		}}.send(t, clients)
+		defer response.Body.Close()
+		var seen map[string]string
+		require.NoError(t, json.NewDecoder(response.Body).Decode(&seen))
+		assert.Equal(t, "theme=dark; session=2", seen["cookie"])
+		response = ask{token: token, host: "alice." + publicHost, header: map[string]string{"Cookie": "__Host-GCP_IAP_AUTH_TOKEN_1A2B=secret"}}.send(t, clients)
+		defer response.Body.Close()
+		seen = nil
+		require.NoError(t, json.NewDecoder(response.Body).Decode(&seen))
+		assert.NotContains(t, seen, "cookie")
+	})
 	t.Run("one more", func(t *testing.T) {
 		socket := openSocket(t, d.loadBalancer, "https://alice."+publicHost+"/sockets", token)
 		socket.says(t, "before")

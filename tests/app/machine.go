@@ -121,7 +121,7 @@ func dockerRun(command, dir string, image map[string]string) (*box, error) {
 			b.mounts = append(b.mounts, m)
 		case "--env-file":
 			err = readVariables(value, b.env)
-		case "--rm", "--name", "--publish", "--cap-drop", "--security-opt", "--memory", "--memory-swap", "--pids-limit", "--log-opt":
+		case "--rm", "--name", "--publish", "--cap-drop", "--security-opt", "--memory", "--memory-swap", "--pids-limit", "--log-opt", "--attach":
 		default:
 			err = errors.New("the tests do not know it")
 		}

@@ -99,7 +99,7 @@ const (
 	issuer          = "https://cloud.google.com/iap"
 	keysHost        = "www.gstatic.com"
 	keysPath        = "/iap/verify/public_key-jwk"
-	keysCluster     = "google-keys"
+	keysCluster     = "google_keys"                        // which no application is named
 	authorities     = "/etc/ssl/certs/ca-certificates.crt" // in Envoy's image
 
 	// loadBalancerHops is how many addresses the load balancer adds to X-Forwarded-For: the browser's, and its own.

@@ -5,6 +5,21 @@ local function refuse(request, reason)
   request:respond({[":status"] = "403", ["content-type"] = "text/plain; charset=utf-8"}, reason .. "\n")
 end
 
+-- What the browser shows to Google's login is nobody else's business: with it, an application could be this person at another host of the same load balancer.
+local function without_login(headers)
+  local kept = {}
+  for cookie in string.gmatch(headers:get("cookie") or "", "[^;]+") do
+    if not string.find(string.upper(cookie), "GCP_IAA?P") then
+      table.insert(kept, (string.gsub(cookie, "^%s+", "")))
+    end
+  end
+  if #kept > 0 then
+    headers:replace("cookie", table.concat(kept, "; "))
+  else
+    headers:remove("cookie")
+  end
+end
+
 function envoy_on_request(request)
   local headers = request:headers()
   if headers:getNumValues("origin") > 1 then
@@ -20,4 +35,5 @@ function envoy_on_request(request)
   if (site == "cross-site" or site == "same-site") and not opens_page then
     return refuse(request, "a page of another site may not call this host")
   end
+  without_login(headers)
 end
