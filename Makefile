@@ -120,7 +120,7 @@ pictures: ## draw the pictures in docs/pictures anew
 INSTANCES ?= 10,30,100,300
 .PHONY: bench-instances
 bench-instances: ## how long the engine takes with many instances on a real API server: INSTANCES=10,300
-	go -C tests/cluster test ./stack -count=1 -timeout 60m -run TestHowManyInstances -v -args -instances=$(INSTANCES)
+	go -C tests/cluster test ./stack -count=1 -timeout 60m -tags=bench -run TestHowManyInstances -v -args -instances=$(INSTANCES)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -85,7 +85,18 @@ func find(t *testing.T, mocks *providers.Mocks, typ, name string) providers.Regi
 
 // everyStack runs a test on the golden stacks, as a preview and as an update.
 func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
-	for _, stack := range goldenStacks(t) {
+	eachOf(t, goldenStacks(t), test)
+}
+
+// everyCluster is everyStack without the stacks that are one machine.
+func everyCluster(t *testing.T, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
+	eachOf(t, slices.DeleteFunc(goldenStacks(t), func(stack string) bool {
+		return stackFile(t, stack)["openhands:profile"] == "single"
+	}), test)
+}
+
+func eachOf(t *testing.T, stacks []string, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
+	for _, stack := range stacks {
 		for _, dryRun := range []bool{true, false} {
 			name := stack + "/up"
 			if dryRun {
@@ -98,16 +109,6 @@ func everyStack(t *testing.T, test func(t *testing.T, stack string, mocks *provi
 			})
 		}
 	}
-}
-
-// everyCluster is everyStack without the stacks that are one machine.
-func everyCluster(t *testing.T, test func(t *testing.T, stack string, mocks *providers.Mocks)) {
-	everyStack(t, func(t *testing.T, stack string, mocks *providers.Mocks) {
-		if stackFile(t, stack)["openhands:profile"] == "single" {
-			t.Skip("one machine, without a cluster")
-		}
-		test(t, stack, mocks)
-	})
 }
 
 // TestEachProtectionIsItsOwn: where all are on, or all off, a plan does not show that two are swapped.

@@ -1,3 +1,5 @@
+//go:build bench
+
 package stack_test
 
 import (
@@ -20,14 +22,11 @@ import (
 	"openhands-gcp/tests/cluster/stack"
 )
 
-var numbers = flag.String("instances", "", "how many instances to put on the API server, e.g. 10,100: make bench-instances")
+var numbers = flag.String("instances", "10,30,100,300", "how many instances to put on the API server, one number after the other")
 
 // TestHowManyInstances puts more and more instances on the real API server, and prints how long the engine takes to create them, and to find that there is
-// nothing to do. It is a benchmark: it runs where numbers are given.
+// nothing to do. It is a benchmark, which make bench-instances runs.
 func TestHowManyInstances(t *testing.T) {
-	if *numbers == "" {
-		t.Skip("make bench-instances")
-	}
 	c, apiServer, err := stack.Start(t.Context(), cluster.Options{Root: root})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
