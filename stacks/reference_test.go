@@ -73,10 +73,12 @@ func reference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
-Written by ` + "`make docs`" + ` from the types in ` + "`stacks/`" + `; a test compares it, and loads every example. A stack file holds only what you decide: what it leaves
-out has the default of the profile. Unknown keys, wrong types and values that do not fit together are refused before anything is touched, all in one message.
+Written by ` + "`make docs`" + ` from the types in ` + "`stacks/`" + `; a test compares it, and loads every example.
+A stack file holds only what you decide: what it leaves out has the default of the profile. Unknown keys, wrong types and values that do not fit together are
+refused before anything is touched, all in one message.
 
-A dot in this page means *below it, indented by two blanks*: ` + "`max` of `openhands:sandboxes`" + ` is written like this, and the command below it writes it for you.
+A dot in this page means *below it, indented by two blanks*: ` + "`max` of `openhands:sandboxes`" + ` is written like this, and the
+command below it writes it for you.
 
 ` + "```yaml" + `
 config:
