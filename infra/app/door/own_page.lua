@@ -1,5 +1,5 @@
 -- Only the page that a host gave out speaks to it: not a page of another site in the same browser, and no page of another port.
--- Whether the Host is one of this door's is decided by the routes.
+-- Whether the Host is one of this door's is decided by the routes. The application gets the request without what the browser shows to Google's login.
 
 local function refuse(request, reason)
   request:respond({[":status"] = "403", ["content-type"] = "text/plain; charset=utf-8"}, reason .. "\n")
