@@ -163,3 +163,10 @@ func TestValuesAreShownInAFewWords(t *testing.T) {
 		assert.Equal(t, test.shown, show(test.value))
 	}
 }
+
+// TestLongValuesAreShownWhereTheyDiffer: the end of an image's name is what a change of it is about.
+func TestLongValuesAreShownWhereTheyDiffer(t *testing.T) {
+	const image = "us-central1-docker.pkg.dev/my-openhands-team/openhands-team-ghcr/openhands/agent-canvas"
+	c := Change{Type: statefulSet}
+	assert.Equal(t, ": …t-canvas:1.20.0 → …t-canvas:1.21.0", c.Values(Property{Path: "image", From: image + ":1.20.0", To: image + ":1.21.0"}))
+}

@@ -106,10 +106,9 @@ func (r *Report) destructions(profile string, approvals []Approval, now time.Tim
 	}
 }
 
-// isMinor says whether a resource holds nothing itself: a grant or a Service, which is made anew in a moment, or a generated key that nothing has any more.
+// isMinor says whether a resource holds nothing itself: a grant or a Service, which is made anew in a moment.
 func isMinor(c changes.Change) bool {
-	return strings.Contains(strings.ToLower(c.Type), "iam") || c.Type == "kubernetes:core/v1:Service" ||
-		c.Op == changes.Delete && strings.HasPrefix(c.Type, "random:")
+	return strings.Contains(strings.ToLower(c.Type), "iam") || c.Type == "kubernetes:core/v1:Service"
 }
 
 // example is the entry that approves a destruction.

@@ -213,20 +213,28 @@ func overlay(file, other map[string]any) {
 // edited compiles the program with other words in its source.
 func (r *recorder) edited(ctx context.Context, one recorded) (string, error) {
 	replaced := map[string]string{}
-	for i, edit := range one.Edit {
+	for _, edit := range one.Edit {
 		path := filepath.Join(r.root, edit.File)
-		raw, err := os.ReadFile(path)
+		if replaced[path] == "" {
+			replaced[path] = filepath.Join(r.temp, one.Name+"."+filepath.Base(edit.File))
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				return "", err
+			}
+			if err := os.WriteFile(replaced[path], raw, 0o600); err != nil {
+				return "", err
+			}
+		}
+		raw, err := os.ReadFile(replaced[path])
 		if err != nil {
 			return "", err
 		}
 		if strings.Count(string(raw), edit.From) != 1 {
 			return "", fmt.Errorf("%s does not have %q once", edit.File, edit.From)
 		}
-		other := filepath.Join(r.temp, fmt.Sprintf("%s.%d.go", one.Name, i))
-		if err := os.WriteFile(other, []byte(strings.Replace(string(raw), edit.From, edit.To, 1)), 0o600); err != nil {
+		if err := os.WriteFile(replaced[path], []byte(strings.Replace(string(raw), edit.From, edit.To, 1)), 0o600); err != nil {
 			return "", err
 		}
-		replaced[path] = other
 	}
 	raw, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err != nil {
