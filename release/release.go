@@ -272,8 +272,13 @@ func Lookup(line Line, version string, runtime Runtime) (Release, error) {
 	return Release{}, fmt.Errorf("release %s%s is not supported: write %s", version, with, together(line))
 }
 
-// find returns a release of a line.
-func find(line Line, version string) (r Release, known bool) {
+// Of returns the releases of a line, the older first.
+func Of(line Line) []Release {
+	return slices.DeleteFunc(slices.Clone(releases), func(r Release) bool { return r.Line != line })
+}
+
+// Find returns a release of a line.
+func Find(line Line, version string) (r Release, known bool) {
 	at := slices.IndexFunc(releases, func(r Release) bool { return r.Line == line && r.Version == version })
 	if at < 0 {
 		return Release{}, false
@@ -286,13 +291,13 @@ func (r Release) Before() (before Release, known bool) {
 	if len(r.From) == 0 {
 		return Release{}, false
 	}
-	return find(r.Line, r.From[len(r.From)-1])
+	return Find(r.Line, r.From[len(r.From)-1])
 }
 
 // CheckFrom refuses to start the release on the data of another one of its line, unless that was tried: forward, or back to a release that has the same
 // migrations. The error says which release to write instead.
 func (r Release) CheckFrom(version string) error {
-	old, known := find(r.Line, version)
+	old, known := Find(r.Line, version)
 	back := slices.Contains(old.From, r.Version)
 	switch {
 	case version == r.Version, slices.Contains(r.From, version), back && old.Schema == r.Schema:

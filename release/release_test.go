@@ -30,7 +30,7 @@ func TestWhichReleaseMayFollow(t *testing.T) {
 		{Canvas, "1.11.0", "1.20.0", "does not know"}, // of the other line
 	} {
 		t.Run(string(row.line)+" "+row.from+" to "+row.to, func(t *testing.T) {
-			r, known := find(row.line, row.to)
+			r, known := Find(row.line, row.to)
 			require.True(t, known)
 			if err := r.CheckFrom(row.from); row.refused == "" {
 				assert.NoError(t, err)
@@ -46,7 +46,7 @@ func TestTheTableIsInOrder(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range releases {
 		for _, from := range r.From {
-			before, known := find(r.Line, from)
+			before, known := Find(r.Line, from)
 			assert.True(t, known && seen[string(r.Line)+from], "%s %s follows %s, which does not come before it", r.Line, r.Version, from)
 			assert.LessOrEqual(t, before.Schema, r.Schema)
 		}
