@@ -48,7 +48,7 @@ type Release struct {
 	// Schema is the last migration of what the release keeps in a database, as it calls it: of the server's PostgreSQL, and of the file in which Agent Canvas has
 	// its automations, on the volume. Migrations only go forward.
 	Schema string
-	// From are the releases of the line on whose data it was started, and the person's work was found again (tests/app).
+	// From are the releases of the line on whose data it was started (tests/app). What a person finds again of it: docs/upgrading.md.
 	From []string
 
 	// Instance is what only an application that is its own sandbox has.
@@ -151,8 +151,9 @@ const OneReplica = "conversations live in the memory of one process, and a secon
 
 // releases are the supported ones, of each line the older first. Each was run (tests/app).
 var releases = []Release{
-	inPods("0.61.0", "001"),
-	inPods("0.62.0", "002", "0.61.0"),
+	inPods("0.60.0", "001"),
+	// 0.61.0 is left out: it imports what the version of the SDK that it names has not, and dies.
+	inPods("0.62.0", "002", "0.60.0"),
 	// The last releases of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
 	elsewhere("1.10.0", "014"),
 	elsewhere("1.11.0", "014", "0.62.0", "1.10.0"),
@@ -335,15 +336,19 @@ func lineOf(version string) (line Line, found bool) {
 // together are the releases of a line, with their runtimes.
 func together(line Line) string {
 	var pairs []string
-	for _, r := range releases {
-		for _, runtime := range r.Runtimes {
-			switch {
-			case r.Line != line:
-			case runtime == Itself:
-				pairs = append(pairs, r.Version)
-			default:
-				pairs = append(pairs, fmt.Sprintf("%s with %s", r.Version, runtime))
+	for _, runtime := range []Runtime{Itself, Kubernetes, Remote} {
+		var versions []string
+		for _, r := range releases {
+			if r.Line == line && slices.Contains(r.Runtimes, runtime) {
+				versions = append(versions, r.Version)
 			}
+		}
+		pair := strings.Join(versions, " or ")
+		if runtime != Itself {
+			pair += " with " + string(runtime)
+		}
+		if len(versions) > 0 {
+			pairs = append(pairs, pair)
 		}
 	}
 	return strings.Join(pairs, ", or ")

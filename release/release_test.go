@@ -14,14 +14,14 @@ func TestWhichReleaseMayFollow(t *testing.T) {
 		from, to string
 		refused  string // part of the reason; none where empty
 	}{
-		{Server, "0.61.0", "0.61.0", ""},
-		{Server, "0.61.0", "0.62.0", ""},
-		{Server, "0.62.0", "0.61.0", "whose migrations have changed the data (002; 0.61.0 knows them up to 001), and there is no way back: write openhands:app.release: 0.62.0"},
+		{Server, "0.60.0", "0.60.0", ""},
+		{Server, "0.60.0", "0.62.0", ""},
+		{Server, "0.62.0", "0.60.0", "whose migrations have changed the data (002; 0.60.0 knows them up to 001), and there is no way back: write openhands:app.release: 0.62.0"},
 		{Server, "0.62.0", "1.11.0", ""},
 		{Server, "1.11.0", "0.62.0", "there is no way back: write openhands:app.release: 1.11.0"},
-		{Server, "0.61.0", "1.11.0", "never started on the data of 0.61.0: write openhands:app.release: 0.62.0 first"},
+		{Server, "0.60.0", "1.11.0", "never started on the data of 0.60.0: write openhands:app.release: 0.62.0 first"},
 		{Server, "0.62.0", "1.10.0", "write openhands:app.release: 1.11.0 first"},
-		{Server, "1.11.0", "0.61.0", "write openhands:app.release: 1.10.0 first"},
+		{Server, "1.11.0", "0.60.0", "write openhands:app.release: 1.10.0 first"},
 		{Server, "1.10.0", "1.11.0", ""},
 		{Server, "1.11.0", "1.10.0", ""},
 		{Canvas, "1.16.0", "1.20.0", ""},

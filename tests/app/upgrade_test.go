@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,7 +68,7 @@ func (i *installation) upgrade(t *testing.T, old, next table.Release) {
 	s.must(t, http.StatusOK, http.MethodPost, settingsPath(old), i.settingsOf(old))
 	i.knows(t, s, old)
 	conversation, workspace := "", filepath.Join(i.dir, "workspace-"+old.Version)
-	if old.Runtimes[0] == table.Kubernetes {
+	if next.Runtimes[0] == table.Kubernetes {
 		actions, err := i.startActionServerOf(context.Background(), old.Version, workspace)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, actions.kill()) }()
@@ -76,8 +77,14 @@ func (i *installation) upgrade(t *testing.T, old, next table.Release) {
 
 	s = i.replace(t, s, serverStack(next))
 	i.isOf(t, s, next)
-	i.knows(t, s, next)
-	if conversation != "" && next.Runtimes[0] == table.Kubernetes {
+	if old.Runtimes[0] == next.Runtimes[0] {
+		i.knows(t, s, next)
+	} else {
+		settings := s.must(t, http.StatusOK, http.MethodGet, settingsPath(next), nil)
+		assert.Contains(t, settings, `"language":"en"`)
+		assert.NotContains(t, settings, i.model.address, "the newer server does not take the model over: say otherwise in docs/upgrading.md")
+	}
+	if conversation != "" {
 		assert.Contains(t, s.must(t, http.StatusOK, http.MethodGet, "/api/conversations", nil), conversation)
 		i.resume(t, s, conversation, workspace) // its sandbox is still the older release's
 	}
@@ -181,6 +188,7 @@ func upgradeInstance(t *testing.T, d *deployment, old, next table.Release) {
 	require.NoError(t, d.restart(t.Context(), canvasStack(old)))
 	i, err := d.instance(t.Context(), "alice")
 	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(i.kept))
 	s := i.starts(t, nil)
 	defer func() { require.NoError(t, s.kill()) }()
 	assert.Equal(t, old.Schema, i.migrated(t, s))
