@@ -5,6 +5,8 @@ STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
 FROM ?=
+SCENARIO ?=
+FILE ?=
 V ?=
 PROVIDER ?= gcp random
 ADD ?=
@@ -20,13 +22,14 @@ help: ## list the targets
 
 # A rehearsal that fails has said why. make would write `*** [rehearse] Error 1` below that, unless it ends by this signal, about which shells say nothing.
 .PHONY: rehearse
-rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json, CLUSTER=real, V=1
+rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, SCENARIO=upgrade, EXPORT=file.json, CLUSTER=real, V=1
 	@go build -o bin/compile ./rehearsal/cmd/compile
 	@( $(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)" >&2; exit 1;) \
+		$(if $(and $(FILE),$(word 2,$(STACK))),echo "FILE is of one stack: make rehearse STACK=remote FILE=$(FILE)" >&2; exit 1;) \
 		$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER=$(CLUSTER): write CLUSTER=real or leave it out" >&2; exit 1;) \
 		bin/compile $(if $(CLUSTER),tests/cluster,.) ./$(if $(CLUSTER),,rehearsal/)cmd/rehearse bin/rehearse$(if $(CLUSTER),-cluster) || exit 1; \
 		for stack in $(STACK); do \
-			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -export=$(EXPORT) $(if $(V),-verbose) || exit 1; \
+			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -scenario=$(SCENARIO) -file=$(FILE) -export=$(EXPORT) $(if $(V),-verbose) || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
 
 .PHONY: test
