@@ -67,6 +67,12 @@ func mirror(c Change) bool      { return c.inputs()["mode"] == "REMOTE_REPOSITOR
 func ofSandboxes(c Change) bool { return strings.Contains(c.Name(), "sandbox") }
 func external(c Change) bool    { return c.inputs()["addressType"] == "EXTERNAL" }
 
+// releaseLabel is the property by which a workload says of which release it is.
+const (
+	releaseLabel   = `metadata.labels["app.kubernetes.io/version"]`
+	anotherRelease = "another release of OpenHands: an older one may not read any more what it has migrated, so take a backup before (docs/upgrading.md)"
+)
+
 // table is what changes mean, the most special first: the first row that fits counts. Where Google says how long something is away, that is what
 // the text says; nobody has measured it here.
 var table = []meaning{
@@ -126,6 +132,7 @@ var table = []meaning{
 	// A single machine, and its data disk.
 	{disk, "rd", "", nil, Lost,
 		"what the data disk has since its last snapshot: conversations, people's files, settings and keys are deleted with it. Snapshots stay (docs/single.md)"},
+	{disk, "u", "labels", nil, Notable, anotherRelease},
 	{disk, "u", "size", nil, Notable, "the data disk grows: its file system follows when the machine boots"},
 	{machine, "d", "", nil, Down, "the machine is deleted: nobody reaches OpenHands any more. Its data disk has a row of its own"},
 	{machine, "r", "", nil, Down,
@@ -189,9 +196,11 @@ var table = []meaning{
 	{namespace, "rd", "", ofSandboxes, Lost,
 		"the workspaces of all conversations: the sandboxes' namespace is deleted with people's files, and conversations end"},
 	{namespace, "rd", "", nil, Down, "OpenHands is deleted and made anew: running conversations end"},
+	{deployment, "u", releaseLabel, nil, Notable, anotherRelease},
 	{deployment, "u", "metadata", nil, Quiet, "labels and notes of a deployment change"},
 	{deployment, "urd", "", named("door"), Quiet, "the door's two pods are made anew, one after the other: an open page connects again by itself"},
 	{deployment, "urd", "", nil, Down, "OpenHands starts anew: it is away for a minute, and running conversations end (their files stay)"},
+	{"kubernetes:apps/v1:StatefulSet", "u", releaseLabel, nil, Notable, anotherRelease},
 	{"kubernetes:apps/v1:StatefulSet", "u", "metadata", nil, Quiet, "labels and notes of an instance change"},
 	{"kubernetes:apps/v1:StatefulSet", "ur", "", nil, Down, "an instance starts anew: it is away for a minute, and what its agent runs ends (its files stay)"},
 	{"kubernetes:apps/v1:StatefulSet", "d", "", nil, Down, "an instance goes: nobody reaches it any more, and its volume stays with its files"},

@@ -45,11 +45,12 @@ var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
 // Options are the arguments of Rehearse.
 type Options struct {
 	engine.Options
-	Screen *screen.Screen // where people read how it goes; Output where nil
-	Log    string         // path of the file that Output goes to; none where empty
-	Steps  []string       // some of Steps; all where empty
-	Export string         // file for the stack's export after up; none where empty
-	From   string         // what the stack was before: then the change is rehearsed, and not the stack's whole life
+	Screen   *screen.Screen // where people read how it goes; Output where nil
+	Log      string         // path of the file that Output goes to; none where empty
+	Steps    []string       // some of Steps; all where empty
+	Export   string         // file for the stack's export after up; none where empty
+	Scenario string         // one of Scenarios, in place of the stack's whole life
+	From     string         // what the stack was before: then the change is rehearsed, and not the stack's whole life
 	// Preview is a file for what `pulumi preview --json` writes of the change that From begins, for a report; none where empty.
 	Preview string
 }
@@ -58,6 +59,9 @@ type Options struct {
 func Rehearse(ctx context.Context, options Options) (err error) {
 	if options.Screen == nil {
 		options.Screen = screen.New(options.Output)
+	}
+	if options.Scenario != "" {
+		return rehearseRelease(ctx, options)
 	}
 	if options.From != "" {
 		return rehearseChange(ctx, options)

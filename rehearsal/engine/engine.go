@@ -39,6 +39,7 @@ type Engine struct {
 	Zone      string // of a zonal cluster, or of a machine; empty for a regional cluster
 	Machine   bool   // the stack is one machine, without a cluster
 	Instances bool   // the stack has instances of Agent Canvas
+	Release   release.Release
 
 	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
@@ -124,6 +125,7 @@ func (e *Engine) adopt(ctx context.Context, file *stackFile) error {
 	}
 	e.Machine = file.value("openhands:profile") == "single"
 	e.Instances = file.line() == release.Canvas
+	e.Release = file.release()
 	e.Region, e.Protected = file.value("gcp:region"), file.protects()
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
 		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway

@@ -352,4 +352,3 @@ func firstDifference(was, now string) string {
 	}
 	return "  now there is more"
 }
-
