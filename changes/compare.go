@@ -437,7 +437,8 @@ func firewalled(denies bool) func(was, is any) move {
 				if lookup(rule, "sourceRanges") == nil && lookup(rule, "destinationRanges") == nil {
 					others = text([]any{lookup(rule, "sourceTags"), lookup(rule, "sourceServiceAccounts")})
 				}
-				out = append(out, reach{from: append(prefixes(lookup(rule, "sourceRanges")), prefixes(lookup(rule, "destinationRanges"))...), others: others, port: at, of: protocol})
+				from := append(prefixes(lookup(rule, "sourceRanges")), prefixes(lookup(rule, "destinationRanges"))...)
+				out = append(out, reach{from: from, others: others, port: at, of: protocol})
 			}
 		}
 		return out

@@ -44,13 +44,15 @@ var guards = []guard{
 	{"gcp:compute/sSLPolicy:SSLPolicy", nil, "minTlsVersion", least("TLS_1_0", "TLS_1_1", "TLS_1_2", "TLS_1_3"), "older versions of TLS are accepted", ""},
 	{"gcp:compute/sSLPolicy:SSLPolicy", nil, "profile", least("COMPATIBLE", "MODERN", "RESTRICTED"), "weaker ciphers are accepted", ""},
 	{"kubernetes:networking.gke.io/v1:GCPGatewayPolicy", nil, "spec.default.sslPolicy", present, "any version of TLS is accepted", ""},
-	{"kubernetes:core/v1:Service", nil, "spec.type", least("LoadBalancer", "NodePort", "ClusterIP"), "a Service is reached from outside of the cluster, past the door", ""},
+	{"kubernetes:core/v1:Service", nil, "spec.type", least("LoadBalancer", "NodePort", "ClusterIP"),
+		"a Service is reached from outside of the cluster, past the door", ""},
 	{firewall, denying, "", firewalled(true), "the firewall denies less than before", "the firewall denies more than before"},
 	{firewall, allowing, "", firewalled(false), "the firewall lets more through than before", "the firewall lets less through than before"},
 	{"gcp:compute/firewall:Firewall", nil, "logConfig", present, "what the firewall does is not logged any more", ""},
 
 	// The cluster and its nodes.
-	{cluster, nil, "masterAuthorizedNetworksConfig", addresses, "the control plane is reached from more addresses", "the control plane is reached from fewer addresses"},
+	{cluster, nil, "masterAuthorizedNetworksConfig", addresses, "the control plane is reached from more addresses",
+		"the control plane is reached from fewer addresses"},
 	{cluster, nil, "masterAuthorizedNetworksConfig.gcpPublicCidrsAccessEnabled", off, "the control plane is reached from all of Google Cloud", ""},
 	{cluster, nil, "controlPlaneEndpointsConfig.dnsEndpointConfig.allowExternalTraffic", off, "the control plane is reached by its name from the internet", ""},
 	{cluster, nil, "privateClusterConfig.enablePrivateNodes", on, "nodes get public addresses", ""},
@@ -68,9 +70,11 @@ var guards = []guard{
 
 	// Sandboxes, and what pods may do.
 	{networkPolicy, nil, "", isolated, "pods reach more, or are reached from more, than before", "pods reach less, or are reached from less, than before"},
-	{"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy", nil, "", names, "pods reach names that they did not reach before", "pods reach fewer names than before"},
+	{"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy", nil, "", names,
+		"pods reach names that they did not reach before", "pods reach fewer names than before"},
 	{admission, nil, "", fence, "a rule of what is let in among the sandboxes is gone", "a rule more of what is let in among the sandboxes"},
-	{admission, nil, "spec.validations", fewer, "a rule of what is let in among the sandboxes is gone or rewritten: read it", "a rule more of what is let in among the sandboxes"},
+	{admission, nil, "spec.validations", fewer,
+		"a rule of what is let in among the sandboxes is gone or rewritten: read it", "a rule more of what is let in among the sandboxes"},
 	{admission, nil, "spec.failurePolicy", least("Ignore", "Fail"), "what a rule cannot judge is let in among the sandboxes", ""},
 	{admission, nil, "spec.matchConstraints", differs, "a rule of what is let in among the sandboxes is about other things: read it", ""},
 	{admission, nil, "spec.matchConditions", more, "a rule of what is let in among the sandboxes is about less", ""},
@@ -87,7 +91,8 @@ var guards = []guard{
 	{"kubernetes:core/v1:ResourceQuota", nil, "spec.hard", larger, "the namespace may have more at a time", "the namespace may have less at a time"},
 	{"kubernetes:core/v1:LimitRange", nil, "", fence, "nothing limits any more what a sandbox takes", ""},
 	{deployment, nil, "spec.template.spec", privileges, "pods may do more to their node, or to the cluster", "pods may do less to their node, or to the cluster"},
-	{statefulSet, nil, "spec.template.spec", privileges, "an instance may do more to its node, or to the cluster", "an instance may do less to its node, or to the cluster"},
+	{statefulSet, nil, "spec.template.spec", privileges,
+		"an instance may do more to its node, or to the cluster", "an instance may do less to its node, or to the cluster"},
 	{"kubernetes:batch/v1:CronJob", nil, "spec.jobTemplate.spec.template.spec", privileges, "pods may do more to their node, or to the cluster", ""},
 	{"kubernetes:core/v1:ServiceAccount*", nil, "automountServiceAccountToken", off, "pods get a token of the cluster", ""},
 

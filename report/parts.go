@@ -180,7 +180,8 @@ func (r *Report) refusals() []block {
 	b := block{mark: screen.Bad}
 	close := func() {
 		if len(b.lines) > 0 {
-			b.text = fmt.Sprintf("%d of what would be deleted or replaced has no approval. If it is meant, add below `approvals:` in approvals.yaml, and have it reviewed with the change:", len(b.lines))
+			b.text = fmt.Sprintf("%d of what would be deleted or replaced has no approval. If it is meant, add below `approvals:` in "+
+				"approvals.yaml, and have it reviewed with the change:", len(b.lines))
 			out = append(out, b)
 		}
 		b = block{mark: screen.Bad}

@@ -264,9 +264,10 @@ func TestWhatIsNoPreview(t *testing.T) {
 
 func TestAPreviewThatFailed(t *testing.T) {
 	for what, document := range map[string]string{
-		"an error":         `{"diagnostics":[{"message":"error: stack prod: 1 problem","severity":"error"}]}`,
-		"a corrupt state":  `{"changeSummary":{"same":1},"maybeCorrupt":true}`,
-		"after some steps": strings.Replace(string(recording(t, "database-machine")), `"diagnostics":[`, `"diagnostics":[{"message":"error: no","severity":"error"},`, 1),
+		"an error":        `{"diagnostics":[{"message":"error: stack prod: 1 problem","severity":"error"}]}`,
+		"a corrupt state": `{"changeSummary":{"same":1},"maybeCorrupt":true}`,
+		"after some steps": strings.Replace(string(recording(t, "database-machine")),
+			`"diagnostics":[`, `"diagnostics":[{"message":"error: no","severity":"error"},`, 1),
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := reportOf(t, []byte(document), "prod")
@@ -395,7 +396,8 @@ func TestACommentFits(t *testing.T) {
 	many := func(n int) []byte {
 		var steps []map[string]any
 		for i := range n {
-			steps = append(steps, update("gcp:sql/databaseInstance:DatabaseInstance", fmt.Sprintf("%s-%d", name, i), map[string]any{"region": "a"}, map[string]any{"region": "b"},
+			steps = append(steps, update("gcp:sql/databaseInstance:DatabaseInstance", fmt.Sprintf("%s-%d", name, i),
+				map[string]any{"region": "a"}, map[string]any{"region": "b"},
 				map[string]string{"region": "update-replace"}))
 		}
 		return preview(t, steps...)
@@ -420,7 +422,8 @@ var rewrite = flag.Bool("update", false, "write the example in docs/preview-repo
 
 // TestTheExample is the comment that the documentation shows: several changes at once.
 func TestTheExample(t *testing.T) {
-	const page, begin, end = "../docs/preview-report.md", "<!-- example: written by `go test ./report -run TestTheExample -update` -->\n", "<!-- end of example -->"
+	const page = "../docs/preview-report.md"
+	const begin, end = "<!-- example: written by `go test ./report -run TestTheExample -update` -->\n", "<!-- end of example -->"
 	text := reportOf(t, recording(t, "example"), "team").Markdown("openhands-preview:team")
 	quoted := "\n> " + strings.ReplaceAll(strings.TrimSpace(strings.SplitN(text, "\n", 2)[1]), "\n", "\n> ") + "\n\n"
 	quoted = strings.ReplaceAll(quoted, "> \n", ">\n")

@@ -36,6 +36,7 @@ func TestExitCodes(t *testing.T) {
 	approved := file("approved.yaml", `approvals:
   - {stack: prod, resource: storage.Bucket openhands-files, change: replace, because: It is empty., until: 2026-12-31}
 `)
+	failed := file("failed.json", `{"diagnostics":[{"severity":"error","message":"no"}]}`)
 	quiet, bucket := recording("database-disk-limit"), recording("bucket-location")
 	for what, test := range map[string]struct {
 		args []string
@@ -48,12 +49,12 @@ func TestExitCodes(t *testing.T) {
 		"as JSON":                  {[]string{"-stack", "prod", "-approvals", none, "-format", "json", quiet}, fine, `"failed": false`},
 		"without an approval":      {[]string{"-stack", "prod", "-approvals", none, bucket}, refused, "resource: storage.Bucket openhands-files"},
 		"with one":                 {[]string{"-stack", "prod", "-approvals", approved, bucket}, fine, "because `It is empty.`"},
-		"a preview that failed":    {[]string{"-stack", "prod", "-approvals", none, file("failed.json", `{"diagnostics":[{"severity":"error","message":"no"}]}`)}, refused, "the preview failed"},
+		"a preview that failed":    {[]string{"-stack", "prod", "-approvals", none, failed}, refused, "the preview failed"},
 		"no stack":                 {[]string{"-approvals", none, quiet}, unusable, "name the stack"},
 		"another stack":            {[]string{"-stack", "dev", "-approvals", none, quiet}, unusable, `of stack "prod"`},
 		"no file":                  {[]string{"-stack", "prod", "-approvals", none}, unusable, "name one file"},
 		"a file that is not there": {[]string{"-stack", "prod", "-approvals", none, filepath.Join(dir, "x")}, unusable, "no such file"},
-		"no approvals":             {[]string{"-stack", "prod", "-approvals", filepath.Join(dir, "x"), quiet}, unusable, "without any, the file says `approvals: []`"},
+		"no approvals":             {[]string{"-stack", "prod", "-approvals", filepath.Join(dir, "x"), quiet}, unusable, "the file says `approvals: []`"},
 		"bad approvals":            {[]string{"-stack", "prod", "-approvals", quiet, quiet}, unusable, "field config not found"},
 		"no preview":               {[]string{"-stack", "prod", "-approvals", none, file("text.json", "Updating (prod)")}, unusable, "the preview is no JSON"},
 		"another format":           {[]string{"-stack", "prod", "-approvals", none, "-format", "html", quiet}, unusable, "write markdown, terminal or json"},
