@@ -34,13 +34,14 @@ test: lint ## lint, and all tests but the rehearsals
 	go test $(TESTFLAGS) ./...
 
 .PHONY: lint
-lint: bin/staticcheck ## formatting, module files, vet, staticcheck
-	@unformatted=$$(gofmt -l main*.go changes infra rehearsal release stacks tests tools); \
+lint: bin/staticcheck bin/actionlint ## formatting, module files, vet, staticcheck, the workflows
+	@unformatted=$$(gofmt -l main*.go changes cmd infra rehearsal release stacks tests tools); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go vet ./...
 	bin/staticcheck ./...
+	bin/actionlint -shellcheck= -pyflakes=
 
 # The first run builds a Kubernetes control plane from source. The packages share it, and start it one after the other.
 .PHONY: test-cluster
@@ -128,3 +129,19 @@ clean: ## remove what was built
 
 bin/staticcheck: $(TOOLS)
 	go -C tools build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+bin/actionlint: $(TOOLS)
+	go -C tools build -o ../bin/actionlint github.com/rhysd/actionlint/cmd/actionlint
+
+# What the workflow `images` takes. trivy reads JSON by Go's experimental package, and takes many minutes to compile.
+IMAGE_TOOLS := tools/images/go.mod tools/images/go.sum
+
+bin/crane: $(IMAGE_TOOLS)
+	go -C tools/images build -o ../../bin/crane github.com/google/go-containerregistry/cmd/crane
+
+bin/trivy: $(IMAGE_TOOLS)
+	GOEXPERIMENT=jsonv2 go -C tools/images build -o ../../bin/trivy github.com/aquasecurity/trivy/cmd/trivy
+
+.PHONY: bin/images
+bin/images:
+	go build -o bin/images ./cmd/images

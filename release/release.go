@@ -105,6 +105,18 @@ func (i Image) Pinned(digest string) Image {
 	return i
 }
 
+// Released returns a release by its version alone, which no two lines share.
+func Released(version string) (Release, error) {
+	var versions []string
+	for _, r := range releases {
+		if r.Version == version {
+			return r, nil
+		}
+		versions = append(versions, r.Version)
+	}
+	return Release{}, fmt.Errorf("there is no release %q: write %s", version, strings.Join(versions, ", or "))
+}
+
 // CheckDigest refuses what is no digest.
 func CheckDigest(digest string) error {
 	if !sha256Digest.MatchString(digest) {
