@@ -68,6 +68,13 @@ test-machine: ## what a machine does when it boots; needs Linux, root, cloud-ini
 	go vet -tags machine .
 	go test -tags machine -run 'Boot' $(TESTFLAGS) .
 
+# The steps of the workflows, in a copy of the repository: the real CLI on the simulated cloud, a real registry, stand-ins for gh, gcloud and docker.
+.PHONY: test-delivery
+test-delivery: ## run what the workflows run; needs jq, git and shellcheck
+	shellcheck .github/scripts/*.sh
+	go vet -tags delivery ./tests/delivery
+	go test -tags delivery ./tests/delivery -count=1 -timeout 20m $(TESTFLAGS)
+
 # Each stack takes half a minute to a minute, two at a time; TESTFLAGS='-run /dev/us-' takes those of a profile whose names have something in them.
 .PHONY: test-stacks
 test-stacks: ## rehearse good stacks, whose rehearsal must pass: every region, and every boolean and enum flipped, in every profile
