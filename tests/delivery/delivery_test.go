@@ -34,10 +34,10 @@ func TestDelivery(t *testing.T) {
 	r := newRunner(t)
 	options := built(t)
 	options.Stack = "dev"
-	r.reach(t, options)
-	r.env["STACK"] = "dev"
+	r.env["STACK"] = options.Stack
 	t.Run("Images", func(t *testing.T) { images(t, r) })
 	t.Run("Fork", func(t *testing.T) { fork(t, r) })
+	r.reach(t, options)
 	t.Run("PullRequest", func(t *testing.T) { pullRequest(t, r) })
 	t.Run("Deployment", func(t *testing.T) { deployment(t, r) })
 	t.Run("Drift", func(t *testing.T) { drift(t, r) })
@@ -131,7 +131,7 @@ func deployment(t *testing.T, r *runner) {
 
 func has(r *runner, typ string) bool {
 	for _, entry := range r.cloud.Cloud.List() {
-		if entry.Type == typ {
+		if entry.Type == types.Short(typ) {
 			return true
 		}
 	}
@@ -154,12 +154,12 @@ func drift(t *testing.T, r *runner) {
 	i := -1
 	entries := r.cloud.Cloud.List()
 	for at, entry := range entries {
-		if entry.Type == types.Alert {
+		if entry.Type == types.Short(types.Alert) {
 			i = at
 		}
 	}
 	require.GreaterOrEqual(t, i, 0)
-	require.NoError(t, r.cloud.Cloud.Delete(entries[i].Type, "", entries[i].ID))
+	require.NoError(t, r.cloud.Cloud.Delete(types.Alert, "", entries[i].ID))
 	output, err := r.run(t, "drift.yml", "look", "Look", nil)
 	require.Error(t, err, output)
 	r.must(t, "drift.yml", "tell", "Issue", env)
