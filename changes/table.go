@@ -33,14 +33,19 @@ type meaning struct {
 	text  string // where the grade is Lost, it begins with what is lost, and a colon
 }
 
+// matches says whether a row's type is a type, or begins it.
+func matches(row, typ string) bool {
+	begins, open := strings.CutSuffix(row, "*")
+	return row == typ || open && strings.HasPrefix(typ, begins)
+}
+
 func (m *meaning) fits(c Change, path string) bool {
-	begins, open := strings.CutSuffix(m.typ, "*")
 	switch {
-	case c.Type != m.typ && !(open && strings.HasPrefix(c.Type, begins)):
+	case !matches(m.typ, c.Type):
 		return false
 	case !strings.Contains(m.ops, string(c.Op)[:1]):
 		return false
-	case m.path != "" && !(path == m.path || strings.HasPrefix(path, m.path+".") || strings.HasPrefix(path, m.path+"[")):
+	case path != m.path && !within(path, m.path):
 		return false
 	}
 	return m.which == nil || m.which(c)
@@ -209,12 +214,13 @@ var table = []meaning{
 	{"kubernetes:batch/v1:CronJob", "curd", "", nil, Quiet, "the clean-up of sandboxes changes, from its next run on"},
 	{"kubernetes:core/v1:Service", "rd", "", nil, Down, "a Service is made anew: connections through it break for a moment"},
 	{"kubernetes:core/v1:Secret", "curd", "", nil, Quiet, "settings in the cluster change; what reads them starts anew where this list says so"},
+	{"kubernetes:core/v1:ConfigMap", "u", "data", named("door"), Notable, "what the door lets in, and where to, is written anew"},
 	{"kubernetes:core/v1:ConfigMap", "curd", "", nil, Quiet, "settings in the cluster change; what reads them starts anew where this list says so"},
 	{"kubernetes:core/v1:ServiceAccount*", "curd", "", nil, Quiet, "an account of pods changes"},
 	{"kubernetes:networking.k8s.io/v1:IngressClass", "curd", "", nil, Quiet, "how addresses of sandboxes are written changes"},
 	{"kubernetes:policy/v1:PodDisruptionBudget", "curd", "", nil, Quiet, "how many pods of the door may go at a time changes"},
 	{"kubernetes:scheduling.k8s.io/v1:PriorityClass", "curd", "", nil, Quiet, "which pods give way to others changes"},
-	{"random:index/*", "rd", "", nil, Notable, "a generated password is made anew"},
+	{"random:index/*", "rd", "", nil, Down, "a generated password or key is made anew: what uses it starts anew with it"},
 
 	// Watching.
 	{"gcp:monitoring/notificationChannel:NotificationChannel", "curd", "", nil, Notable, "who is sent alerts changes"},

@@ -130,7 +130,7 @@ func (r *run) stays(ctx context.Context, to release.Release, mayGoToo []string, 
 	c.effects = changes.Effects(c.all)
 	for _, one := range c.all {
 		if one.Op != changes.Same && one.Op != changes.Update && !slices.Contains(slices.Concat(mayGo, mayGoToo), one.Type) {
-			return "", fmt.Errorf("release %s is to change nothing but what runs: %s", to.Version, describe(one))
+			return "", fmt.Errorf("release %s is to change nothing but what runs: %s", to.Version, one.Describe())
 		}
 	}
 	after, kept := r.Cloud.Inventory(), []screen.Row{}

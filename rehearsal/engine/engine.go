@@ -326,9 +326,32 @@ func (e *Engine) Quiet(ctx context.Context, args ...string) (string, error) {
 	return output, nil
 }
 
+// PreviewJSON returns what `pulumi preview --json` writes. A preview that fails writes a document too, which has the errors; the error is for one that wrote
+// none.
+func (e *Engine) PreviewJSON(ctx context.Context, args ...string) ([]byte, error) {
+	var document, said bytes.Buffer
+	cmd := e.cmd(ctx, append([]string{"preview", "--json"}, args...))
+	cmd.Stdout, cmd.Stderr = &document, &said
+	if err := cmd.Run(); err != nil && document.Len() == 0 {
+		return nil, fmt.Errorf("pulumi preview --json: %w\n%s", err, said.String())
+	}
+	return document.Bytes(), nil
+}
+
 // command runs a command of the CLI, copies its output to show, and returns it.
 func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (string, error) {
 	var output bytes.Buffer
+	cmd := e.cmd(ctx, args)
+	both := io.MultiWriter(show, &output)
+	cmd.Stdout, cmd.Stderr = both, both
+	if err := cmd.Run(); err != nil {
+		return output.String(), fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
+	}
+	return output.String(), nil
+}
+
+// cmd is a command of the CLI on the stack.
+func (e *Engine) cmd(ctx context.Context, args []string) *exec.Cmd {
 	arguments := append(slices.Clone(args), "--non-interactive", "--color=never")
 	if !(args[0] == "stack" && args[1] == "init") {
 		arguments = append(arguments, "--stack", e.Stack)
@@ -337,12 +360,7 @@ func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (st
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that the CLI can end in good order
 	cmd.WaitDelay = 30 * time.Second
 	cmd.Dir, cmd.Env = e.dir, e.env
-	both := io.MultiWriter(show, &output)
-	cmd.Stdout, cmd.Stderr = both, both
-	if err := cmd.Run(); err != nil {
-		return output.String(), fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
-	}
-	return output.String(), nil
+	return cmd
 }
 
 // Export returns the stack's state as `pulumi stack export` writes it.
