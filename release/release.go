@@ -169,7 +169,7 @@ var releases = []Release{
 	// The last releases of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
 	elsewhere("1.10.0", "014"),
 	elsewhere("1.11.0", "014", "0.62.0", "1.10.0"),
-	inItself("1.16.0", "019"),
+	inItself("1.16.0", "021"),
 	inItself("1.20.0", "025", "1.16.0"),
 }
 
