@@ -9,6 +9,9 @@ V ?=
 PROVIDER ?= gcp random
 ADD ?=
 SOURCE ?=
+INSTANCE ?=
+AS ?=
+JSON ?=
 
 TOOLS := tools/go.mod tools/go.sum
 
@@ -29,13 +32,20 @@ rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulate
 			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -export=$(EXPORT) $(if $(V),-verbose) || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
 
+# STACK has a default for rehearsals, which is none for a stack that stands.
+.PHONY: check
+check: ## a person's way through the stack that stands, after pulumi up: STACK=prod, INSTANCE=ann, AS=<service account>, JSON=1
+	@$(if $(and $(filter command line environment,$(origin STACK)),$(STACK)),,echo "which stack? make check STACK=prod" >&2; exit 1)
+	@go build -o bin/check ./cmd/check
+	@bin/check -stack="$(STACK)" -instance="$(INSTANCE)" -as="$(AS)" $(if $(JSON),-json)
+
 .PHONY: test
 test: lint ## lint, and all tests but the rehearsals
 	go test $(TESTFLAGS) ./...
 
 .PHONY: lint
 lint: bin/staticcheck ## formatting, module files, vet, staticcheck
-	@unformatted=$$(gofmt -l main*.go changes infra rehearsal release stacks tests tools); \
+	@unformatted=$$(gofmt -l main*.go changes check cmd infra rehearsal release stacks tests tools); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff
