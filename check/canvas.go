@@ -211,7 +211,7 @@ func (c *instanceConversation) run(ctx context.Context, cmd *exec.Cmd) (string, 
 		if c.box.machine {
 			return "", fail(c.look, "no command runs in the container: %v", err)
 		}
-		return "", whyNot("exec in "+c.box.what, err.Error())
+		return "", whyNot("exec in "+c.box.what, err)
 	}
 	var begun struct{ Left int }
 	if err := c.agent.ask(map[string]any{"do": "begin"}, &begun, time.Minute); err != nil {

@@ -98,7 +98,7 @@ func (c *serverConversation) converse(ctx context.Context) (string, error) {
 		"end": map[string]any{"message": "done", "task_completed": "true"}, "bucket": c.Outputs.BucketName,
 	})
 	if err != nil {
-		return "", whyNot("exec in "+serverWorkload, err.Error())
+		return "", whyNot("exec in "+serverWorkload, err)
 	}
 	var begun struct {
 		Left  int

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -198,4 +199,73 @@ func TestCheckTheServer(t *testing.T) {
 			break
 		}
 	}
+}
+
+// TestCheckAnInstance has `make check` walk to the real Agent Canvas of a stack of instances.
+func TestCheckAnInstance(t *testing.T) {
+	i := theInstance(t)
+	require.NoError(t, os.RemoveAll(i.kept))
+	s := i.starts(t, nil)
+	defer func() { require.NoError(t, s.kill()) }()
+	s.profile(t, i.model.address)
+	before := s.must(t, http.StatusOK, http.MethodGet, "/api/settings", nil, "X-Expose-Secrets", "plaintext")
+	k, err := startKubectl(i.dir, i.admin.CoreV1().RESTClient(), nil, func(ctx context.Context, namespace, workload string) (*box, error) {
+		if namespace != instanceNamespace || workload != "pod/alice-0" {
+			return nil, fmt.Errorf("no pod of %s/%s", namespace, workload)
+		}
+		return i.box(ctx)
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, k.close()) })
+	outputs := i.outputs(t)
+	address := netip.MustParseAddr(outputs.DNSRecords[0].Data)
+	options := check.Options{
+		Outputs: outputs, Instance: "alice", Kubectl: k.program, Network: google(t, "*."+publicHost, address), Patience: 2 * time.Minute,
+	}
+	leavesNothing := func(t *testing.T) {
+		assert.NotContains(t, s.must(t, http.StatusOK, http.MethodGet, "/api/conversations/search", nil), "openhandscheck")
+		assert.Empty(t, s.run(t, "ls ~/workspace | grep openhands-check || true"))
+		assert.Equal(t, before, s.must(t, http.StatusOK, http.MethodGet, "/api/settings", nil, "X-Expose-Secrets", "plaintext"))
+		assert.Empty(t, i.model.seen(), "somebody's model was asked")
+	}
+	verdicts, found := stations(t, options)
+	assert.Equal(t, map[string]check.Verdict{
+		"name": check.OK, "certificate": check.OK, "login": check.OK, "page": check.Skipped, "conversation": check.OK, "sandbox": check.Failed,
+		"command": check.OK, "metadata": check.OK, "neighbour": check.Failed, "volume": check.OK, "removed": check.OK,
+	}, verdicts)
+	assert.Contains(t, found["sandbox"], "pod alice-0 has the RuntimeClass gvisor, and the kernel inside does not say that it is gVisor")
+	assert.Contains(t, found["volume"], "on the volume at /home/openhands/workspace")
+	leavesNothing(t)
+
+	// Another check was killed, and with it the script in the container.
+	s.must(t, http.StatusCreated, http.MethodPost, "/api/conversations", map[string]any{
+		"agent":     map[string]any{"kind": "Agent", "llm": map[string]any{"usage_id": "x", "model": "openai/gpt-4o", "api_key": "x"}, "tools": []any{}},
+		"workspace": map[string]any{"working_dir": "/home/openhands/workspace/openhands-check-0123"}, "tags": map[string]any{"openhandscheck": "true"},
+	})
+	s.run(t, "mkdir -p ~/workspace/openhands-check-0123")
+	_, found = stations(t, options)
+	assert.Contains(t, found["conversation"], "what an earlier check had left was removed")
+	leavesNothing(t)
+}
+
+// TestCheckAMachine has `make check` walk to Agent Canvas as a single machine starts it.
+func TestCheckAMachine(t *testing.T) {
+	d := stand(t, machineStackFile, func(ctx context.Context, t *tools) (*deployment, error) {
+		return deployMachine(ctx, t, machineStackFile)
+	})
+	i, err := d.machine(t.Context())
+	require.NoError(t, err)
+	s := i.starts(t, nil)
+	defer func() { require.NoError(t, s.kill()) }()
+	tunnel := func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", i.port))
+	}
+	k, err := startKubectl(i.dir, nil, tunnel, func(ctx context.Context, _, _ string) (*box, error) { return i.box(ctx) })
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, k.close()) })
+	verdicts, found := stations(t, check.Options{Outputs: d.outputs(t), Gcloud: k.program, Patience: 2 * time.Minute})
+	assert.Equal(t, map[string]check.Verdict{
+		"page": check.OK, "conversation": check.OK, "sandbox": check.Skipped, "command": check.OK, "metadata": check.OK, "volume": check.OK,
+		"removed": check.OK,
+	}, verdicts, found)
 }

@@ -81,6 +81,9 @@ func (k *kubectl) serve() {
 func (k *kubectl) do(arguments []string, input io.Reader, output io.Writer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	if arguments[0] == "compute" {
+		return k.gcloud(ctx, arguments[1:], input, output)
+	}
 	if len(arguments) < 2 || !strings.HasPrefix(arguments[0], "--kubeconfig=") {
 		return fmt.Errorf("no --kubeconfig in %q", arguments)
 	}
@@ -116,22 +119,47 @@ func (k *kubectl) do(arguments []string, input io.Reader, output io.Writer) erro
 		near, _, _ := strings.Cut(words[2], ":")
 		return k.lead(near, input)
 	case words[0] == "exec" && words[len(words)-1] == "--":
-		b, err := k.inside(ctx, flags["namespace"], words[1])
-		if err != nil {
-			return err
-		}
-		b.command, b.stdin, b.stdout = rest, input, output
-		r, err := b.start(ctx)
-		if err != nil {
-			return err
-		}
-		<-r.done
-		if r.err != nil {
-			return errors.New(r.log.tail())
-		}
-		return nil
+		return k.run(ctx, flags["namespace"], words[1], rest, input, output)
 	}
 	return fmt.Errorf("the tests do not know %q", arguments)
+}
+
+// onMachine begins a command that gcloud runs in the container of a machine.
+const onMachine = "--command=sudo docker exec --interactive openhands "
+
+// gcloud does what it would for a machine.
+func (k *kubectl) gcloud(ctx context.Context, arguments []string, input io.Reader, output io.Writer) error {
+	switch last := arguments[len(arguments)-1]; arguments[0] {
+	case "start-iap-tunnel":
+		for _, a := range arguments {
+			if near, is := strings.CutPrefix(a, "--local-host-port=localhost:"); is {
+				return k.lead(near, input)
+			}
+		}
+	case "ssh":
+		if command, is := strings.CutPrefix(last, onMachine); is {
+			return k.run(ctx, "", "machine", []string{"sh", "-c", command}, input, output)
+		}
+	}
+	return fmt.Errorf("the tests do not know gcloud compute %q", arguments)
+}
+
+// run runs a command in the container of a workload.
+func (k *kubectl) run(ctx context.Context, namespace, workload string, command []string, input io.Reader, output io.Writer) error {
+	b, err := k.inside(ctx, namespace, workload)
+	if err != nil {
+		return err
+	}
+	b.command, b.stdin, b.stdout = command, input, output
+	r, err := b.start(ctx)
+	if err != nil {
+		return err
+	}
+	<-r.done
+	if r.err != nil {
+		return errors.New(r.log.tail())
+	}
+	return nil
 }
 
 // lead takes connections at a port of this machine to the door, until the input ends.
@@ -175,7 +203,7 @@ func standInForKubectl(socket string) error {
 	if err := json.NewEncoder(connection).Encode(os.Args[1:]); err != nil {
 		return err
 	}
-	if os.Args[2] == "exec" { // the others have no input
+	if os.Args[2] == "exec" || os.Args[2] == "ssh" { // the others have no input
 		go func() {
 			_, _ = io.Copy(connection, os.Stdin)
 			_ = connection.(*net.UnixConn).CloseWrite()
