@@ -34,7 +34,7 @@ func (w *walk) instanceConversation(ctx context.Context, name string) {
 		case w.LoginAs != "":
 			return w.pageThroughLogin(ctx, address)
 		}
-		return "", notHere("only who has logged in comes to an instance: name a service account of its login.members by AS")
+		return "", notHere("only who has logged in comes to an instance: name a service account of its members by LOGIN_AS")
 	})
 	failed := w.results[len(w.results)-1].Verdict == Failed
 	if !opened && failed {

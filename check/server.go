@@ -121,17 +121,8 @@ func (c *serverConversation) converse(ctx context.Context) (string, error) {
 		}
 		request = map[string]any{"replay_json": string(replay)}
 	}
-	var started struct {
-		ID string `json:"conversation_id"`
-	}
-	if err := c.call(ctx, http.MethodPost, "/api/conversations", request, &started); err != nil {
-		return "", err
-	}
-	c.id = started.ID
-	if err := c.agent.ask(map[string]any{"do": "mine", "conversation": c.id}, &struct{}{}, time.Minute); err != nil {
-		return "", err
-	}
-	if err := c.call(ctx, http.MethodPatch, "/api/conversations/"+c.id, map[string]any{"title": c.mark}, nil); err != nil {
+	// An interrupt waits until it is known which conversation is to be removed.
+	if err := c.begin(context.WithoutCancel(ctx), request); err != nil {
 		return "", err
 	}
 	if err := c.await(ctx, variables["KUBERNETES_NAMESPACE"]); err != nil {
@@ -145,6 +136,21 @@ func (c *serverConversation) converse(ctx context.Context) (string, error) {
 		found += "; what an earlier check had left was removed"
 	}
 	return found, nil
+}
+
+// begin begins the conversation, and gives it the title by which another check would know it.
+func (c *serverConversation) begin(ctx context.Context, request any) error {
+	var started struct {
+		ID string `json:"conversation_id"`
+	}
+	if err := c.call(ctx, http.MethodPost, "/api/conversations", request, &started); err != nil {
+		return err
+	}
+	c.id = started.ID
+	if err := c.agent.ask(map[string]any{"do": "mine", "conversation": c.id}, &struct{}{}, time.Minute); err != nil {
+		return err
+	}
+	return c.call(ctx, http.MethodPatch, "/api/conversations/"+c.id, map[string]any{"title": c.mark}, nil)
 }
 
 // serverPort is that of the stack's openCommand: the door listens at the application's own.

@@ -1,0 +1,82 @@
+package permissions
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Role is a predefined role of Google's, which whoever deploys needs.
+type Role struct {
+	Name  string       // such as roles/compute.networkAdmin
+	Holds []string     // of the permissions in the table
+	For   []Permission // what it is needed for: no other role of the list has these
+}
+
+// Deploy returns the fewest roles by which somebody can create, change and delete resources of the types. Together they hold all permissions of Of.
+func Deploy(types []string) ([]Role, error) {
+	needed, err := Of(types)
+	if err != nil {
+		return nil, err
+	}
+	chosen := slices.Clone(predefined)
+	holding := func(roles []Role, permission string) (n int) {
+		for _, role := range roles {
+			if slices.Contains(role.Holds, permission) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, p := range needed {
+		if holding(chosen, p.Name) == 0 {
+			return nil, fmt.Errorf("no role in permissions/predefined.go holds %s (%s)", p.Name, p.Why())
+		}
+	}
+	for _, role := range predefined {
+		without := slices.DeleteFunc(slices.Clone(chosen), func(other Role) bool { return other.Name == role.Name })
+		if !slices.ContainsFunc(needed, func(p Permission) bool { return holding(without, p.Name) == 0 }) {
+			chosen = without
+		}
+	}
+	for i, role := range chosen {
+		for _, p := range needed {
+			if slices.Contains(role.Holds, p.Name) && holding(chosen, p.Name) == 1 {
+				chosen[i].For = append(chosen[i].For, p)
+			}
+		}
+	}
+	return chosen, nil
+}
+
+// Read returns the permissions by which somebody can refresh a stack with resources of the types, and with DryRun preview it. They are those of a custom role:
+// Google's own roles for reading hold hundreds more, the objects of buckets among them. They read Secrets in the cluster, as a refresh does.
+func Read(types []string) ([]string, error) {
+	return some(types, func(p Permission) bool { return p.Reads })
+}
+
+// DryRun returns the permissions that a preview needs beside those of Read. The API server of Kubernetes says what an object will be by a dry run, for which it
+// asks the permissions of the real call: whoever has these can write in the cluster.
+func DryRun(types []string) ([]string, error) {
+	return some(types, func(p Permission) bool {
+		return p.InCluster() && !p.Reads && !strings.HasSuffix(p.Name, ".delete") && p.Method != portForward
+	})
+}
+
+func some(types []string, wanted func(Permission) bool) ([]string, error) {
+	all, err := Of(types)
+	return Names(slices.DeleteFunc(all, func(p Permission) bool { return !wanted(p) })), err
+}
+
+// GrantsInProject are the predefined roles that the program grants in the project, to the accounts of nodes, or of a machine, and to operators: whoever deploys
+// has to be able to grant these, and no others. Custom roles of a machine have names of their own: see CustomRoles.
+var GrantsInProject = map[bool][]string{
+	false: {"roles/container.defaultNodeServiceAccount", "roles/gkehub.gatewayAdmin", "roles/gkehub.viewer"},
+	true:  {"roles/logging.logWriter", "roles/monitoring.metricWriter"},
+}
+
+// CustomRoles are the ids of the custom roles that the program makes for a machine, and grants in the project.
+func CustomRoles(stack string) []string {
+	stack = strings.ReplaceAll(stack, "-", "_")
+	return []string{"openhands_" + stack + "_night_stop", "openhands_" + stack + "_operator"}
+}
