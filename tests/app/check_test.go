@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -208,7 +209,11 @@ func TestCheckAnInstance(t *testing.T) {
 	s := i.starts(t, nil)
 	defer func() { require.NoError(t, s.kill()) }()
 	s.profile(t, i.model.address)
-	before := s.must(t, http.StatusOK, http.MethodGet, "/api/settings", nil, "X-Expose-Secrets", "plaintext")
+	settings := func(t *testing.T) string {
+		all := s.must(t, http.StatusOK, http.MethodGet, "/api/settings", nil, "X-Expose-Secrets", "plaintext")
+		return regexp.MustCompile(`"current_datetime":"[^"]+"`).ReplaceAllString(all, "")
+	}
+	before := settings(t)
 	k, err := startKubectl(i.dir, i.admin.CoreV1().RESTClient(), nil, func(ctx context.Context, namespace, workload string) (*box, error) {
 		if namespace != instanceNamespace || workload != "pod/alice-0" {
 			return nil, fmt.Errorf("no pod of %s/%s", namespace, workload)
@@ -225,7 +230,7 @@ func TestCheckAnInstance(t *testing.T) {
 	leavesNothing := func(t *testing.T) {
 		assert.NotContains(t, s.must(t, http.StatusOK, http.MethodGet, "/api/conversations/search", nil), "openhandscheck")
 		assert.Empty(t, s.run(t, "ls ~/workspace | grep openhands-check || true"))
-		assert.Equal(t, before, s.must(t, http.StatusOK, http.MethodGet, "/api/settings", nil, "X-Expose-Secrets", "plaintext"))
+		assert.Equal(t, before, settings(t))
 		assert.Empty(t, i.model.seen(), "somebody's model was asked")
 	}
 	verdicts, found := stations(t, options)
