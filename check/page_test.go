@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -79,4 +80,36 @@ func TestWhatKeepsTheCheckOut(t *testing.T) {
 			assert.Len(t, results, 9, "the others are named")
 		})
 	}
+}
+
+// TestThePageThroughTheLogin has a stand-in for gcloud sign a token, and one for Google's login take it.
+func TestThePageThroughTheLogin(t *testing.T) {
+	const account = "checker@my-project.iam.gserviceaccount.com"
+	dir := t.TempDir()
+	gcloud, claims := filepath.Join(dir, "gcloud"), filepath.Join(dir, "claims")
+	script := "#!/bin/sh\n[ \"$*\" = 'iam service-accounts sign-jwt --iam-account=" + account + " /dev/stdin -' ] || exit 1\ncat > " + claims + "\necho signed\n"
+	require.NoError(t, os.WriteFile(gcloud, []byte(script), 0o755))
+	taken := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer signed" || r.Host != host {
+			google(w, r)
+			return
+		}
+		answers(200, "<html>", "Content-Type", "text/html")(w, r)
+	}
+	in := internet{named: host, expires: time.Now().AddDate(1, 0, 0), answer: taken}
+	w := newWalk(t, Options{Outputs: exposed, Network: in.network(t), LoginAs: account, Gcloud: gcloud})
+	found, err := w.pageThroughLogin(t.Context(), exposed.URL)
+	require.NoError(t, err)
+	assert.Equal(t, "opens through Google's login", found)
+	raw, err := os.ReadFile(claims)
+	require.NoError(t, err)
+	assert.Regexp(t, `^{"aud":"https://`+host+`/\*","exp":\d+,"iat":\d+,"iss":"`+account+`","sub":"`+account+`"}$`, string(raw))
+
+	in.answer = google
+	w = newWalk(t, Options{Outputs: exposed, Network: in.network(t), LoginAs: account, Gcloud: gcloud})
+	_, err = w.pageThroughLogin(t.Context(), exposed.URL)
+	assert.EqualError(t, err, "the page leads to accounts.google.com")
+	w.LoginAs = "bob@my-project.iam.gserviceaccount.com"
+	_, err = w.pageThroughLogin(t.Context(), exposed.URL)
+	assert.ErrorContains(t, err, "gcloud signs no token of bob@")
 }
