@@ -11,6 +11,9 @@ V ?=
 PROVIDER ?= gcp random
 ADD ?=
 SOURCE ?=
+INSTANCE ?=
+LOGIN_AS ?=
+JSON ?=
 REPORT ?=
 PREVIEW ?=
 FORMAT ?= terminal
@@ -43,6 +46,13 @@ rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulate
 			[ -z "$$failed" ] || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
 
+# STACK has a default for rehearsals, which is none for a stack that stands.
+.PHONY: check
+check: ## a person's way through the stack that stands, after pulumi up: STACK=prod, INSTANCE=ann, LOGIN_AS=<service account>, JSON=1
+	@$(if $(and $(filter command line environment,$(origin STACK)),$(STACK)),,echo "which stack? make check STACK=prod" >&2; exit 1)
+	@go build -o bin/check ./cmd/check
+	@bin/check -stack="$(STACK)" -instance="$(INSTANCE)" -as="$(LOGIN_AS)" $(if $(JSON),-json)
+
 # With PREVIEW, of what `pulumi preview --json` has written of the real stack. Without, of the same change on the simulated cloud, which needs no account:
 # from FROM, the branch main where it is not named, to what is in the work tree.
 .PHONY: report
@@ -63,7 +73,7 @@ test: lint ## lint, and all tests but the rehearsals
 
 .PHONY: lint
 lint: bin/staticcheck bin/actionlint ## formatting, module files, vet, staticcheck, the workflows
-	@unformatted=$$(gofmt -l main*.go changes cmd infra permissions rehearsal release report stacks tests tools); \
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff
