@@ -29,13 +29,21 @@ rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulate
 			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -export=$(EXPORT) $(if $(V),-verbose) || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
 
+JSON ?=
+.PHONY: doctor
+doctor: ## ask the real project, before the first resource exists, whether `pulumi up` will pass: STACK=prod, JSON=1. It only reads
+	@$(if $(word 2,$(STACK)),echo "doctor needs one stack: make doctor STACK=prod" >&2; exit 2)
+	@go build -o bin/compile ./rehearsal/cmd/compile
+	@bin/compile . . bin/openhands >&2 && bin/compile . ./cmd/doctor bin/doctor >&2
+	@bin/doctor -stack=$(STACK) $(if $(JSON),-json)
+
 .PHONY: test
 test: lint ## lint, and all tests but the rehearsals
 	go test $(TESTFLAGS) ./...
 
 .PHONY: lint
 lint: bin/staticcheck ## formatting, module files, vet, staticcheck
-	@unformatted=$$(gofmt -l main*.go changes infra permissions rehearsal release stacks tests tools); \
+	@unformatted=$$(gofmt -l main*.go changes cmd doctor infra permissions rehearsal release stacks tests tools); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff
@@ -92,9 +100,9 @@ test-facts: bin/staticcheck ## the command behind make facts, on providers made 
 	go -C tools/facts test -p 2 $(TESTFLAGS) ./...
 
 .PHONY: docs
-docs: ## write docs/configuration.md, the quotas in docs/quotas.md and the README's list of resources anew
+docs: ## write docs/configuration.md, the quotas in docs/quotas.md, the tables in docs/doctor.md and the README's list of resources anew
 	go test ./stacks -run 'TestConfigurationReference|TestQuotasOfTheProfiles' -update
-	go test . -run TestReadmeListsTheResources -update
+	go test . -run 'TestReadmeListsTheResources|TestDoctorsTables' -update
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time
