@@ -43,6 +43,9 @@ func parse(root string, args []string) (Options, error) {
 	steps := flags.String("steps", "", "steps to run, separated by commas; all where empty: "+strings.Join(Steps, ", "))
 	export := flags.String("export", "", "file for the stack's export after up")
 	from := flags.String("from", "", "what the stack was before: git:<revision>, a stack file, or the output of pulumi stack export")
+	file := flags.String("file", "", "another stack file than Pulumi.<stack>.yaml")
+	scenario := flags.String("scenario", "", "what happens to the stack, in place of its whole life: "+strings.Join(Scenarios, ", "))
+	preview := flags.String("preview", "", "with -from, file for what pulumi preview --json writes of the change")
 	verbose := flags.Bool("verbose", false, "show the whole log")
 	if err := flags.Parse(args); err != nil {
 		return Options{}, err
@@ -50,7 +53,10 @@ func parse(root string, args []string) (Options, error) {
 	if *stack == "" {
 		return Options{}, errors.New("name the stack: make rehearse STACK=dev")
 	}
-	options := Options{Options: engine.Options{Root: root, Stack: *stack}, From: *from, Export: *export, Screen: screen.New(os.Stdout)}
+	options := Options{
+		Options: engine.Options{Root: root, Stack: *stack, File: *file},
+		From:    *from, Scenario: *scenario, Export: *export, Preview: *preview, Screen: screen.New(os.Stdout),
+	}
 	if *steps != "" {
 		options.Steps = strings.Split(*steps, ",")
 	}
