@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -51,7 +52,8 @@ func RecordProgram(ctx context.Context, info pulumi.RunInfo, path string) (*Plan
 		cmd := exec.CommandContext(ctx, path)
 		cmd.Env = append(os.Environ(),
 			pulumi.EnvProject+"="+info.Project, pulumi.EnvStack+"="+info.Stack, pulumi.EnvConfig+"="+string(config),
-			pulumi.EnvConfigSecretKeys+"="+string(secrets), pulumi.EnvDryRun+"=true", pulumi.EnvMonitor+"="+address, pulumi.EnvEngine+"="+address,
+			pulumi.EnvConfigSecretKeys+"="+string(secrets), pulumi.EnvDryRun+"="+strconv.FormatBool(info.DryRun),
+			pulumi.EnvMonitor+"="+address, pulumi.EnvEngine+"="+address,
 		)
 		output, err := cmd.CombinedOutput()
 		if err != nil && len(output) > 0 {
