@@ -53,6 +53,13 @@ check: ## a person's way through the stack that stands, after pulumi up: STACK=p
 	@go build -o bin/check ./cmd/check
 	@bin/check -stack="$(STACK)" -instance="$(INSTANCE)" -as="$(LOGIN_AS)" $(if $(JSON),-json)
 
+.PHONY: doctor
+doctor: ## ask the real project, before the first resource exists, whether `pulumi up` will pass: STACK=prod, JSON=1. It only reads
+	@$(if $(word 2,$(STACK)),echo "doctor needs one stack: make doctor STACK=prod" >&2; exit 2)
+	@go build -o bin/compile ./rehearsal/cmd/compile
+	@bin/compile . . bin/openhands >&2 && bin/compile . ./cmd/doctor bin/doctor >&2
+	@bin/doctor -stack=$(STACK) $(if $(JSON),-json)
+
 # With PREVIEW, of what `pulumi preview --json` has written of the real stack. Without, of the same change on the simulated cloud, which needs no account:
 # from FROM, the branch main where it is not named, to what is in the work tree.
 .PHONY: report
@@ -138,9 +145,9 @@ test-facts: bin/staticcheck ## the command behind make facts, on providers made 
 	go -C tools/facts test -p 2 $(TESTFLAGS) ./...
 
 .PHONY: docs
-docs: ## write docs/configuration.md, the quotas in docs/quotas.md and the README's list of resources anew
+docs: ## write docs/configuration.md, the quotas in docs/quotas.md, the tables in docs/doctor.md and the README's list of resources anew
 	go test ./stacks -run 'TestConfigurationReference|TestQuotasOfTheProfiles' -update
-	go test . -run TestReadmeListsTheResources -update
+	go test . -run 'TestReadmeListsTheResources|TestDoctorsTables' -update
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time
