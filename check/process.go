@@ -159,8 +159,9 @@ func startAgent(cmd *exec.Cmd, settings map[string]any) (*agent, error) {
 		<-a.done
 		_ = writer.CloseWithError(io.EOF)
 	}()
-	if err := a.send(script); err != nil {
-		return nil, errors.Join(err, a.close())
+	if err := a.send(script); err != nil { // it has ended, and has said why
+		a.stop()
+		return nil, a.failure()
 	}
 	var ready struct{ Model string }
 	if err := a.ask(settings, &ready, time.Minute); err != nil {

@@ -236,6 +236,7 @@ func (c *cluster) neighbours(ctx context.Context, namespace string) ([]target, e
 func (c *serverConversation) await(ctx context.Context) error {
 	look := fmt.Sprintf("`kubectl --namespace=%s get pods,events --sort-by=.metadata.creationTimestamp`; "+
 		"`kubectl --namespace=%s logs %s`; README.md, \"When something is wrong\"", c.namespace, c.Outputs.AppNamespace, serverWorkload)
+	confirmed := false
 	for deadline := time.Now().Add(c.Patience); time.Now().Before(deadline); {
 		pods, err := c.cluster.pods(ctx, c.namespace, "session="+c.id)
 		if err != nil {
@@ -253,7 +254,11 @@ func (c *serverConversation) await(ctx context.Context) error {
 			return nil
 		}
 		switch state {
-		case "awaiting_user_confirmation": // somebody's settings ask for it
+		case "awaiting_user_confirmation": // somebody's settings ask for it; a second answer would be one to another question
+			if confirmed {
+				break
+			}
+			confirmed = true
 			err := c.call(ctx, http.MethodPost, "/api/conversations/"+c.id+"/events", map[string]any{
 				"action": "change_agent_state", "args": map[string]any{"agent_state": "user_confirmed"},
 			}, nil)
