@@ -172,7 +172,7 @@ func (c *change) print() {
 	c.screen.Text("")
 }
 
-var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Down: screen.Warn, changes.Notable: screen.None, changes.Quiet: screen.None}
+var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Down: screen.Warn}
 
 // apply makes the change, and fails where the stack is not as it must be then, or where the change is refused.
 func (c *change) apply(ctx context.Context) (string, error) {

@@ -108,6 +108,9 @@ func Read(raw []byte, stack string) (*Preview, error) {
 		}
 	}
 	p.Same = d.ChangeSummary["same"]
+	// The engine takes what does not wait for each other in any order.
+	slices.SortFunc(p.Changes, func(a, b changes.Change) int { return strings.Compare(a.URN, b.URN) })
+	slices.Sort(p.Warnings)
 	slices.Sort(p.Instances)
 	p.Instances = slices.Compact(p.Instances)
 	return p, nil
@@ -123,7 +126,8 @@ func (s *step) check(stack string) error {
 		return fmt.Errorf("a step of the preview (%s) names no resource: it is not what `pulumi preview --json` writes", s.Op)
 	case parts[0] != "urn:pulumi:"+stack:
 		return fmt.Errorf("the preview is of stack %q, and not of %s: name the stack that was previewed", strings.TrimPrefix(parts[0], "urn:pulumi:"), stack)
-	case s.Old == nil && (op == changes.Update || op == changes.Delete || s.Op == "replace"), s.New == nil && (op == changes.Create || op == changes.Update || s.Op == "replace"):
+	case s.Old == nil && (op == changes.Update || op == changes.Delete || s.Op == "replace"),
+		s.New == nil && (op == changes.Create || op == changes.Update || s.Op == "replace"):
 		return fmt.Errorf("step %s of %s lacks the state before or after it: it is not what `pulumi preview --json` writes", s.Op, parts[3])
 	}
 	return nil

@@ -37,7 +37,9 @@ type Quota struct{ Name, Was, Is string }
 
 // New makes a report of a stack's preview. Approvals hold, or not, at a moment.
 func New(stack string, p *Preview, approvals []Approval, now time.Time) *Report {
-	r := &Report{Stack: stack, Counts: map[changes.Op]int{changes.Same: p.Same}, Effects: changes.Effects(p.Changes), Warnings: p.Warnings, Errors: p.Errors, now: now}
+	r := &Report{
+		Stack: stack, Counts: map[changes.Op]int{changes.Same: p.Same}, Effects: changes.Effects(p.Changes), Warnings: p.Warnings, Errors: p.Errors, now: now,
+	}
 	for _, c := range p.Changes {
 		if c.Op != changes.Same && !strings.HasPrefix(c.Type, "pulumi:") {
 			r.Counts[c.Op]++
@@ -114,7 +116,11 @@ func (r *Report) counts() string {
 	if len(parts) == 0 {
 		parts = []string{"nothing to create, update, replace or delete"}
 	}
-	return fmt.Sprintf("%s; %d stay as they are", strings.Join(parts, ", "), r.Counts[changes.Same])
+	text := fmt.Sprintf("%s; %d stay as they are", strings.Join(parts, ", "), r.Counts[changes.Same])
+	if len(r.Errors) > 0 {
+		return "as far as it got: " + text
+	}
+	return text
 }
 
 // instanceLabel says whose an object in the cluster is.

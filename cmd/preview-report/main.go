@@ -1,5 +1,5 @@
-// Command preview-report reads what `pulumi preview --json` writes, and says to a reviewer what the change would do: docs/preview-report.md. It ends with 0 where
-// the change may be made, with 1 where it may not, and with 2 where it could not be judged.
+// Command preview-report reads what `pulumi preview --json` writes, and says to a reviewer what the change would do: docs/preview-report.md. It ends with 0
+// where the change may be made, with 1 where it may not, and with 2 where it could not be judged.
 package main
 
 import (
