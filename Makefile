@@ -1,6 +1,7 @@
 # The commands that people type. `make help` lists them.
 
-STACK  ?= dev prod team single
+PROGRAM ?=
+STACK  ?= $(if $(PROGRAM),home,dev prod team single)
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
@@ -20,13 +21,13 @@ help: ## list the targets
 
 # A rehearsal that fails has said why. make would write `*** [rehearse] Error 1` below that, unless it ends by this signal, about which shells say nothing.
 .PHONY: rehearse
-rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json, CLUSTER=real, V=1
+rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json, CLUSTER=real, PROGRAM=bootstrap, V=1
 	@go build -o bin/compile ./rehearsal/cmd/compile
 	@( $(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)" >&2; exit 1;) \
 		$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER=$(CLUSTER): write CLUSTER=real or leave it out" >&2; exit 1;) \
 		bin/compile $(if $(CLUSTER),tests/cluster,.) ./$(if $(CLUSTER),,rehearsal/)cmd/rehearse bin/rehearse$(if $(CLUSTER),-cluster) || exit 1; \
 		for stack in $(STACK); do \
-			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -export=$(EXPORT) $(if $(V),-verbose) || exit 1; \
+			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -export=$(EXPORT) -program=$(PROGRAM) $(if $(V),-verbose) || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
 
 .PHONY: test
@@ -35,7 +36,7 @@ test: lint ## lint, and all tests but the rehearsals
 
 .PHONY: lint
 lint: bin/staticcheck ## formatting, module files, vet, staticcheck
-	@unformatted=$$(gofmt -l main*.go changes infra permissions rehearsal release stacks tests tools); \
+	@unformatted=$$(gofmt -l main*.go bootstrap changes infra permissions rehearsal release stacks tests tools); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff
@@ -74,7 +75,7 @@ test-stacks: ## rehearse good stacks, whose rehearsal must pass: every region, a
 
 .PHONY: golden
 golden: ## write the plans in tests/golden anew, for a change that is meant: git diff shows what it does
-	go test . -run TestPlansAreGolden -update
+	go test . ./bootstrap -run TestPlansAreGolden -update
 
 # The command compiles the provider, in the version that go.mod has of its SDK. SOURCE is a directory to keep its source in, for the next time.
 .PHONY: facts

@@ -72,3 +72,24 @@ func TestWhatIsGrantedInTheProject(t *testing.T) {
 		assert.Equal(t, permissions.GrantsInProject[machine], slices.Sorted(maps.Keys(roles)))
 	}
 }
+
+// TestWhatStacksHave: the types by which bootstrap chooses roles are those of the plans.
+func TestWhatStacksHave(t *testing.T) {
+	has := map[permissions.Stack][]string{}
+	for _, stack := range goldenStacks(t) {
+		types := slices.DeleteFunc(typesOf(t, stack), func(typ string) bool {
+			return strings.HasPrefix(typ, "pulumi:") || strings.HasPrefix(typ, "openhands:")
+		})
+		kind := permissions.Stack{Machine: slices.Contains(types, "gcp:compute/instance:Instance"), Exposed: slices.Contains(types, "gcp:compute/securityPolicy:SecurityPolicy")}
+		has[kind] = append(has[kind], types...)
+		assert.Subset(t, kind.Types(), types, stack)
+	}
+	require.Len(t, has, 3)
+	for kind, types := range has {
+		slices.Sort(types)
+		if !kind.Exposed && !kind.Machine {
+			continue // what only some of them have, an exposed one has
+		}
+		assert.Equal(t, slices.Compact(types), kind.Types())
+	}
+}

@@ -43,6 +43,7 @@ func parse(root string, args []string) (Options, error) {
 	steps := flags.String("steps", "", "steps to run, separated by commas; all where empty: "+strings.Join(Steps, ", "))
 	export := flags.String("export", "", "file for the stack's export after up")
 	from := flags.String("from", "", "what the stack was before: git:<revision>, a stack file, or the output of pulumi stack export")
+	program := flags.String("program", "", "bootstrap, for what stacks need before they exist; the program of stacks where empty")
 	verbose := flags.Bool("verbose", false, "show the whole log")
 	if err := flags.Parse(args); err != nil {
 		return Options{}, err
@@ -50,7 +51,12 @@ func parse(root string, args []string) (Options, error) {
 	if *stack == "" {
 		return Options{}, errors.New("name the stack: make rehearse STACK=dev")
 	}
-	options := Options{Options: engine.Options{Root: root, Stack: *stack}, From: *from, Export: *export, Screen: screen.New(os.Stdout)}
+	if *program != "" && *program != BootstrapProgram {
+		return Options{}, fmt.Errorf("there is no program %q: write PROGRAM=%s, or leave it out", *program, BootstrapProgram)
+	}
+	options := Options{
+		Options: engine.Options{Root: root, Stack: *stack}, From: *from, Export: *export, Screen: screen.New(os.Stdout), Bootstrap: *program != "",
+	}
 	if *steps != "" {
 		options.Steps = strings.Split(*steps, ",")
 	}
@@ -60,7 +66,7 @@ func parse(root string, args []string) (Options, error) {
 			return Options{}, err
 		}
 	}
-	log, err := createLog(root, *stack)
+	log, err := createLog(root, strings.TrimPrefix(*program+"-"+*stack, "-"))
 	if err != nil {
 		return Options{}, err
 	}

@@ -50,6 +50,8 @@ type Options struct {
 	Steps  []string       // some of Steps; all where empty
 	Export string         // file for the stack's export after up; none where empty
 	From   string         // what the stack was before: then the change is rehearsed, and not the stack's whole life
+
+	Bootstrap bool // the program is bootstrap
 }
 
 // Rehearse runs the steps, and shows what it finds. The error says which step failed, and why.

@@ -98,6 +98,7 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 		e.Cloud = providers.NewCloud(file.value("gcp:project"), file.value("gcp:region"))
 	}
 	e.Cloud.Configuration = e.configuration
+	e.Cloud.Others = file.otherProjects()
 	if options.APIServer != nil {
 		e.forwarding = providers.Forward(e.Cloud, options.APIServer)
 	}

@@ -131,6 +131,19 @@ func (f *stackFile) line() release.Line {
 	return release.Line(line)
 }
 
+// otherProjects are those that bootstrap's stacks have.
+func (f *stackFile) otherProjects() []string {
+	var others []string
+	stacks, _ := f.config["openhands-bootstrap:stacks"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(stacks)) {
+		stack, _ := stacks[name].(map[string]any)
+		if project, _ := stack["project"].(string); project != "" && project != f.value("gcp:project") {
+			others = append(others, project)
+		}
+	}
+	return others
+}
+
 func (f *stackFile) write(path string) error {
 	raw, err := yaml.Marshal(map[string]any{"config": f.config})
 	if err != nil {
