@@ -95,7 +95,7 @@ test-facts: bin/staticcheck ## the command behind make facts, on providers made 
 .PHONY: docs
 docs: ## write docs/configuration.md, the quotas in docs/quotas.md and the README's list of resources anew
 	go test ./stacks -run 'TestConfigurationReference|TestQuotasOfTheProfiles' -update
-	go test . -run TestReadmeListsTheResources -update
+	go test . -run 'TestReadmeListsTheResources|TestPermissionsPage' -update
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time
