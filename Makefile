@@ -1,15 +1,21 @@
 # The commands that people type. `make help` lists them.
 
 PROGRAM ?=
-STACK  ?= $(if $(PROGRAM),home,dev prod team single)
+PAGE ?=
+STACK  ?= $(if $(PROGRAM)$(PAGE),home,dev prod team single)
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
 FROM ?=
+SCENARIO ?=
+FILE ?=
 V ?=
 PROVIDER ?= gcp random
 ADD ?=
 SOURCE ?=
+REPORT ?=
+PREVIEW ?=
+FORMAT ?= terminal
 
 TOOLS := tools/go.mod tools/go.sum
 
@@ -19,16 +25,33 @@ TOOLS := tools/go.mod tools/go.sum
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# REPORT is a file for what preview-report says of the change, as a comment in Markdown.
 # A rehearsal that fails has said why. make would write `*** [rehearse] Error 1` below that, unless it ends by this signal, about which shells say nothing.
 .PHONY: rehearse
-rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, EXPORT=file.json, CLUSTER=real, PROGRAM=bootstrap, V=1
+rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, SCENARIO=upgrade, EXPORT=file.json, REPORT=file.md, CLUSTER=real, PROGRAM=bootstrap, PAGE=docs/zero-to-production.md, V=1
 	@go build -o bin/compile ./rehearsal/cmd/compile
 	@( $(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)" >&2; exit 1;) \
+		$(if $(and $(FILE),$(word 2,$(STACK))),echo "FILE is of one stack: make rehearse STACK=remote FILE=$(FILE)" >&2; exit 1;) \
+		$(if $(and $(REPORT),$(word 2,$(STACK))),echo "REPORT needs one stack: make rehearse STACK=dev FROM=git:HEAD REPORT=$(REPORT)" >&2; exit 1;) \
 		$(if $(filter-out real,$(CLUSTER)),echo "CLUSTER=$(CLUSTER): write CLUSTER=real or leave it out" >&2; exit 1;) \
 		bin/compile $(if $(CLUSTER),tests/cluster,.) ./$(if $(CLUSTER),,rehearsal/)cmd/rehearse bin/rehearse$(if $(CLUSTER),-cluster) || exit 1; \
 		for stack in $(STACK); do \
-			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -export=$(EXPORT) -program=$(PROGRAM) $(if $(V),-verbose) || exit 1; \
+			failed=; rm -f bin/rehearsal/$$stack.preview.json; \
+			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -scenario=$(SCENARIO) -file=$(FILE) -export=$(EXPORT) -program=$(PROGRAM) -page=$(PAGE) \
+				$(if $(REPORT),-preview=bin/rehearsal/$$stack.preview.json) $(if $(V),-verbose) || failed=1; \
+			$(if $(REPORT),go run ./cmd/preview-report -stack=$$stack bin/rehearsal/$$stack.preview.json > $(REPORT) || failed=1;) \
+			[ -z "$$failed" ] || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
+
+# With PREVIEW, of what `pulumi preview --json` has written of the real stack. Without, of the same change on the simulated cloud, which needs no account:
+# from FROM, the branch main where it is not named, to what is in the work tree.
+.PHONY: report
+report: ## what a change means to people, in colours: STACK=prod, and PREVIEW=preview.json of the real stack, or FROM=git:main; FORMAT=markdown, json
+	@$(if $(word 2,$(STACK)),echo "name one stack: make report STACK=prod" >&2; exit 1)
+	@$(if $(PREVIEW),,go build -o bin/compile ./rehearsal/cmd/compile && bin/compile . ./rehearsal/cmd/rehearse bin/rehearse && \
+		rm -f bin/rehearsal/$(STACK).preview.json && mkdir -p bin/rehearsal && \
+		bin/rehearse -stack=$(STACK) -steps=plan -from=$(or $(FROM),git:main) -preview=bin/rehearsal/$(STACK).preview.json >&2 &&) \
+		go run ./cmd/preview-report -stack=$(STACK) -format=$(FORMAT) $(or $(PREVIEW),bin/rehearsal/$(STACK).preview.json)
 
 .PHONY: test
 test: lint ## lint, and all tests but the rehearsals
@@ -36,7 +59,7 @@ test: lint ## lint, and all tests but the rehearsals
 
 .PHONY: lint
 lint: bin/staticcheck ## formatting, module files, vet, staticcheck
-	@unformatted=$$(gofmt -l main*.go bootstrap changes infra permissions rehearsal release stacks tests tools); \
+	@unformatted=$$(gofmt -l main*.go bootstrap changes cmd infra permissions rehearsal release report stacks tests tools); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -52,11 +53,30 @@ func deploy(source *stacks.Source) pulumi.RunFunc {
 				return err
 			}
 		}
+		if err := noteQuotas(ctx, config); err != nil {
+			return err
+		}
 		if config.Single() {
 			return installMachine(ctx, config)
 		}
 		return install(ctx, config)
 	}
+}
+
+// noteQuotas says in a preview what the project needs: `pulumi preview --json`, which a report compares with the output of before, has no outputs of now.
+func noteQuotas(ctx *pulumi.Context, config *stacks.Config) error {
+	if !ctx.DryRun() {
+		return nil
+	}
+	needed := map[string]string{}
+	for _, q := range config.Quotas() {
+		needed[q.Name] = q.String()
+	}
+	raw, err := json.Marshal(needed)
+	if err != nil {
+		return fmt.Errorf("quotas: %w", err)
+	}
+	return ctx.Log.Info("quotas: "+string(raw), nil)
 }
 
 // install creates the components from the ground up. Each takes what it needs from those above it.

@@ -27,6 +27,7 @@ type Change struct {
 	Op         Op
 	Properties []Property
 	Protected  bool           // and so refused, where it would be replaced or deleted
+	Unlocked   bool           // it was protected, and is not any more
 	Old, New   map[string]any // the inputs; nil before a creation and after a deletion
 }
 
@@ -49,12 +50,13 @@ type Grade int
 // The grades, the worst first.
 const (
 	Lost    Grade = iota // data that nothing brings back
+	Open                 // more is allowed than before, or less kept safe
 	Down                 // nobody can work, or what runs ends
 	Notable              // somebody has to know or to do something
 	Quiet                // nobody notices
 )
 
-func (g Grade) String() string { return [...]string{"LOST", "away", "note", "quiet"}[g] }
+func (g Grade) String() string { return [...]string{"LOST", "open", "away", "note", "quiet"}[g] }
 
 // Effect is what some changes mean, in words.
 type Effect struct {
@@ -73,10 +75,17 @@ func Effects(all []Change) []Effect {
 			i = len(effects)
 			effects = append(effects, Effect{Grade: grade, Text: text, Refused: refused})
 		}
-		effects[i].Changes = append(effects[i].Changes, c)
+		// Both tables may have a text.
+		effects[i].Grade = min(effects[i].Grade, grade)
+		if !slices.ContainsFunc(effects[i].Changes, func(other Change) bool { return other.URN == c.URN }) {
+			effects[i].Changes = append(effects[i].Changes, c)
+		}
 	}
 	clusterGoes := slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && c.gone() })
 	for _, c := range all {
+		if c.Unlocked {
+			add(Open, "protection is lifted: the next change may delete or replace what has people's work", false, c)
+		}
 		switch {
 		case c.Op == Same || c.Type == stack:
 		case clusterGoes && c.gone() && strings.HasPrefix(c.Type, "kubernetes:"):
@@ -86,6 +95,20 @@ func Effects(all []Change) []Effect {
 				part := c
 				part.Properties = properties
 				add(meaning.grade, meaning.text, c.Protected && c.gone(), part)
+			}
+			for g, m := range moves(c) {
+				part := c
+				part.Properties = g.properties(c)
+				switch m {
+				case weaker:
+					add(Open, g.weaker, c.Protected && c.gone(), part)
+				case unclear:
+					add(Notable, "perhaps, as a value is known only when the change is made: "+g.weaker, c.Protected && c.gone(), part)
+				case tighter:
+					if g.tighter != "" {
+						add(Notable, g.tighter, c.Protected && c.gone(), part)
+					}
+				}
 			}
 		}
 	}
@@ -120,6 +143,12 @@ func Headline(effects []Effect) string {
 		return "refused, as it would delete what is protected: " + strings.Join(refused, ", ")
 	case len(lost) > 0:
 		return "DATA IS LOST: " + strings.Join(lost, ", ")
+	case effects[0].Grade == Open:
+		text := "no data is lost; more is allowed than before, or less kept safe: " + effects[0].Text
+		if i := slices.IndexFunc(effects, func(e Effect) bool { return e.Grade == Down }); i > 0 {
+			text += "; " + effects[i].Text
+		}
+		return text
 	case effects[0].Grade == Down:
 		return "no data is lost; " + effects[0].Text
 	case effects[0].Grade == Notable:
@@ -157,4 +186,43 @@ func meanings(c Change) map[*meaning][]Property {
 		}
 	}
 	return found
+}
+
+// moves returns which way the guards of a resource move. Of rows for the same path the first one counts.
+func moves(c Change) map[*guard]move {
+	found, seen := map[*guard]move{}, map[string]bool{}
+	for i := range guards {
+		g := &guards[i]
+		if !matches(g.typ, c.Type) || seen[g.path] || g.path != "" && (c.Old == nil || c.New == nil) || g.which != nil && !g.which(c) {
+			continue
+		}
+		seen[g.path] = true
+		var was, is any // nothing of a resource that is not there: a nil map in an interface is not nil
+		if c.Old != nil {
+			was = lookup(c.Old, g.path)
+		}
+		if c.New != nil {
+			is = lookup(c.New, g.path)
+		}
+		if m := g.compare(was, is); m != still {
+			found[g] = m
+		}
+	}
+	return found
+}
+
+// properties are those of a change that a guard is about.
+func (g *guard) properties(c Change) []Property {
+	var out []Property
+	for _, p := range c.Properties {
+		if p.Path == g.path || within(p.Path, g.path) || within(g.path, p.Path) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// within says whether a path lies below another one. All lie below the empty one.
+func within(path, above string) bool {
+	return above == "" || strings.HasPrefix(path, above+".") || strings.HasPrefix(path, above+"[")
 }

@@ -64,6 +64,13 @@ func TestEffects(t *testing.T) {
 		"nothing": {
 			[]Change{change(database, "openhands-postgres", Same)}, "nothing changes", none, Quiet, nil,
 		},
+		"another release": {
+			[]Change{change("kubernetes:apps/v1:StatefulSet", "openhands-ann", Update, releaseLabel)},
+			"no data is lost, and nothing is interrupted; another release", "take a backup before", Notable, nil,
+		},
+		"another release on a machine": {
+			[]Change{change(disk, "openhands-data", Update, "labels")}, "no data is lost, and nothing is interrupted; another release", "take a backup", Notable, nil,
+		},
 		"another machine of the database": {
 			[]Change{change(database, "openhands-postgres", Update, "settings.tier")},
 			"no data is lost; the database restarts", "restarts on another machine", Down, nil,

@@ -33,14 +33,19 @@ type meaning struct {
 	text  string // where the grade is Lost, it begins with what is lost, and a colon
 }
 
+// matches says whether a row's type is a type, or begins it.
+func matches(row, typ string) bool {
+	begins, open := strings.CutSuffix(row, "*")
+	return row == typ || open && strings.HasPrefix(typ, begins)
+}
+
 func (m *meaning) fits(c Change, path string) bool {
-	begins, open := strings.CutSuffix(m.typ, "*")
 	switch {
-	case c.Type != m.typ && !(open && strings.HasPrefix(c.Type, begins)):
+	case !matches(m.typ, c.Type):
 		return false
 	case !strings.Contains(m.ops, string(c.Op)[:1]):
 		return false
-	case m.path != "" && !(path == m.path || strings.HasPrefix(path, m.path+".") || strings.HasPrefix(path, m.path+"[")):
+	case path != m.path && !within(path, m.path):
 		return false
 	}
 	return m.which == nil || m.which(c)
@@ -61,6 +66,12 @@ func named(part string) func(Change) bool {
 func mirror(c Change) bool      { return c.inputs()["mode"] == "REMOTE_REPOSITORY" }
 func ofSandboxes(c Change) bool { return strings.Contains(c.Name(), "sandbox") }
 func external(c Change) bool    { return c.inputs()["addressType"] == "EXTERNAL" }
+
+// releaseLabel is the property by which a workload says of which release it is.
+const (
+	releaseLabel   = `metadata.labels["app.kubernetes.io/version"]`
+	anotherRelease = "another release of OpenHands: an older one may not read any more what it has migrated, so take a backup before (docs/upgrading.md)"
+)
 
 // table is what changes mean, the most special first: the first row that fits counts. Where Google says how long something is away, that is what
 // the text says; nobody has measured it here.
@@ -121,6 +132,7 @@ var table = []meaning{
 	// A single machine, and its data disk.
 	{disk, "rd", "", nil, Lost,
 		"what the data disk has since its last snapshot: conversations, people's files, settings and keys are deleted with it. Snapshots stay (docs/single.md)"},
+	{disk, "u", "labels", nil, Notable, anotherRelease},
 	{disk, "u", "size", nil, Notable, "the data disk grows: its file system follows when the machine boots"},
 	{machine, "d", "", nil, Down, "the machine is deleted: nobody reaches OpenHands any more. Its data disk has a row of its own"},
 	{machine, "r", "", nil, Down,
@@ -188,9 +200,11 @@ var table = []meaning{
 	{namespace, "rd", "", ofSandboxes, Lost,
 		"the workspaces of all conversations: the sandboxes' namespace is deleted with people's files, and conversations end"},
 	{namespace, "rd", "", nil, Down, "OpenHands is deleted and made anew: running conversations end"},
+	{deployment, "u", releaseLabel, nil, Notable, anotherRelease},
 	{deployment, "u", "metadata", nil, Quiet, "labels and notes of a deployment change"},
 	{deployment, "urd", "", named("door"), Quiet, "the door's two pods are made anew, one after the other: an open page connects again by itself"},
 	{deployment, "urd", "", nil, Down, "OpenHands starts anew: it is away for a minute, and running conversations end (their files stay)"},
+	{"kubernetes:apps/v1:StatefulSet", "u", releaseLabel, nil, Notable, anotherRelease},
 	{"kubernetes:apps/v1:StatefulSet", "u", "metadata", nil, Quiet, "labels and notes of an instance change"},
 	{"kubernetes:apps/v1:StatefulSet", "ur", "", nil, Down, "an instance starts anew: it is away for a minute, and what its agent runs ends (its files stay)"},
 	{"kubernetes:apps/v1:StatefulSet", "d", "", nil, Down, "an instance goes: nobody reaches it any more, and its volume stays with its files"},
@@ -204,12 +218,13 @@ var table = []meaning{
 	{"kubernetes:batch/v1:CronJob", "curd", "", nil, Quiet, "the clean-up of sandboxes changes, from its next run on"},
 	{"kubernetes:core/v1:Service", "rd", "", nil, Down, "a Service is made anew: connections through it break for a moment"},
 	{"kubernetes:core/v1:Secret", "curd", "", nil, Quiet, "settings in the cluster change; what reads them starts anew where this list says so"},
+	{"kubernetes:core/v1:ConfigMap", "u", "data", named("door"), Notable, "what the door lets in, and where to, is written anew"},
 	{"kubernetes:core/v1:ConfigMap", "curd", "", nil, Quiet, "settings in the cluster change; what reads them starts anew where this list says so"},
 	{"kubernetes:core/v1:ServiceAccount*", "curd", "", nil, Quiet, "an account of pods changes"},
 	{"kubernetes:networking.k8s.io/v1:IngressClass", "curd", "", nil, Quiet, "how addresses of sandboxes are written changes"},
 	{"kubernetes:policy/v1:PodDisruptionBudget", "curd", "", nil, Quiet, "how many pods of the door may go at a time changes"},
 	{"kubernetes:scheduling.k8s.io/v1:PriorityClass", "curd", "", nil, Quiet, "which pods give way to others changes"},
-	{"random:index/*", "rd", "", nil, Notable, "a generated password is made anew"},
+	{"random:index/*", "rd", "", nil, Down, "a generated password or key is made anew: what uses it starts anew with it"},
 
 	// Watching.
 	{"gcp:monitoring/notificationChannel:NotificationChannel", "curd", "", nil, Notable, "who is sent alerts changes"},

@@ -7,6 +7,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"openhands-gcp/infra/internal/component"
+	"openhands-gcp/release"
 )
 
 const dataDiskType = "openhands:gcp:DataDisk"
@@ -18,6 +19,9 @@ type DataDiskArgs struct {
 
 	// FromSnapshot is the snapshot that the disk is made from; an empty disk where empty. Another one replaces the disk.
 	FromSnapshot string
+
+	// Release is the one that writes to the disk. The zero Release where the disk is no application's of the table.
+	Release release.Release
 
 	SnapshotHour     int // UTC, of the daily snapshot
 	KeepSnapshotDays int
@@ -58,7 +62,16 @@ func NewDataDisk(ctx *pulumi.Context, name string, args *DataDiskArgs, opts ...p
 	if args.FromSnapshot != "" {
 		diskArgs.Snapshot = pulumi.String(args.FromSnapshot)
 	}
-	disk, err := compute.NewDisk(ctx, name+"-data", diskArgs, component.Child(c, component.ProtectIf(args.Protect)...)...)
+	options := component.ProtectIf(args.Protect)
+	if args.Release.Version != "" {
+		diskArgs.Labels = pulumi.StringMap{component.DiskReleaseLabel: pulumi.String(component.DiskRelease(args.Release))}
+		guard, err := component.GuardRelease(ctx, name, args.Release)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, guard)
+	}
+	disk, err := compute.NewDisk(ctx, name+"-data", diskArgs, component.Child(c, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("create the disk: %w", err)
 	}

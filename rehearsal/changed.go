@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"openhands-gcp/changes"
@@ -12,8 +14,9 @@ import (
 
 // rehearseChange creates the stack as it was, shows what becomes of it, and changes it.
 func rehearseChange(ctx context.Context, options Options) (err error) {
-	if len(options.Steps) > 0 || options.Export != "" {
-		return errors.New("FROM rehearses a change, and has steps of its own: leave out STEPS and EXPORT")
+	onlyPlan := slices.Equal(options.Steps, []string{stepPlan})
+	if len(options.Steps) > 0 && !onlyPlan || options.Export != "" {
+		return errors.New("FROM rehearses a change, and has steps of its own: leave out EXPORT, and STEPS or write STEPS=plan")
 	}
 	var was *before
 	if err := options.Screen.Compile(func(progress func(string)) (err error) {
@@ -52,16 +55,19 @@ func rehearseChange(ctx context.Context, options Options) (err error) {
 	if err := r.Become(ctx, now); err != nil {
 		return err
 	}
-	c := &change{run: r}
+	c := &change{run: r, preview: options.Preview}
 	for _, step := range []struct {
 		name string
 		does func(context.Context) (string, error)
-	}{{"plan", c.plan}, {"apply", c.apply}, {stepRepeat, r.unchanged("a second preview is empty", "preview")}} {
+	}{{stepPlan, c.plan}, {"apply", c.apply}, {stepRepeat, r.unchanged("a second preview is empty", "preview")}} {
 		if err := r.play(ctx, step.name, step.does); err != nil {
 			return err
 		}
 		if len(c.effects) == 0 {
 			r.printVerdict("nothing of stack " + r.Stack + " changes")
+			return nil
+		}
+		if onlyPlan {
 			return nil
 		}
 	}
@@ -87,9 +93,13 @@ func (r *run) createBefore(ctx context.Context, was *before) (string, error) {
 	return fmt.Sprintf("%d resources %s", len(r.graph.Countable()), found), nil
 }
 
+// stepPlan is the step of a change in which nothing is done yet.
+const stepPlan = "plan"
+
 // change is one that is rehearsed.
 type change struct {
 	*run
+	preview string // file for what pulumi preview --json writes; none where empty
 	all     []changes.Change
 	effects []changes.Effect
 }
@@ -100,6 +110,15 @@ func (c *change) plan(ctx context.Context) (string, error) {
 	result, err := c.Run(ctx, "preview", "--ignore-protect")
 	if err != nil {
 		return "", err
+	}
+	if c.preview != "" {
+		document, err := c.PreviewJSON(ctx, "--ignore-protect")
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(c.preview, document, 0o600); err != nil {
+			return "", fmt.Errorf("preview of the change: %w", err)
+		}
 	}
 	c.all = changed(result)
 	c.effects = changes.Effects(c.all)
@@ -145,7 +164,7 @@ func (c *change) print() {
 				row.Detail = append(row.Detail, fmt.Sprintf("and %d more, in the log", len(effect.Changes)-most))
 				break
 			}
-			row.Detail = append(row.Detail, describe(one))
+			row.Detail = append(row.Detail, one.Describe())
 		}
 		rows = append(rows, row)
 	}
@@ -153,7 +172,7 @@ func (c *change) print() {
 	c.screen.Text("")
 }
 
-var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Down: screen.Warn, changes.Notable: screen.None, changes.Quiet: screen.None}
+var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Down: screen.Warn, changes.Notable: screen.None, changes.Quiet: screen.None}
 
 // apply makes the change, and fails where the stack is not as it must be then, or where the change is refused.
 func (c *change) apply(ctx context.Context) (string, error) {

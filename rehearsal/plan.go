@@ -1,18 +1,13 @@
 package rehearsal
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 
 	"openhands-gcp/changes"
 	"openhands-gcp/rehearsal/engine"
-	"openhands-gcp/rehearsal/state"
 )
 
 // changed turns the steps of a plan into changes, one for each resource.
@@ -33,6 +28,7 @@ func changed(result engine.Result) []changes.Change {
 		if step.New != nil {
 			c.New = step.New.Inputs
 		}
+		c.Unlocked = op != changes.Delete && c.Protected && step.New != nil && !step.New.Protect
 		c.Properties = properties(step)
 		if i := slices.IndexFunc(all, func(other changes.Change) bool { return other.URN == c.URN }); i >= 0 {
 			all[i] = merged(all[i], c)
@@ -62,7 +58,7 @@ func merged(a, b changes.Change) changes.Change {
 	if len(a.Properties) == 0 {
 		a.Properties = b.Properties
 	}
-	a.Protected = a.Protected || b.Protected
+	a.Protected, a.Unlocked = a.Protected || b.Protected, a.Unlocked || b.Unlocked
 	return a
 }
 
@@ -90,53 +86,4 @@ func at(s *apitype.StepEventStateMetadata, path string) any {
 		}
 	}
 	return nil
-}
-
-// describe says in a line what happens to a resource.
-func describe(c changes.Change) string {
-	text := fmt.Sprintf("%s %s", c.Op, state.ShortName(c.URN))
-	var parts []string
-	for _, p := range c.Properties {
-		part := p.Path + ": " + show(p.From) + " → " + show(p.To)
-		if p.Replaces {
-			part += " (and so it is replaced)"
-		}
-		parts = append(parts, part)
-	}
-	if len(parts) > 0 {
-		text += ": " + strings.Join(parts, ", ")
-	}
-	return text
-}
-
-// show writes a value in a few words.
-func show(value any) string { return strings.Join(strings.Fields(inWords(value)), " ") }
-
-func inWords(value any) string {
-	const most = 60
-	text := ""
-	switch value := value.(type) {
-	case nil:
-		return "none"
-	case string:
-		text = value
-	case map[string]any:
-		if state.IsEncrypted(value) {
-			return "a secret"
-		}
-	}
-	if text == "" {
-		raw, err := json.Marshal(value)
-		if err != nil {
-			return fmt.Sprint(value)
-		}
-		text = string(raw)
-	}
-	if strings.Contains(text, plugin.UnknownStringValue) {
-		return "known later"
-	}
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return text
 }

@@ -9,7 +9,6 @@ import (
 
 	"openhands-gcp/changes"
 	"openhands-gcp/rehearsal/engine"
-	"openhands-gcp/rehearsal/state"
 )
 
 // TestAReplacementIsOneChange: the engine has three steps for it, in either order, and only one of them says that the old resource is protected.
@@ -30,29 +29,11 @@ func TestAReplacementIsOneChange(t *testing.T) {
 		assert.Equal(t, changes.Replace, all[0].Op)
 		assert.True(t, all[0].Protected)
 		assert.Equal(t, []changes.Property{{Path: "location", From: "EU", To: "us-central1", Replaces: true}}, all[0].Properties)
-		assert.Equal(t, "replace storage.Bucket openhands-files: location: EU → us-central1 (and so it is replaced)", describe(all[0]))
+		assert.Equal(t, "replace storage.Bucket openhands-files: location: EU → us-central1 (and so it is replaced)", all[0].Describe())
 	}
 }
 
 func TestComponentsAreNoChanges(t *testing.T) {
 	component := &apitype.StepEventStateMetadata{Type: "openhands:gcp:Network"}
 	assert.Empty(t, changed(engine.Result{Planned: []apitype.StepEventMetadata{{Op: apitype.OpCreate, Type: "openhands:gcp:Network", New: component}}}))
-}
-
-func TestValuesAreShownInAFewWords(t *testing.T) {
-	for _, test := range []struct {
-		value any
-		shown string
-	}{
-		{nil, "none"},
-		{"db-g1-small", "db-g1-small"},
-		{3.0, "3"},
-		{[]any{"a", 1.0}, `["a",1]`},
-		{state.Encrypted("v1:abc"), "a secret"},
-		{"04da6b54-80e4-46f7-96ec-b56ff0331ba9", "known later"},
-		{"a\n  b", "a b"},
-		{"0123456789012345678901234567890123456789012345678901234567890123456789", "01234567890123456789012345678901234567890123456789012345678…"},
-	} {
-		assert.Equal(t, test.shown, show(test.value))
-	}
 }

@@ -45,13 +45,17 @@ var protectionSteps = []string{stepReplacement, stepRefusal, stepTeardown}
 // Options are the arguments of Rehearse.
 type Options struct {
 	engine.Options
-	Screen *screen.Screen // where people read how it goes; Output where nil
-	Log    string         // path of the file that Output goes to; none where empty
-	Steps  []string       // some of Steps; all where empty
-	Export string         // file for the stack's export after up; none where empty
-	From   string         // what the stack was before: then the change is rehearsed, and not the stack's whole life
+	Screen   *screen.Screen // where people read how it goes; Output where nil
+	Log      string         // path of the file that Output goes to; none where empty
+	Steps    []string       // some of Steps; all where empty
+	Export   string         // file for the stack's export after up; none where empty
+	Scenario string         // one of Scenarios, in place of the stack's whole life
+	From     string         // what the stack was before: then the change is rehearsed, and not the stack's whole life
+	// Preview is a file for what `pulumi preview --json` writes of the change that From begins, for a report; none where empty.
+	Preview string
 
 	Bootstrap bool // the program is bootstrap
+	Page      bool // in place of a stack, the commands of Page
 }
 
 // Rehearse runs the steps, and shows what it finds. The error says which step failed, and why.
@@ -59,8 +63,14 @@ func Rehearse(ctx context.Context, options Options) (err error) {
 	if options.Screen == nil {
 		options.Screen = screen.New(options.Output)
 	}
+	if options.Scenario != "" {
+		return rehearseRelease(ctx, options)
+	}
 	if options.From != "" {
 		return rehearseChange(ctx, options)
+	}
+	if options.Preview != "" {
+		return errors.New("a preview is written of a change: say with FROM what the stack was")
 	}
 	steps := options.Steps
 	if len(steps) == 0 {
@@ -289,7 +299,7 @@ func (r *run) nothing(ctx context.Context, on *engine.Engine, args ...string) er
 	var found []string
 	for _, change := range changed(result) {
 		if change.Op != changes.Same {
-			found = append(found, describe(change))
+			found = append(found, change.Describe())
 		}
 	}
 	if len(found) == 0 {

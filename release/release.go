@@ -45,6 +45,12 @@ type Release struct {
 	User      int    // that it runs as: owner of /app in the server's image, which itself ends as root
 	StatePath string // OH_PERSISTENCE_DIR
 
+	// Schema is the last migration of what the release keeps in a database, as it calls it: of the server's PostgreSQL, and of the file in which Agent Canvas has
+	// its automations, on the volume. Migrations only go forward.
+	Schema string
+	// From are the releases of the line on whose data it was started (tests/app). What a person finds again of it: docs/upgrading.md.
+	From []string
+
 	// Instance is what only an application that is its own sandbox has.
 	Instance Instance
 
@@ -143,12 +149,24 @@ var migration010 = Migration{Instead: `CREATE INDEX IF NOT EXISTS ix_event_callb
 // (openhands/server/conversation_manager/standalone_conversation_manager.py).
 const OneReplica = "conversations live in the memory of one process, and a second replica would lose them"
 
-// releases are the supported ones, of each line the older first: a release starts on the database of the one before. Each was run (tests/app).
+// releases are the supported ones, of each line the older first. Each was run (tests/app).
 var releases = []Release{
-	{
-		Line: Server, Version: "0.62.0", Runtimes: []Runtime{Kubernetes},
-		Image: Image{Name: "openhands/openhands", Tag: "0.62.0"}, tags: regexp.MustCompile(`^0\.62([.-]|$)`),
-		SandboxImage: Image{Name: "openhands/runtime", Tag: "0.62-nikolaik"}, sandboxTags: regexp.MustCompile(`^0\.62(\.[0-9]+)?-`),
+	inPods("0.60.0", "001"),
+	// 0.61.0 is left out: it imports what the version of the SDK that it names has not, and dies.
+	inPods("0.62.0", "002", "0.60.0"),
+	// The last releases of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
+	elsewhere("1.10.0", "014"),
+	elsewhere("1.11.0", "014", "0.62.0", "1.10.0"),
+	inItself("1.16.0", "019"),
+	inItself("1.20.0", "025", "1.16.0"),
+}
+
+// inPods is a release of the server whose conversations run in pods.
+func inPods(version, schema string, from ...string) Release {
+	return Release{
+		Line: Server, Version: version, Runtimes: []Runtime{Kubernetes}, Schema: schema, From: from,
+		Image: Image{Name: "openhands/openhands", Tag: version}, tags: tagsOf(version, "([.-]|$)"),
+		SandboxImage: Image{Name: "openhands/runtime", Tag: minor(version) + "-nikolaik"}, sandboxTags: tagsOf(version, `(\.[0-9]+)?-`),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/alive",
 		Environment: map[string]string{
@@ -171,11 +189,14 @@ var releases = []Release{
 			StopsAtOnce: true,
 		},
 		StopSeconds: 5,
-	},
-	{
-		// The last release of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
-		Line: Server, Version: "1.11.0", Runtimes: []Runtime{Remote},
-		Image: Image{Name: "openhands/openhands", Tag: "1.11.0"}, tags: regexp.MustCompile(`^1\.11([.-]|$)`),
+	}
+}
+
+// elsewhere is a release of the server whose conversations run where a runtime API puts them.
+func elsewhere(version, schema string, from ...string) Release {
+	return Release{
+		Line: Server, Version: version, Runtimes: []Runtime{Remote}, Schema: schema, From: from,
+		Image: Image{Name: "openhands/openhands", Tag: version}, tags: tagsOf(version, "([.-]|$)"),
 		Port: 3000, User: 42420, StatePath: "/.openhands", Connections: 70,
 		StartupPath: "/health", LivenessPath: "/alive", ReadinessPath: "/ready",
 		Environment: map[string]string{
@@ -185,10 +206,14 @@ var releases = []Release{
 		BucketVariables: []string{"FILE_STORE_PATH", "OH_FILE_STORE_BUCKET_NAME"},
 		Launch:          Launch{Migrations: map[string]Migration{"002": migration002, "010": migration010}},
 		StopSeconds:     60,
-	},
-	{
-		Line: Canvas, Version: "1.20.0", Runtimes: []Runtime{Itself},
-		Image: Image{Name: "openhands/agent-canvas", Tag: "1.20.0"}, tags: regexp.MustCompile(`^1\.20([.-]|$)`),
+	}
+}
+
+// inItself is a release of Agent Canvas.
+func inItself(version, schema string, from ...string) Release {
+	return Release{
+		Line: Canvas, Version: version, Runtimes: []Runtime{Itself}, Schema: schema, From: from,
+		Image: Image{Name: "openhands/agent-canvas", Tag: version}, tags: tagsOf(version, "([.-]|$)"),
 		Port: 8000, User: 10001,
 		// It answers while the agent's server does, which a container whose agent has died goes on without.
 		StartupPath: "/alive", LivenessPath: "/alive", ReadinessPath: "/alive",
@@ -210,10 +235,18 @@ var releases = []Release{
 			"OH_ENABLE_VSCODE": "false", "OH_ENABLE_VNC": "false",
 		},
 		StopSeconds: 60, // 26 with a command that runs
-	},
+	}
 }
 
 const canvasHome = "/home/openhands"
+
+// minor is a version without its last number.
+func minor(version string) string { return version[:strings.LastIndex(version, ".")] }
+
+// tagsOf match the tags of images of a release, and of its patches.
+func tagsOf(version, rest string) *regexp.Regexp {
+	return regexp.MustCompile("^" + regexp.QuoteMeta(minor(version)) + rest)
+}
 
 // DefaultRelease is that of a line: of the server, the last whose conversations run in pods.
 func DefaultRelease(line Line) string {
@@ -240,6 +273,56 @@ func Lookup(line Line, version string, runtime Runtime) (Release, error) {
 	return Release{}, fmt.Errorf("release %s%s is not supported: write %s", version, with, together(line))
 }
 
+// Of returns the releases of a line, the older first.
+func Of(line Line) []Release {
+	return slices.DeleteFunc(slices.Clone(releases), func(r Release) bool { return r.Line != line })
+}
+
+// Find returns a release of a line.
+func Find(line Line, version string) (r Release, known bool) {
+	at := slices.IndexFunc(releases, func(r Release) bool { return r.Line == line && r.Version == version })
+	if at < 0 {
+		return Release{}, false
+	}
+	return releases[at], true
+}
+
+// Before returns the newest release on whose data this one was started; there may be none.
+func (r Release) Before() (before Release, known bool) {
+	if len(r.From) == 0 {
+		return Release{}, false
+	}
+	return Find(r.Line, r.From[len(r.From)-1])
+}
+
+// CheckFrom refuses to start the release on the data of another one of its line, unless that was tried: forward, or back to a release that has the same
+// migrations. The error says which release to write instead.
+func (r Release) CheckFrom(version string) error {
+	old, known := Find(r.Line, version)
+	back := slices.Contains(old.From, r.Version)
+	switch {
+	case version == r.Version, slices.Contains(r.From, version), back && old.Schema == r.Schema:
+		return nil
+	case back:
+		return fmt.Errorf("release %[1]s cannot follow %[2]s, whose migrations have changed the data (%[3]s; %[1]s knows them up to %[4]s), and there is no way back: "+
+			"write openhands:app.release: %[2]s. What there was before the upgrade is in a backup: docs/upgrading.md, Back across a migration", r.Version, version,
+			old.Schema, r.Schema)
+	case !known:
+		return fmt.Errorf("what runs is release %s, which this version of the program does not know: go to %s with the version of the program that does "+
+			"(CHANGELOG.md), and then take this one", version, r.Version)
+	}
+	var next []string
+	for _, other := range releases {
+		if other.Line == r.Line && (slices.Contains(other.From, version) || slices.Contains(old.From, other.Version) && other.Schema == old.Schema) {
+			next = append(next, other.Version)
+		}
+	}
+	if len(next) == 0 {
+		return fmt.Errorf("release %s was never started on the data of %s: write openhands:app.release: %[2]s", r.Version, version)
+	}
+	return fmt.Errorf("release %s was never started on the data of %s: write openhands:app.release: %s first", r.Version, version, strings.Join(next, ", or "))
+}
+
 // lineOf returns the line that has a version.
 func lineOf(version string) (line Line, found bool) {
 	for _, r := range releases {
@@ -253,15 +336,19 @@ func lineOf(version string) (line Line, found bool) {
 // together are the releases of a line, with their runtimes.
 func together(line Line) string {
 	var pairs []string
-	for _, r := range releases {
-		for _, runtime := range r.Runtimes {
-			switch {
-			case r.Line != line:
-			case runtime == Itself:
-				pairs = append(pairs, r.Version)
-			default:
-				pairs = append(pairs, fmt.Sprintf("%s with %s", r.Version, runtime))
+	for _, runtime := range []Runtime{Itself, Kubernetes, Remote} {
+		var versions []string
+		for _, r := range releases {
+			if r.Line == line && slices.Contains(r.Runtimes, runtime) {
+				versions = append(versions, r.Version)
 			}
+		}
+		pair := strings.Join(versions, " or ")
+		if runtime != Itself {
+			pair += " with " + string(runtime)
+		}
+		if len(versions) > 0 {
+			pairs = append(pairs, pair)
 		}
 	}
 	return strings.Join(pairs, ", or ")

@@ -26,15 +26,15 @@ func TestBadInput(t *testing.T) {
 		{mistake: "line that there is not", set: values{"openhands:app": `{"line":"enterprise"}`}, path: "openhands:app.line", says: "write one of server, canvas"},
 		{
 			mistake: "release of the other line", set: values{"openhands:app": `{"release":"1.20.0"}`}, path: "openhands:app.release",
-			says: "release 1.20.0 is of line canvas, and the line is server: write 0.62.0 with kubernetes, or 1.11.0 with remote, or line canvas",
+			says: "release 1.20.0 is of line canvas, and the line is server: write 0.60.0 or 0.62.0 with kubernetes, or 1.10.0 or 1.11.0 with remote, or line canvas",
 		},
 		{
 			mistake: "release of the server in line canvas", set: canvas(`{"name":"ann"}`, "openhands:app", `{"line":"canvas","release":"0.62.0"}`),
-			path: "openhands:app.release", says: "release 0.62.0 is of line server, and the line is canvas: write 1.20.0, or line server",
+			path: "openhands:app.release", says: "release 0.62.0 is of line server, and the line is canvas: write 1.16.0 or 1.20.0, or line server",
 		},
 		{
 			mistake: "release that canvas has not", set: canvas(`{"name":"ann"}`, "openhands:app", `{"line":"canvas","release":"1.25.0"}`),
-			path: "openhands:app.release", says: "release 1.25.0 is not supported: write 1.20.0",
+			path: "openhands:app.release", says: "release 1.25.0 is not supported: write 1.16.0 or 1.20.0",
 		},
 		{
 			mistake: "instances of the server", set: values{"openhands:instances": `[{"name":"ann"}]`}, path: "openhands:instances",
@@ -538,7 +538,7 @@ func TestBadInput(t *testing.T) {
 		// The application.
 		{
 			mistake: "release that is not supported", set: values{"openhands:app": `{"release":"1.2.0"}`}, path: "openhands:app.release",
-			says: "write 0.62.0 with kubernetes, or 1.11.0 with remote",
+			says: "write 0.60.0 or 0.62.0 with kubernetes, or 1.10.0 or 1.11.0 with remote",
 		},
 		{
 			mistake: "runtime that the line lacks", set: values{"openhands:app": `{"runtime":"remote"}`}, path: "openhands:app.release",

@@ -113,7 +113,7 @@ func (c *Config) DataDiskArgs() *infra.DataDiskArgs {
 	d := c.Machine.DataDisk
 	return &infra.DataDiskArgs{
 		Zone: c.Zone, SizeGiB: d.SizeGiB, FromSnapshot: d.FromSnapshot, SnapshotHour: d.Snapshots.Hour, KeepSnapshotDays: d.Snapshots.KeepDays,
-		Labels: pulumi.ToStringMap(c.AllLabels()), Protect: c.Protect(d.DeletionProtection),
+		Labels: pulumi.ToStringMap(c.AllLabels()), Protect: c.Protect(d.DeletionProtection), Release: c.Release(),
 	}
 }
 

@@ -102,8 +102,12 @@ func newInstances(
 	if err := c.newCleanup(ctx, name, args, door); err != nil {
 		return nil, fmt.Errorf("clean-up: %w", err)
 	}
+	guard, err := component.GuardRelease(ctx, name, args.Release)
+	if err != nil {
+		return nil, err
+	}
 	for _, i := range args.Instances {
-		if err := c.newInstance(ctx, name, args, i, component.Child(c, c.Ready())...); err != nil {
+		if err := c.newInstance(ctx, name, args, i, guard, component.Child(c, c.Ready())...); err != nil {
 			return nil, err
 		}
 	}
@@ -111,7 +115,9 @@ func newInstances(
 }
 
 // newInstance creates one instance. Its objects have its own name, so that one more or less touches no other.
-func (c *Instances) newInstance(ctx *pulumi.Context, name string, args *AgentCanvasArgs, i InstanceArgs, opts ...pulumi.ResourceOption) (err error) {
+func (c *Instances) newInstance(
+	ctx *pulumi.Context, name string, args *AgentCanvasArgs, i InstanceArgs, guard pulumi.ResourceOption, opts ...pulumi.ResourceOption,
+) (err error) {
 	defer component.Explain(&err, instanceType, i.Name)
 	name += "-" + i.Name
 	instance := &Instance{}
@@ -155,7 +161,7 @@ func (c *Instances) newInstance(ctx *pulumi.Context, name string, args *AgentCan
 		return fmt.Errorf("create the service: %w", err)
 	}
 	_, err = appsv1.NewStatefulSet(ctx, name, &appsv1.StatefulSetArgs{
-		Metadata: metadata,
+		Metadata: &metav1.ObjectMetaArgs{Name: metadata.Name, Namespace: metadata.Namespace, Labels: withRelease(labelsOf(i.Name), args.Release)},
 		Spec: &appsv1.StatefulSetSpecArgs{
 			// A StatefulSet starts no second pod before it knows that the first has ended: two would write to the same files.
 			Replicas: pulumi.Int(1),
@@ -177,7 +183,7 @@ func (c *Instances) newInstance(ctx *pulumi.Context, name string, args *AgentCan
 			},
 		},
 		// How many of it run, none or one, may become another program's to say.
-	}, component.Child(instance, pulumi.IgnoreChanges([]string{"spec.replicas"}))...)
+	}, component.Child(instance, guard, pulumi.IgnoreChanges([]string{"spec.replicas"}))...)
 	if err != nil {
 		return fmt.Errorf("create the StatefulSet: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"openhands-gcp/infra/internal/component"
+	"openhands-gcp/release"
 )
 
 const serverType = "openhands:app:Server"
@@ -59,7 +60,11 @@ func newServer(
 	if sandboxes != nil {
 		after = append(after, sandboxes.Ready())
 	}
-	deployment, err := c.newDeployment(ctx, name, args, account, environment, after)
+	guard, err := component.GuardRelease(ctx, name, args.Release)
+	if err != nil {
+		return nil, err
+	}
+	deployment, err := c.newDeployment(ctx, name, args, account, environment, append(after, guard))
 	if err != nil {
 		return nil, fmt.Errorf("create the deployment: %w", err)
 	}
@@ -82,12 +87,19 @@ func newServer(
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"namespace": c.Namespace, "deployment": c.Deployment})
 }
 
+// withRelease are the labels of a workload that keeps data, which say whose it is.
+func withRelease(labels map[string]string, r release.Release) pulumi.StringMap {
+	with := pulumi.ToStringMap(labels)
+	with[component.ReleaseLabel] = pulumi.String(r.Version)
+	return with
+}
+
 func (c *Server) newDeployment(
 	ctx *pulumi.Context, name string, args *OpenHandsAppArgs, account *corev1.ServiceAccount, environment environment,
 	after []pulumi.ResourceOption,
 ) (*appsv1.Deployment, error) {
 	return appsv1.NewDeployment(ctx, name, &appsv1.DeploymentArgs{
-		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespaceOf(account), Labels: pulumi.ToStringMap(serverLabels)},
+		Metadata: &metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: namespaceOf(account), Labels: withRelease(serverLabels, args.Release)},
 		Spec: &appsv1.DeploymentSpecArgs{
 			Replicas: pulumi.Int(1), // release.OneReplica
 			// The old pod first: two must not have the conversations at the same time.

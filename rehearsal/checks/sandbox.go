@@ -13,6 +13,7 @@ import (
 
 	"openhands-gcp/rehearsal/kubernetes"
 	"openhands-gcp/rehearsal/types"
+	"openhands-gcp/release"
 )
 
 // checkSandbox follows the pod that the runtime creates.
@@ -52,8 +53,11 @@ func (t *conversation) checkSandbox() {
 	t.checkAdmission(namespace)
 	t.checkQuota(namespace)
 	t.checkIngressClass()
-	if image := t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"]; !strings.Contains(image, "@sha256:") && !strings.Contains(image, ":0.62") {
-		t.report("SANDBOX_RUNTIME_CONTAINER_IMAGE is %q: it needs a tag of release 0.62, as the server is, or a digest", image)
+	of, known := release.Find(release.Server, t.Labels["app.kubernetes.io/version"])
+	if !known {
+		t.report("the server does not say which release it is: nothing could tell later whether there is a way back from it")
+	} else if err := of.CheckSandboxImage(t.env["SANDBOX_RUNTIME_CONTAINER_IMAGE"]); err != nil {
+		t.report("SANDBOX_RUNTIME_CONTAINER_IMAGE: %v", err)
 	}
 }
 

@@ -39,6 +39,7 @@ type Engine struct {
 	Zone      string // of a zonal cluster, or of a machine; empty for a regional cluster
 	Machine   bool   // the stack is one machine, without a cluster
 	Instances bool   // the stack has instances of Agent Canvas
+	Release   release.Release
 
 	Exposed        bool // browsers reach the application from the internet
 	OpenToEveryone bool // the stack was told to have no login
@@ -125,6 +126,7 @@ func (e *Engine) adopt(ctx context.Context, file *stackFile) error {
 	}
 	e.Machine = file.value("openhands:profile") == "single"
 	e.Instances = file.line() == release.Canvas
+	e.Release = file.release()
 	e.Region, e.Protected = file.value("gcp:region"), file.protects()
 	if exposure, ok := file.config["openhands:exposure"].(map[string]any); ok {
 		e.Exposed = exposure["host"] != nil // which has no effect, and is refused, without a gateway
@@ -325,9 +327,32 @@ func (e *Engine) Quiet(ctx context.Context, args ...string) (string, error) {
 	return output, nil
 }
 
+// PreviewJSON returns what `pulumi preview --json` writes. A preview that fails writes a document too, which has the errors; the error is for one that wrote
+// none.
+func (e *Engine) PreviewJSON(ctx context.Context, args ...string) ([]byte, error) {
+	var document, said bytes.Buffer
+	cmd := e.cmd(ctx, append([]string{"preview", "--json"}, args...))
+	cmd.Stdout, cmd.Stderr = &document, &said
+	if err := cmd.Run(); err != nil && document.Len() == 0 {
+		return nil, fmt.Errorf("pulumi preview --json: %w\n%s", err, said.String())
+	}
+	return document.Bytes(), nil
+}
+
 // command runs a command of the CLI, copies its output to show, and returns it.
 func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (string, error) {
 	var output bytes.Buffer
+	cmd := e.cmd(ctx, args)
+	both := io.MultiWriter(show, &output)
+	cmd.Stdout, cmd.Stderr = both, both
+	if err := cmd.Run(); err != nil {
+		return output.String(), fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
+	}
+	return output.String(), nil
+}
+
+// cmd is a command of the CLI on the stack.
+func (e *Engine) cmd(ctx context.Context, args []string) *exec.Cmd {
 	arguments := append(slices.Clone(args), "--non-interactive", "--color=never")
 	if !(args[0] == "stack" && args[1] == "init") {
 		arguments = append(arguments, "--stack", e.Stack)
@@ -336,12 +361,7 @@ func (e *Engine) command(ctx context.Context, show io.Writer, args []string) (st
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that the CLI can end in good order
 	cmd.WaitDelay = 30 * time.Second
 	cmd.Dir, cmd.Env = e.dir, e.env
-	both := io.MultiWriter(show, &output)
-	cmd.Stdout, cmd.Stderr = both, both
-	if err := cmd.Run(); err != nil {
-		return output.String(), fmt.Errorf("pulumi %s: %w", strings.Join(args, " "), err)
-	}
-	return output.String(), nil
+	return cmd
 }
 
 // Export returns the stack's state as `pulumi stack export` writes it.
@@ -377,6 +397,20 @@ func (e *Engine) WriteStackFile(raw []byte) error {
 		return fmt.Errorf("copy of the stack file: %w", err)
 	}
 	return nil
+}
+
+// Directory makes a directory that goes with the engine.
+func (e *Engine) Directory(name string) (string, error) {
+	dir := filepath.Join(e.temp, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("directory for the rehearsal: %w", err)
+	}
+	return dir, nil
+}
+
+// KeepStateIn makes the CLI look for its stacks in another directory.
+func (e *Engine) KeepStateIn(dir string) {
+	e.env = append(e.env, "PULUMI_BACKEND_URL=file://"+filepath.ToSlash(dir)) // of two, the last one counts
 }
 
 // SetConfig changes a value in the rehearsal's copy of the stack file.

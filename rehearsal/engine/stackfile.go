@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -142,6 +143,18 @@ func (f *stackFile) otherProjects() []string {
 		}
 	}
 	return others
+}
+
+// release is the release of the file, or of its profile. The zero Release where the program knows none, which it will say.
+func (f *stackFile) release() release.Release {
+	line := cmp.Or(f.line(), release.Server)
+	if f.value("openhands:profile") == "single" {
+		line = release.Canvas
+	}
+	app, _ := f.config["openhands:app"].(map[string]any)
+	version, _ := app["release"].(string)
+	r, _ := release.Find(line, cmp.Or(version, release.DefaultRelease(line)))
+	return r
 }
 
 func (f *stackFile) write(path string) error {

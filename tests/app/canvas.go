@@ -18,9 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// canvasRelease is the release of Agent Canvas that is run: the one that the program offers.
-const canvasRelease = "1.20.0"
-
 // teamStackFile is a stack of instances of Agent Canvas.
 const teamStackFile = `config:
   gcp:project: my-openhands-app
@@ -55,6 +52,7 @@ var canvasStart []byte
 type instance struct {
 	*deployment
 	name string
+	venv string // directory of the release
 	// container is what the description says of the container, in whose image canvasStart is the command. dir is for what ends with the container.
 	container func(ctx context.Context, dir string) (*box, error)
 	kept      string // directory of the machine that outlives the container
@@ -71,17 +69,21 @@ func (d *deployment) instance(ctx context.Context, name string) (*instance, erro
 		return nil, err
 	}
 	pod := found.Spec.Template.Spec
-	if len(pod.Containers) != 1 || !strings.HasSuffix(pod.Containers[0].Image, ":"+canvasRelease) {
-		return nil, fmt.Errorf("instance %s has not one container of release %s", name, canvasRelease)
+	if len(pod.Containers) != 1 {
+		return nil, fmt.Errorf("the pod of instance %s has %d containers", name, len(pod.Containers))
 	}
 	container := pod.Containers[0]
+	venv, known := d.canvases[release(container.Image)]
+	if !known {
+		return nil, fmt.Errorf("image %s: its release is not installed", container.Image)
+	}
 	for _, probe := range []*corev1.Probe{container.LivenessProbe, container.ReadinessProbe} {
 		if probe.HTTPGet.Path != container.StartupProbe.HTTPGet.Path {
 			return nil, fmt.Errorf("instance %s has probes of different paths", name)
 		}
 	}
 	i := &instance{
-		deployment: d, name: name, port: int(container.Ports[0].ContainerPort), probe: container.StartupProbe.HTTPGet.Path,
+		deployment: d, name: name, venv: venv, port: int(container.Ports[0].ContainerPort), probe: container.StartupProbe.HTTPGet.Path,
 		patience: time.Duration(container.StartupProbe.PeriodSeconds*container.StartupProbe.FailureThreshold) * time.Second,
 		grace:    time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second,
 	}
@@ -124,7 +126,7 @@ func (i *instance) start(ctx context.Context, change func(*box)) (*startedInstan
 		return nil, err
 	}
 	b.dir, b.command = "/", []string{"/opt/agent-canvas/start"}
-	b.mounts = append(append(base(i.canvas, i.python), mount{start, b.command[0], true}, mount{resolver, "/etc/resolv.conf", true}), b.mounts...)
+	b.mounts = append(append(base(i.venv, i.python), mount{start, b.command[0], true}, mount{resolver, "/etc/resolv.conf", true}), b.mounts...)
 	s := &startedInstance{key: b.env["LOCAL_BACKEND_API_KEY"], url: fmt.Sprintf("http://127.0.0.1:%d", i.port)}
 	if change != nil {
 		change(b)

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"openhands-gcp/rehearsal/engine"
+	table "openhands-gcp/release"
 	"openhands-gcp/tests/cluster"
 	"openhands-gcp/tests/cluster/stack"
 )
@@ -62,15 +63,12 @@ const remoteStackFile = `config:
 type tools struct {
 	root     string // of the repository
 	python   python
-	emulator string // directories of environments
-	releases map[string]string
-	envoy    string // the program
-	canvas   string // directory of Agent Canvas
+	emulator string            // directories of environments
+	releases map[string]string // of the server
+	envoy    string            // the program
+	canvases map[string]string // of Agent Canvas
 	engine   engine.Options
 }
-
-// testedReleases are all that the program offers.
-var testedReleases = []string{"0.62.0", "1.11.0"}
 
 // prepare builds the cluster, the CLI and the program, and installs the applications. What is there already stays.
 func prepare(ctx context.Context, root string, output io.Writer) (*tools, error) {
@@ -82,18 +80,20 @@ func prepare(ctx context.Context, root string, output io.Writer) (*tools, error)
 	if err != nil {
 		return nil, err
 	}
-	t := &tools{root: root, python: install.python, releases: map[string]string{}}
+	t := &tools{root: root, python: install.python, releases: map[string]string{}, canvases: map[string]string{}}
 	if t.emulator, err = install.emulator(ctx); err != nil {
 		return nil, err
 	}
 	if t.envoy, err = install.envoy(ctx); err != nil {
 		return nil, err
 	}
-	if t.canvas, err = install.canvas(ctx, canvasRelease); err != nil {
-		return nil, err
+	for _, r := range table.Of(table.Canvas) {
+		if t.canvases[r.Version], err = install.canvas(ctx, r.Version); err != nil {
+			return nil, err
+		}
 	}
-	for _, release := range testedReleases {
-		if t.releases[release], err = install.openhands(ctx, release); err != nil {
+	for _, r := range table.Of(table.Server) {
+		if t.releases[r.Version], err = install.openhands(ctx, r.Version); err != nil {
 			return nil, err
 		}
 	}

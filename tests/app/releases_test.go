@@ -11,48 +11,37 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheNewerRelease updates the stack to the release with a remote runtime, as its owner would: on the database that the default release has left, and
-// then on an empty one.
+// TestTheNewerRelease updates the stack to the release with a remote runtime, as its owner would, and starts it on an empty database. On that of older releases:
+// TestReleasesOfTheServer.
 func TestTheNewerRelease(t *testing.T) {
 	i := theInstallation(t)
-	require.NoError(t, i.emptyDatabase(t.Context()))
-	require.NoError(t, i.starts(t, nil).kill()) // leaves its tables
 	require.NoError(t, i.change(t.Context(), remoteStackFile))
 	t.Cleanup(func() {
-		require.NoError(t, i.change(context.Background(), stackFile))
+		require.NoError(t, i.restart(context.Background(), stackFile))
 		require.NoError(t, i.storage.empty())
 	})
 	t.Run("its settings tell nothing of the server", func(t *testing.T) { i.tellsNothing(t) })
-	for _, part := range []struct {
-		database string
-		prepare  func(context.Context) error
-		settings int // status of what was saved before
-	}{
-		{"of the default release", func(context.Context) error { return nil }, http.StatusNotFound},
-		{"that is empty", i.emptyDatabase, http.StatusOK}, // but not the bucket
-	} {
-		t.Run("starts on a database "+part.database, func(t *testing.T) {
-			require.NoError(t, part.prepare(t.Context()))
-			s := i.starts(t, nil)
-			defer func() { require.NoError(t, s.kill()) }()
-			s.answersItsProbes(t)
-			revision, err := i.query(t.Context(), "SELECT version_num FROM alembic_version")
-			require.NoError(t, err)
-			assert.Equal(t, "014", revision)
-			s.must(t, http.StatusOK, http.MethodGet, "/api/v1/app-conversations/search", nil)
-			s.must(t, part.settings, http.MethodGet, "/api/v1/settings", nil)
-			s.must(t, http.StatusOK, http.MethodPost, "/api/v1/settings", map[string]any{"language": "de"})
-			assert.Contains(t, i.objects(t), "settings.json")
-			written, err := filepath.Glob(filepath.Join(s.volume("state"), "*"))
-			require.NoError(t, err)
-			assert.Empty(t, written, "the state path")
-			took, byItself, err := s.stop(s.grace())
-			require.NoError(t, err)
-			assert.True(t, byItself)
-			t.Logf("stopped after %s", took)
-			assertSeverities(t, s)
-		})
-	}
+	t.Run("starts on an empty database", func(t *testing.T) {
+		require.NoError(t, i.emptyDatabase(t.Context()))
+		s := i.starts(t, nil)
+		defer func() { require.NoError(t, s.kill()) }()
+		s.answersItsProbes(t)
+		revision, err := i.query(t.Context(), "SELECT version_num FROM alembic_version")
+		require.NoError(t, err)
+		assert.Equal(t, "014", revision)
+		s.must(t, http.StatusOK, http.MethodGet, "/api/v1/app-conversations/search", nil)
+		s.must(t, http.StatusNotFound, http.MethodGet, "/api/v1/settings", nil)
+		s.must(t, http.StatusOK, http.MethodPost, "/api/v1/settings", map[string]any{"language": "de"})
+		assert.Contains(t, i.objects(t), "settings.json")
+		written, err := filepath.Glob(filepath.Join(s.volume("state"), "*"))
+		require.NoError(t, err)
+		assert.Empty(t, written, "the state path")
+		took, byItself, err := s.stop(s.grace())
+		require.NoError(t, err)
+		assert.True(t, byItself)
+		t.Logf("stopped after %s", took)
+		assertSeverities(t, s)
+	})
 	t.Run("keeps events in the bucket", func(t *testing.T) {
 		output, err := i.runPython(t.Context(), `
 import asyncio, uuid

@@ -13,6 +13,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	table "openhands-gcp/release"
 )
 
 // sandboxPort is the one of the action server in a sandbox. The addresses of all Services are this machine, so there is one action server at a time.
@@ -24,9 +26,13 @@ func podName(conversation string) string { return "openhands-runtime-" + convers
 // micromamba stands in for the program by which the sandbox's image finds its Python environment: micromamba run -n openhands <command>.
 const micromamba = "#!/bin/sh\nshift 3\nexec \"$@\"\n"
 
-// startActionServer starts the server that runs commands in a sandbox, as the pod of a conversation would, and returns when it answers. The image of
-// sandboxes has an editor and a browser too, which are not there: the command asks for none.
+// startActionServer starts the server that runs commands in a sandbox of the default release.
 func (i *installation) startActionServer(ctx context.Context, workspace string) (*running, error) {
+	return i.startActionServerOf(ctx, table.DefaultRelease(table.Server), workspace)
+}
+
+// startActionServerOf starts that of a release, as the pod of a conversation would, and returns when it answers. The image of sandboxes has an editor and a browser too, which are not there: the command asks for none.
+func (i *installation) startActionServerOf(ctx context.Context, release, workspace string) (*running, error) {
 	dir, err := os.MkdirTemp(i.dir, "sandbox-")
 	if err != nil {
 		return nil, err
@@ -40,7 +46,7 @@ func (i *installation) startActionServer(ctx context.Context, workspace string) 
 		return nil, err
 	}
 	b := &box{
-		mounts: append(base(i.releases["0.62.0"], i.python),
+		mounts: append(base(i.releases[release], i.python),
 			mount{workspace, "/workspace", false}, mount{filepath.Join(dir, "tmp"), "/tmp", false}, mount{filepath.Join(dir, "root"), "/root", false},
 			mount{filepath.Join(dir, "micromamba"), "/openhands/micromamba/bin/micromamba", true}),
 		dir: "/openhands/code",

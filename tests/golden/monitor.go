@@ -132,6 +132,11 @@ func (m *monitor) RegisterResourceOutputs(_ context.Context, req *pulumirpc.Regi
 	return &emptypb.Empty{}, nil
 }
 
+// RegisterResourceHook takes the hook: nothing was there before a plan.
+func (*monitor) RegisterResourceHook(context.Context, *pulumirpc.RegisterResourceHookRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
+}
+
 // RegisterErrorHook takes the hook: nothing fails in a plan.
 func (*monitor) RegisterErrorHook(context.Context, *pulumirpc.RegisterErrorHookRequest) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil

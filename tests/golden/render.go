@@ -93,6 +93,7 @@ func (p *Plan) describe(r *Resource) *yaml.Node {
 		{"replaceOnChanges", req.GetReplaceOnChanges()},
 		{"secretOutputs", req.GetAdditionalSecretOutputs()},
 		{"aliases", aliases(req)},
+		{"beforeUpdate", req.GetHooks().GetBeforeUpdate()},
 		{"onError", req.GetHooks().GetOnError()},
 		{"waitsFor", p.waitsFor(r)},
 	} {

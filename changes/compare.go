@@ -1,0 +1,537 @@
+package changes
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// move is which way a guard moves.
+type move int
+
+const (
+	still   move = iota
+	weaker       // more is allowed, or less kept safe
+	tighter      // the other way round
+	unclear      // a value is known only when the change is made
+)
+
+// unknown stands in the engine's answers for a value that is known only when the change is made.
+const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
+func isUnknown(value any) bool {
+	text, ok := value.(string)
+	return ok && text == unknown
+}
+
+func hasPrefix(text, prefix string) bool { return strings.HasPrefix(text, prefix) }
+
+// lookup returns what is at a path of inputs, such as settings.tier or metadata.labels["a.b/c"]; nil where there is nothing, or what is not known above it.
+func lookup(inputs any, path string) any {
+	for path != "" {
+		var key string
+		if quoted, ok := strings.CutPrefix(path, `["`); ok {
+			key, path, _ = strings.Cut(quoted, `"]`)
+		} else {
+			end := strings.IndexAny(path, ".[")
+			if end < 0 {
+				end = len(path)
+			}
+			key, path = path[:end], path[end:]
+		}
+		path = strings.TrimPrefix(path, ".")
+		if isUnknown(inputs) {
+			return inputs
+		}
+		object, _ := inputs.(map[string]any)
+		inputs = object[key]
+	}
+	return inputs
+}
+
+// between is the move of what may only be made larger or smaller: gained and lost say which.
+func between(gained, lost bool) move {
+	switch {
+	case gained:
+		return weaker
+	case lost:
+		return tighter
+	}
+	return still
+}
+
+// grant is for a resource that gives somebody something.
+func grant(was, is any) move {
+	switch {
+	case was == nil:
+		return weaker
+	case is == nil:
+		return tighter
+	}
+	for _, key := range []string{"member", "role", "condition", "serviceAccountId", "repository", "project"} {
+		if !reflect.DeepEqual(lookup(was, key), lookup(is, key)) && !isUnknown(lookup(is, key)) {
+			return weaker // somebody else, something else, or somewhere else
+		}
+	}
+	return still
+}
+
+// fence is for a resource that keeps something out: it is missed when it is gone.
+func fence(was, is any) move { return between(is == nil, was == nil) }
+
+// present is for a value that has to be there.
+func present(was, is any) move { return between(was != nil && is == nil, was == nil && is != nil) }
+
+func truth(value any) bool { return strings.EqualFold(fmt.Sprint(value), "true") }
+
+// on is for a switch that has to be on, and off for one that has to be off or not there.
+func on(was, is any) move {
+	if isUnknown(is) {
+		return unclear
+	}
+	return between(truth(was) && !truth(is), !truth(was) && truth(is))
+}
+
+func off(was, is any) move { return on(!truth(was), !truth(is)) }
+
+func differs(was, is any) move { return between(!reflect.DeepEqual(was, is), false) }
+
+// least is for levels, the weakest first. What is not among them is below them all.
+func least(levels ...string) func(was, is any) move {
+	at := func(value any) int {
+		text, _ := value.(string)
+		return slices.Index(levels, text)
+	}
+	return func(was, is any) move {
+		if isUnknown(is) {
+			return unclear
+		}
+		return between(at(is) < at(was), at(is) > at(was))
+	}
+}
+
+// items are those of a list, each as text, so that they can be compared.
+func items(value any) []string {
+	list, _ := value.([]any)
+	out := make([]string, 0, len(list))
+	for _, item := range list {
+		out = append(out, text(item))
+	}
+	return out
+}
+
+func text(value any) string {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return string(raw)
+}
+
+// lacks says whether something of b is not in a.
+func lacks(a, b []string) bool {
+	return slices.ContainsFunc(b, func(item string) bool { return !slices.Contains(a, item) })
+}
+
+// more is for a list whose entries allow something, and fewer for one whose entries forbid something, or record it.
+func more(was, is any) move { return allowed(items(was), items(is)) }
+
+func fewer(was, is any) move { return allowed(items(is), items(was)) }
+
+func allowed(was, is []string) move { return between(lacks(was, is), lacks(is, was)) }
+
+// number reads an amount, such as 3, "20" or "64Gi".
+func number(value any) (float64, bool) {
+	raw := fmt.Sprint(value)
+	digits := strings.TrimRightFunc(raw, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+	n, err := strconv.ParseFloat(digits, 64)
+	factor, known := map[string]float64{
+		"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40,
+	}[raw[len(digits):]]
+	return n * factor, err == nil && known
+}
+
+// smaller is for an amount that keeps something, such as how many backups there are.
+func smaller(was, is any) move {
+	if isUnknown(is) {
+		return unclear
+	}
+	before, _ := number(was)
+	now, _ := number(is)
+	return between(now < before, now > before)
+}
+
+// larger is for amounts that limit something. One that is gone limits nothing.
+func larger(was, is any) move {
+	before, _ := was.(map[string]any)
+	now, _ := is.(map[string]any)
+	gained, lost := false, false
+	for name, old := range before {
+		limit, ok := number(now[name])
+		from, _ := number(old)
+		gained = gained || !ok || limit > from
+		lost = lost || ok && limit < from
+	}
+	for name := range now {
+		lost = lost || before[name] == nil
+	}
+	return between(gained, lost)
+}
+
+// everywhere is how Cloud Armor writes all addresses.
+const everywhere = "*"
+
+// prefixes reads ranges of addresses: a list of them, of objects that have one, or an object with such a list.
+func prefixes(value any) []netip.Prefix {
+	var out []netip.Prefix
+	switch value := value.(type) {
+	case string:
+		if value == everywhere {
+			return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+		}
+		if address, err := netip.ParseAddr(value); err == nil {
+			return []netip.Prefix{netip.PrefixFrom(address, address.BitLen())}
+		}
+		if prefix, err := netip.ParsePrefix(value); err == nil {
+			out = append(out, prefix.Masked())
+		}
+	case []any:
+		for _, item := range value {
+			out = append(out, prefixes(item)...)
+		}
+	case map[string]any:
+		for _, key := range []string{"cidrBlock", "cidrBlocks", "value", "cidr"} {
+			out = append(out, prefixes(value[key])...)
+		}
+	}
+	return out
+}
+
+// covers says whether every address of b is in one of a's ranges.
+func covers(a, b []netip.Prefix) bool {
+	for _, inner := range b {
+		if !slices.ContainsFunc(a, func(outer netip.Prefix) bool { return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr()) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// addresses is for ranges that are let in. Where there is no such list at all, as of a control plane, everybody is.
+func addresses(was, is any) move {
+	switch {
+	case isUnknown(is):
+		return unclear
+	case (was == nil) != (is == nil):
+		return between(is == nil, was == nil)
+	}
+	return between(!covers(prefixes(was), prefixes(is)), !covers(prefixes(is), prefixes(was)))
+}
+
+// bindings are those of an IAM policy, written as JSON.
+func bindings(was, is any) move {
+	read := func(value any) ([]string, bool) {
+		var policy struct {
+			Bindings []struct {
+				Role      string
+				Members   []string
+				Condition any
+			}
+		}
+		raw, _ := value.(string)
+		if json.Unmarshal([]byte(raw), &policy) != nil {
+			return nil, false
+		}
+		var out []string
+		for _, b := range policy.Bindings {
+			for _, member := range b.Members {
+				out = append(out, text([]any{b.Role, member, b.Condition}))
+			}
+		}
+		return out, true
+	}
+	before, _ := read(was)
+	now, ok := read(is)
+	if !ok {
+		return unclear
+	}
+	return allowed(before, now)
+}
+
+// combinations are all that lists of a rule allow together. A list that is not there counts as one entry.
+func combinations(rule any, keys ...string) []string {
+	out := []string{""}
+	for _, key := range keys {
+		list := items(lookup(rule, key))
+		if len(list) == 0 {
+			list = []string{""}
+		}
+		var next []string
+		for _, begin := range out {
+			for _, item := range list {
+				next = append(next, begin+" "+item)
+			}
+		}
+		out = next
+	}
+	return out
+}
+
+func list(value any) []any {
+	out, _ := value.([]any)
+	return out
+}
+
+// rules are those of a role in the cluster.
+func rules(was, is any) move {
+	read := func(role any) []string {
+		var out []string
+		for _, rule := range list(lookup(role, "rules")) {
+			out = append(out, combinations(rule, "apiGroups", "resources", "resourceNames", "verbs", "nonResourceURLs")...)
+		}
+		return out
+	}
+	return allowed(read(was), read(is))
+}
+
+// subjects are those who have a role in the cluster.
+func subjects(was, is any) move {
+	if was != nil && is != nil && !reflect.DeepEqual(lookup(was, "roleRef"), lookup(is, "roleRef")) {
+		return weaker
+	}
+	return more(lookup(was, "subjects"), lookup(is, "subjects"))
+}
+
+// names are those that pods may reach.
+func names(was, is any) move {
+	read := func(policy any) []string {
+		var out []string
+		for _, rule := range list(lookup(policy, "spec.egress")) {
+			for _, match := range combinations(rule, "matches", "ports") {
+				out = append(out, text(lookup(policy, "spec.podSelector"))+match)
+			}
+		}
+		return out
+	}
+	return allowed(read(was), read(is))
+}
+
+// reach is what a rule of a firewall or of a network policy is about: addresses, or others by their labels, at a port.
+type reach struct {
+	from   []netip.Prefix // of addresses
+	except []netip.Prefix
+	others string // those who are named otherwise; empty where addresses are meant, and * where all are
+	port   string // and protocol; * where all are
+}
+
+// within says whether all that r reaches is reached by a wider one.
+func (r reach) within(wider reach) bool {
+	switch {
+	case wider.port != everywhere && wider.port != r.port:
+		return false
+	case wider.others == everywhere:
+		return true
+	case wider.others != r.others:
+		return false
+	}
+	return covers(wider.from, r.from) && covers(r.except, wider.except)
+}
+
+func reaches(was, is []reach) move {
+	all := func(of, in []reach) bool {
+		for _, r := range of {
+			if !slices.ContainsFunc(in, r.within) {
+				return false
+			}
+		}
+		return true
+	}
+	return between(!all(is, was), !all(was, is))
+}
+
+// isolated compares what a network policy lets through. Without one, everything is: a policy that goes takes the isolation with it.
+func isolated(was, is any) move {
+	if was == nil || is == nil {
+		return fence(was, is)
+	}
+	if !reflect.DeepEqual(lookup(was, "spec.podSelector"), lookup(is, "spec.podSelector")) {
+		return weaker // it holds for other pods
+	}
+	gained, lost := false, false
+	for direction, end := range map[string]string{"ingress": "from", "egress": "to"} {
+		m := reaches(lets(was, direction, end), lets(is, direction, end))
+		gained, lost = gained || m == weaker, lost || m == tighter
+	}
+	return between(gained, lost)
+}
+
+func lets(policy any, direction, end string) []reach {
+	isolates := slices.ContainsFunc(items(lookup(policy, "spec.policyTypes")), func(kind string) bool { return strings.EqualFold(kind, strconv.Quote(direction)) })
+	if !isolates {
+		return []reach{{others: everywhere, port: everywhere}}
+	}
+	var out []reach
+	for _, rule := range list(lookup(policy, "spec."+direction)) {
+		ports := items(lookup(rule, "ports"))
+		if len(ports) == 0 {
+			ports = []string{everywhere}
+		}
+		peers := list(lookup(rule, end))
+		for _, port := range ports {
+			for _, peer := range peers {
+				r := reach{port: port}
+				if block := lookup(peer, "ipBlock"); block != nil {
+					r.from, r.except = prefixes(block), prefixes(lookup(block, "except"))
+				} else {
+					r.others = text(peer)
+				}
+				out = append(out, r)
+			}
+			if len(peers) == 0 {
+				out = append(out, reach{others: everywhere, port: port})
+			}
+		}
+	}
+	return out
+}
+
+// firewalled compares rules of a firewall that deny, or that allow.
+func firewalled(denies bool) func(was, is any) move {
+	read := func(rule any) []reach {
+		if rule == nil || truth(lookup(rule, "disabled")) {
+			return nil
+		}
+		key := "allows"
+		if denies {
+			key = "denies"
+		}
+		var out []reach
+		for _, what := range list(lookup(rule, key)) {
+			protocol := text(lookup(what, "protocol"))
+			ports := items(lookup(what, "ports"))
+			if len(ports) == 0 {
+				ports = []string{""}
+			}
+			for _, port := range ports {
+				at := protocol + port
+				if protocol == `"all"` {
+					at = everywhere
+				}
+				others := ""
+				if lookup(rule, "sourceRanges") == nil && lookup(rule, "destinationRanges") == nil {
+					others = text([]any{lookup(rule, "sourceTags"), lookup(rule, "sourceServiceAccounts")})
+				}
+				out = append(out, reach{from: append(prefixes(lookup(rule, "sourceRanges")), prefixes(lookup(rule, "destinationRanges"))...), others: others, port: at})
+			}
+		}
+		return out
+	}
+	return func(was, is any) move {
+		if was != nil && is != nil {
+			for _, key := range []string{"direction", "targetTags", "targetServiceAccounts", "priority"} {
+				if !reflect.DeepEqual(lookup(was, key), lookup(is, key)) {
+					return weaker // it holds for others, or after other rules
+				}
+			}
+		}
+		if denies {
+			return reaches(read(is), read(was))
+		}
+		return reaches(read(was), read(is))
+	}
+}
+
+// armored compares rules of Cloud Armor.
+func armored(was, is any) move {
+	if was == nil || is == nil {
+		return fence(was, is)
+	}
+	before, now := readArmor(was), readArmor(is)
+	moves := []move{
+		reaches(now.denied, before.denied), reaches(before.allowed, now.allowed), allowed(now.expressions, before.expressions),
+		between(now.limit > before.limit, now.limit < before.limit), between(before.others != now.others && before.others != "allow", now.others != before.others),
+		on(lookup(was, "adaptiveProtectionConfig.layer7DdosDefenseConfig.enable"), lookup(is, "adaptiveProtectionConfig.layer7DdosDefenseConfig.enable")),
+	}
+	return between(slices.Contains(moves, weaker), slices.Contains(moves, tighter))
+}
+
+type armorRules struct {
+	denied, allowed []reach
+	expressions     []string // that are denied, and not only logged
+	others          string   // what happens to everyone else
+	limit           float64  // the largest
+}
+
+func readArmor(policy any) armorRules {
+	var out armorRules
+	for _, rule := range list(lookup(policy, "rules")) {
+		action, _ := lookup(rule, "action").(string)
+		enforced := !truth(lookup(rule, "preview"))
+		priority, _ := number(lookup(rule, "priority"))
+		at := reach{from: prefixes(lookup(rule, "match.config.srcIpRanges")), port: everywhere}
+		expression := lookup(rule, "match.expr.expression")
+		switch {
+		case priority == 2147483647:
+			out.others = action
+		case hasPrefix(action, "deny") && enforced && expression != nil:
+			out.expressions = append(out.expressions, text(expression))
+		case hasPrefix(action, "deny") && enforced:
+			out.denied = append(out.denied, at)
+		case !hasPrefix(action, "deny"):
+			out.allowed = append(out.allowed, at)
+			limit, _ := number(lookup(rule, "rateLimitOptions.rateLimitThreshold.count"))
+			out.limit = max(out.limit, limit)
+		}
+	}
+	return out
+}
+
+// privileges compares what a pod may do to its node, or to the cluster.
+func privileges(was, is any) move { return allowed(powers(was), powers(is)) }
+
+func powers(pod any) []string {
+	var out []string
+	add := func(what string, has bool) {
+		if has {
+			out = append(out, what)
+		}
+	}
+	add("no gVisor", lookup(pod, "runtimeClassName") == nil)
+	add("a token", lookup(pod, "automountServiceAccountToken") == nil || truth(lookup(pod, "automountServiceAccountToken")))
+	add("account "+fmt.Sprint(lookup(pod, "serviceAccountName")), lookup(pod, "serviceAccountName") != nil && !isUnknown(lookup(pod, "serviceAccountName")))
+	for _, key := range []string{"hostNetwork", "hostPID", "hostIPC"} {
+		add(key, truth(lookup(pod, key)))
+	}
+	for _, volume := range list(lookup(pod, "volumes")) {
+		add("host path "+text(volume), lookup(volume, "hostPath") != nil)
+	}
+	for _, containers := range []string{"containers", "initContainers"} {
+		for _, c := range list(lookup(pod, containers)) {
+			name := fmt.Sprint(lookup(c, "name"), " ")
+			add(name+"privileged", truth(lookup(c, "securityContext.privileged")))
+			add(name+"escalation", fmt.Sprint(lookup(c, "securityContext.allowPrivilegeEscalation")) != "false")
+			add(name+"root", !truth(lookup(c, "securityContext.runAsNonRoot")) && !truth(lookup(pod, "securityContext.runAsNonRoot")))
+			add(name+"all capabilities", !slices.Contains(items(lookup(c, "securityContext.capabilities.drop")), `"ALL"`))
+			add(name+"writes its image", !truth(lookup(c, "securityContext.readOnlyRootFilesystem")))
+			for _, capability := range items(lookup(c, "securityContext.capabilities.add")) {
+				add(name+capability, true)
+			}
+		}
+	}
+	return out
+}
+
+// outside compares which interfaces of a machine have a public address.
+func outside(was, is any) move {
+	count := func(value any) (n int) {
+		for _, one := range list(value) {
+			n += len(list(lookup(one, "accessConfigs")))
+		}
+		return n
+	}
+	return between(count(is) > count(was), count(is) < count(was))
+}

@@ -1,0 +1,94 @@
+// Command preview-report reads what `pulumi preview --json` writes, and says to a reviewer what the change would do: docs/preview-report.md. It ends with 0 where
+// the change may be made, with 1 where it may not, and with 2 where it could not be judged.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"time"
+
+	"openhands-gcp/report"
+)
+
+const (
+	fine     = 0
+	refused  = 1 // an approval is missing, or the preview failed; the report says which
+	unusable = 2 // the arguments, the approvals or the preview; there is no report
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, time.Now())) }
+
+func run(args []string, stdout, stderr io.Writer, now time.Time) int {
+	flags := flag.NewFlagSet("preview-report", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	stack := flags.String("stack", "", "stack that was previewed")
+	format := flags.String("format", "markdown", "markdown, terminal or json")
+	approvals := flags.String("approvals", "approvals.yaml", "file of what may be deleted or replaced")
+	marker := flags.String("marker", "", "name in the comment's first line, by which it is found again; openhands-preview:<stack> where empty")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, "preview-report -stack prod [-format markdown|terminal|json] [-approvals approvals.yaml] [-marker name] preview.json")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return unusable
+	}
+	if *marker == "" {
+		*marker = "openhands-preview:" + *stack
+	}
+	r, err := read(*stack, *marker, *approvals, flags.Args(), now)
+	if err == nil {
+		switch *format {
+		case "markdown":
+			_, err = io.WriteString(stdout, r.Markdown(*marker))
+		case "terminal":
+			r.Terminal(stdout)
+		case "json":
+			err = r.JSON(stdout)
+		default:
+			err = fmt.Errorf("-format %s: write markdown, terminal or json", *format)
+		}
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintln(stderr, "preview-report:", err)
+		return unusable
+	case r.Failed():
+		fmt.Fprintf(stderr, "preview-report: stack %s: %s\n", *stack, r.Headline())
+		return refused
+	}
+	return fine
+}
+
+// name is what a stack and a marker may be made of: both are written into a comment as they are.
+var name = regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`)
+
+func read(stack, marker, approvals string, files []string, now time.Time) (*report.Report, error) {
+	switch {
+	case !name.MatchString(stack):
+		return nil, errors.New("name the stack: -stack prod")
+	case !name.MatchString(marker):
+		return nil, fmt.Errorf("-marker %q: write letters, digits, and . : _ - only", marker)
+	case len(files) != 1:
+		return nil, fmt.Errorf("name one file, which `pulumi preview --json --stack %s` has written", stack)
+	}
+	raw, err := os.ReadFile(approvals)
+	if err != nil {
+		return nil, fmt.Errorf("approvals: %w: without any, the file says `approvals: []`", err)
+	}
+	approved, err := report.ReadApprovals(raw, approvals)
+	if err != nil {
+		return nil, err
+	}
+	if raw, err = os.ReadFile(files[0]); err != nil {
+		return nil, fmt.Errorf("preview: %w", err)
+	}
+	preview, err := report.Read(raw, stack)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", files[0], err)
+	}
+	return report.New(stack, preview, approved, now), nil
+}
