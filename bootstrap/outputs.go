@@ -48,8 +48,13 @@ func (o *outputs) export(ctx *pulumi.Context) {
 	}
 	for _, environment := range slices.Sorted(maps.Keys(o.environments)) {
 		environments[environment] = pulumi.StringMap{"SERVICE_ACCOUNT": o.environments[environment]}
+		command := fmt.Sprintf("gh api --method PUT repos/%s/environments/%s", o.github, environment)
+		if !strings.HasSuffix(environment, previewSuffix) {
+			// Without it, whoever can push a branch acts as the identity, by a workflow of their own. A preview is of a branch.
+			command += " -F 'deployment_branch_policy[protected_branches]=true' -F 'deployment_branch_policy[custom_branch_policies]=false'"
+		}
 		commands = append(commands,
-			pulumi.String(fmt.Sprintf("gh api --method PUT repos/%s/environments/%s", o.github, environment)),
+			pulumi.String(command),
 			pulumi.Sprintf("gh variable set SERVICE_ACCOUNT --env %s --repo %s --body %s", environment, o.github, o.environments[environment]))
 	}
 	ctx.Export("repositoryVariables", o.repositories)

@@ -34,7 +34,7 @@ func pageLines(page string) ([]string, error) {
 				return nil, fmt.Errorf("%q is in a block that is executed, and begins with neither make, pulumi nor cd", line)
 			}
 			lines = append(lines, line)
-		case !strings.HasPrefix(line, "gh ") && !strings.HasPrefix(line, "gcloud ") && !strings.HasSuffix(line, "| sh"):
+		case !strings.HasPrefix(line, "gh ") && !strings.HasPrefix(line, "  ") && !strings.HasPrefix(line, "gcloud ") && !strings.HasSuffix(line, "| sh"):
 			return nil, fmt.Errorf("%q is in a block that is not executed, and is a command of neither gcloud nor gh: let the test run it", line)
 		}
 	}
