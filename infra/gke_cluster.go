@@ -224,23 +224,26 @@ func (c *GkeCluster) checkedVersion(ctx *pulumi.Context, args *GkeClusterArgs, n
 		Location: pulumi.String(args.Location), Project: nodes.Project.ToStringPtrOutput(),
 	}, pulumi.Parent(c))
 	return offered.ReleaseChannelLatestVersion().ApplyT(func(latest map[string]string) (string, error) {
-		return args.MinVersion, args.checkVersion(latest)
+		if err := CheckVersion(args.MinVersion, args.ReleaseChannel, args.Location, latest); err != nil {
+			return "", fmt.Errorf("GkeCluster: %w", err)
+		}
+		return args.MinVersion, nil
 	}).(pulumi.StringOutput)
 }
 
-// checkVersion compares the lowest version with the latest one of the channel.
-func (args *GkeClusterArgs) checkVersion(latest map[string]string) error {
-	newest, has := latest[args.ReleaseChannel]
+// CheckVersion compares the lowest version with the latest one of the channel, of which latest has all that a location has.
+func CheckVersion(minVersion, releaseChannel, location string, latest map[string]string) error {
+	newest, has := latest[releaseChannel]
 	// Of 1.36.2-gke.100, both 1.36 and 1.36.2 are a part, and a version with a suffix is below the one without.
-	if has && (strings.HasPrefix(newest, args.MinVersion) || semver.Compare("v"+newest, "v"+args.MinVersion) > 0) {
+	if has && (strings.HasPrefix(newest, minVersion) || semver.Compare("v"+newest, "v"+minVersion) > 0) {
 		return nil
 	}
 	var channels []string
 	for _, channel := range slices.Sorted(maps.Keys(latest)) {
 		channels = append(channels, fmt.Sprintf("%s to %s", channel, latest[channel]))
 	}
-	return fmt.Errorf("GkeCluster: minVersion is %s, which release channel %s does not have in %s yet. Write another one of the two: GKE has %s",
-		args.MinVersion, args.ReleaseChannel, args.Location, strings.Join(channels, ", "))
+	return fmt.Errorf("minVersion is %s, which release channel %s does not have in %s yet. Write another one of the two: GKE has %s",
+		minVersion, releaseChannel, location, strings.Join(channels, ", "))
 }
 
 // connect sets the cluster's network. Dataplane V2 enforces NetworkPolicies by itself: the networkPolicy block must stay unset, the API refuses both.

@@ -100,28 +100,53 @@ func (c *Config) validateDigests(report reporter) {
 	}
 }
 
-// unpinned are the keys that would pin the images which a tag names, with those images.
-func (c *Config) unpinned() map[string]string {
-	out := map[string]string{}
-	type image struct {
+// Image is an image that the stack runs.
+type Image struct {
+	Key       string // of the stack file, which names another one
+	Reference string // with its registry
+	// released says that it is the release's, which is pulled through a mirror.
+	released bool
+}
+
+// Pinned says whether it is named by a digest.
+func (i Image) Pinned() bool { return strings.Contains(i.Reference, "@") }
+
+// Images are those that the stack runs.
+func (c *Config) Images() []Image {
+	type source struct {
 		key, configured, digest, registry string
 		released                          release.Image
 	}
-	images := []image{
+	sources := []source{
 		{"openhands:app.image", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image},
 		{"openhands:app.sandboxImage", c.App.SandboxImage, c.App.SandboxImageDigest, "ghcr.io", c.Release().SandboxImage},
 		{"openhands:app.doorImage", c.App.DoorImage, c.App.DoorImageDigest, "docker.io", door.Image},
 	}
 	if c.Single() {
-		images = []image{{"openhands:app.image", c.App.Image, c.App.ImageDigest, "ghcr.io", c.Release().Image}}
+		sources = sources[:1]
 	}
-	for _, i := range images {
-		released := i.released.Pinned(i.digest)
+	var images []Image
+	for _, s := range sources {
 		switch {
-		case i.configured != "" && !strings.Contains(i.configured, "@"):
-			out[i.key] = i.configured
-		case i.configured == "" && released.Name != "" && released.Digest == "":
-			out[i.key+"Digest"] = i.registry + "/" + released.String()
+		case s.configured != "":
+			images = append(images, Image{Key: s.key, Reference: s.configured})
+		case s.released.Name != "":
+			images = append(images, Image{Key: s.key, Reference: s.registry + "/" + s.released.Pinned(s.digest).String(), released: true})
+		}
+	}
+	return images
+}
+
+// unpinned are the keys that would pin the images which a tag names, with those images.
+func (c *Config) unpinned() map[string]string {
+	out := map[string]string{}
+	for _, image := range c.Images() {
+		key := image.Key
+		if image.released {
+			key += "Digest"
+		}
+		if !image.Pinned() {
+			out[key] = image.Reference
 		}
 	}
 	return out

@@ -120,6 +120,9 @@ type Timeline struct {
 	// pool; and then the application until it is ready, or the load balancer until it serves.
 	Shortest time.Duration
 
+	// Begins is when the creation of each resource begins, by URN.
+	Begins map[string]time.Duration
+
 	Cluster time.Duration // until the cluster is there
 	// Records is how long it takes until everything is known that the DNS records need, so that people can make them; 0 where there is no way in.
 	Records time.Duration
@@ -135,6 +138,7 @@ func New(g *state.Graph) (*Timeline, error) {
 	done := map[string]time.Duration{}
 	last := map[string]string{} // what a resource waited for the longest
 	longest := map[string]time.Duration{}
+	begins := map[string]time.Duration{}
 	end := ""
 	for _, r := range g.Resources() {
 		urn := r.URN
@@ -151,13 +155,13 @@ func New(g *state.Graph) (*Timeline, error) {
 				start, last[urn] = d, w
 			}
 		}
-		done[urn] = start + took
+		begins[urn], done[urn] = start, start+took
 		longest[r.Type] = max(longest[r.Type], took)
 		if end == "" || done[urn] > done[end] {
 			end = urn
 		}
 	}
-	t := &Timeline{Total: done[end]}
+	t := &Timeline{Total: done[end], Begins: begins}
 	for _, r := range g.Resources() {
 		switch {
 		case r.Type == types.Cluster:

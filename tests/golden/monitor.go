@@ -2,9 +2,13 @@ package golden
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -22,7 +26,45 @@ import (
 )
 
 // Record runs a program against an engine that creates nothing, and returns its plan. info has the stack, the project and the configuration.
-func Record(ctx context.Context, info pulumi.RunInfo, program pulumi.RunFunc) (_ *Plan, err error) {
+func Record(ctx context.Context, info pulumi.RunInfo, program pulumi.RunFunc) (*Plan, error) {
+	return record(info, func(address string) (err error) {
+		info.MonitorAddr, info.EngineAddr = address, address
+		run, err := pulumi.NewContext(ctx, info)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, run.Close()) }()
+		return pulumi.RunWithContext(run, program)
+	})
+}
+
+// RecordProgram is Record for a compiled program, at a path.
+func RecordProgram(ctx context.Context, info pulumi.RunInfo, path string) (*Plan, error) {
+	config, err := json.Marshal(info.Config)
+	if err != nil {
+		return nil, fmt.Errorf("configuration for the program: %w", err)
+	}
+	secrets, err := json.Marshal(info.ConfigSecretKeys)
+	if err != nil {
+		return nil, fmt.Errorf("names of the secrets for the program: %w", err)
+	}
+	return record(info, func(address string) error {
+		cmd := exec.CommandContext(ctx, path)
+		cmd.Env = append(os.Environ(),
+			pulumi.EnvProject+"="+info.Project, pulumi.EnvStack+"="+info.Stack, pulumi.EnvConfig+"="+string(config),
+			pulumi.EnvConfigSecretKeys+"="+string(secrets), pulumi.EnvDryRun+"="+strconv.FormatBool(info.DryRun),
+			pulumi.EnvMonitor+"="+address, pulumi.EnvEngine+"="+address,
+		)
+		output, err := cmd.CombinedOutput()
+		if err != nil && len(output) > 0 {
+			return errors.New(strings.TrimSpace(string(output)))
+		}
+		return err
+	})
+}
+
+// record serves an engine to whatever runs the program.
+func record(info pulumi.RunInfo, run func(address string) error) (_ *Plan, err error) {
 	m := &monitor{plan: &Plan{Outputs: map[resource.URN]resource.PropertyMap{}}, project: info.Project, stack: info.Stack}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,13 +81,14 @@ func Record(ctx context.Context, info pulumi.RunInfo, program pulumi.RunFunc) (_
 			err = errors.Join(err, failed)
 		}
 	}()
-	info.MonitorAddr, info.EngineAddr = listener.Addr().String(), listener.Addr().String()
-	run, err := pulumi.NewContext(ctx, info)
-	if err != nil {
-		return nil, fmt.Errorf("plan of stack %s: %w", info.Stack, err)
-	}
-	defer func() { err = errors.Join(err, run.Close()) }()
-	if err := pulumi.RunWithContext(run, program); err != nil {
+	if err := run(listener.Addr().String()); err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, line := range m.plan.Logs {
+			if text, is := strings.CutPrefix(line, "error: "); is {
+				err = errors.New(strings.TrimSpace(text)) // a program on its own says it here, and no more than a number at its end
+			}
+		}
 		return nil, fmt.Errorf("plan of stack %s: %w", info.Stack, err)
 	}
 	return m.plan, nil

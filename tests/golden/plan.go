@@ -9,6 +9,9 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"openhands-gcp/rehearsal/state"
+	"openhands-gcp/rehearsal/values"
 )
 
 // Plan is what a program registered.
@@ -29,6 +32,18 @@ type Resource struct {
 func (r *Resource) Type() string { return string(r.URN.Type()) }
 
 func (r *Resource) isProvider() bool { return strings.HasPrefix(r.Type(), "pulumi:providers:") }
+
+// Graph is what waits for what in the plan.
+func (p *Plan) Graph() *state.Graph {
+	export := &state.Export{}
+	for _, r := range p.Resources {
+		export.Deployment.Resources = append(export.Deployment.Resources, state.Resource{
+			URN: string(r.URN), Type: r.Type(), Custom: r.request.GetCustom(), Parent: r.request.GetParent(), Provider: r.request.GetProvider(),
+			Inputs: values.Of(r.Inputs), Dependencies: r.request.GetDependencies(),
+		})
+	}
+	return state.NewGraph(export)
+}
 
 // Label names a resource as the plan does: its type without the provider's name, and its name.
 func Label(u resource.URN) string {

@@ -22,7 +22,7 @@ func main() {
 	}
 	output, err := filepath.Abs(os.Args[3])
 	if err == nil {
-		what := build.Program{Name: "the rehearsal", Dir: os.Args[1], Package: os.Args[2], Output: output, Flags: []string{"-ldflags=-s -w"}}
+		what := build.Program{Name: filepath.Base(output), Dir: os.Args[1], Package: os.Args[2], Output: output, Flags: []string{"-ldflags=-s -w"}}
 		err = s.Compile(func(progress func(string)) error { return build.Go(ctx, what, progress) })
 	}
 	if err != nil {
