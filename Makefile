@@ -1,6 +1,8 @@
 # The commands that people type. `make help` lists them.
 
-STACK  ?= dev prod team single
+PROGRAM ?=
+PAGE ?=
+STACK  ?= $(if $(PROGRAM)$(PAGE),home,dev prod team single)
 STEPS  ?=
 EXPORT ?=
 CLUSTER ?=
@@ -31,7 +33,7 @@ help: ## list the targets
 # REPORT is a file for what preview-report says of the change, as a comment in Markdown.
 # A rehearsal that fails has said why. make would write `*** [rehearse] Error 1` below that, unless it ends by this signal, about which shells say nothing.
 .PHONY: rehearse
-rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, SCENARIO=upgrade, EXPORT=file.json, REPORT=file.md, CLUSTER=real, V=1
+rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulated cloud: STACK=dev, STEPS=preview,up, SCENARIO=upgrade, EXPORT=file.json, REPORT=file.md, CLUSTER=real, PROGRAM=bootstrap, PAGE=docs/zero-to-production.md, V=1
 	@go build -o bin/compile ./rehearsal/cmd/compile
 	@( $(if $(and $(EXPORT),$(word 2,$(STACK))),echo "EXPORT needs one stack: make rehearse STACK=dev EXPORT=$(EXPORT)" >&2; exit 1;) \
 		$(if $(and $(FILE),$(word 2,$(STACK))),echo "FILE is of one stack: make rehearse STACK=remote FILE=$(FILE)" >&2; exit 1;) \
@@ -40,7 +42,7 @@ rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulate
 		bin/compile $(if $(CLUSTER),tests/cluster,.) ./$(if $(CLUSTER),,rehearsal/)cmd/rehearse bin/rehearse$(if $(CLUSTER),-cluster) || exit 1; \
 		for stack in $(STACK); do \
 			failed=; rm -f bin/rehearsal/$$stack.preview.json; \
-			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -scenario=$(SCENARIO) -file=$(FILE) -export=$(EXPORT) \
+			bin/rehearse$(if $(CLUSTER),-cluster) -stack=$$stack -steps=$(STEPS) -from=$(FROM) -scenario=$(SCENARIO) -file=$(FILE) -export=$(EXPORT) -program=$(PROGRAM) -page=$(PAGE) \
 				$(if $(REPORT),-preview=bin/rehearsal/$$stack.preview.json) $(if $(V),-verbose) || failed=1; \
 			$(if $(REPORT),go run ./cmd/preview-report -stack=$$stack bin/rehearsal/$$stack.preview.json > $(REPORT) || failed=1;) \
 			[ -z "$$failed" ] || exit 1; \
@@ -127,7 +129,7 @@ test-stacks: ## rehearse good stacks, whose rehearsal must pass: every region, a
 
 .PHONY: golden
 golden: ## write the plans in tests/golden anew, for a change that is meant: git diff shows what it does
-	go test . -run TestPlansAreGolden -update
+	go test . ./bootstrap -run TestPlansAreGolden -update
 
 # The command compiles the provider, in the version that go.mod has of its SDK. SOURCE is a directory to keep its source in, for the next time.
 .PHONY: facts
@@ -147,7 +149,7 @@ test-facts: bin/staticcheck ## the command behind make facts, on providers made 
 .PHONY: docs
 docs: ## write docs/configuration.md, the quotas in docs/quotas.md, the tables in docs/doctor.md and the README's list of resources anew
 	go test ./stacks -run 'TestConfigurationReference|TestQuotasOfTheProfiles' -update
-	go test . -run 'TestReadmeListsTheResources|TestDoctorsTables' -update
+	go test . -run 'TestReadmeListsTheResources|TestDoctorsTables|TestPermissionsPage' -update
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time

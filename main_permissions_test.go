@@ -72,3 +72,94 @@ func TestWhatIsGrantedInTheProject(t *testing.T) {
 		assert.Equal(t, permissions.GrantsInProject[machine], slices.Sorted(maps.Keys(roles)))
 	}
 }
+
+// TestWhatStacksHave: the types by which bootstrap chooses roles are those of the plans.
+func TestWhatStacksHave(t *testing.T) {
+	has := map[permissions.Stack][]string{}
+	for _, stack := range goldenStacks(t) {
+		types := slices.DeleteFunc(typesOf(t, stack), func(typ string) bool {
+			return strings.HasPrefix(typ, "pulumi:") || strings.HasPrefix(typ, "openhands:")
+		})
+		kind := permissions.Stack{Machine: slices.Contains(types, "gcp:compute/instance:Instance"), Exposed: slices.Contains(types, "gcp:compute/securityPolicy:SecurityPolicy")}
+		has[kind] = append(has[kind], types...)
+		assert.Subset(t, kind.Types(), types, stack)
+	}
+	require.Len(t, has, 3)
+	for kind, types := range has {
+		slices.Sort(types)
+		if !kind.Exposed && !kind.Machine {
+			continue // what only some of them have, an exposed one has
+		}
+		assert.Equal(t, slices.Compact(types), kind.Types())
+	}
+}
+
+// TestPermissionsPage writes docs/permissions.md: which roles deploy, with the calls that need them, and what a preview may do.
+func TestPermissionsPage(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`# Permissions
+
+What Google's IAM must allow. The table behind this page is ` + "`permissions/table.go`" + `: for each type of resource, each call for it and what Google asks for. Roles hold
+what they held on 22 August 2026, by the catalogue [iann0036/iam-dataset](https://github.com/iann0036/iam-dataset); Google changes them at times. None of this was tried on a
+real project: ` + "`make doctor`" + ` asks yours. Written by ` + "`make docs`" + `.
+
+## Who deploys
+
+The fewest of Google's roles that hold every permission. Without a role, the call beside it is refused first, and it is not the only one.
+
+| role | for a cluster | for a machine | the call that needs it |
+|---|---|---|---|
+`)
+	kinds := []permissions.Stack{{}, {Exposed: true}, {Machine: true}}
+	var every []string
+	for _, kind := range kinds {
+		every = append(every, kind.Types()...)
+	}
+	slices.Sort(every)
+	every = slices.Compact(every)
+	roles, err := permissions.Deploy(every)
+	require.NoError(t, err)
+	for _, role := range roles {
+		has := func(kind permissions.Stack) bool {
+			needed, err := permissions.Deploy(kind.Types())
+			require.NoError(t, err)
+			return slices.ContainsFunc(needed, func(r permissions.Role) bool { return r.Name == role.Name })
+		}
+		cluster, machine := "", ""
+		switch {
+		case has(kinds[0]):
+			cluster = "a cluster"
+		case has(kinds[1]):
+			cluster = "a way in from the internet"
+		}
+		if has(kinds[2]) {
+			machine = "yes"
+		}
+		first := role.For[max(0, slices.IndexFunc(role.For, func(p permissions.Permission) bool { return !p.Reads }))]
+		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` (%s), for `%s` |\n", role.Name, cluster, machine, first.Method, first.Name, first.Type)
+	}
+	b.WriteString("\nAn identity that bootstrap makes has the role `roles/resourcemanager.projectIamAdmin` under a condition: it may grant and take away exactly these roles.\n\n")
+	for _, machine := range []bool{false, true} {
+		fmt.Fprintf(&b, "- %s: `%s`", map[bool]string{false: "For a cluster", true: "For a machine"}[machine], strings.Join(permissions.GrantsInProject[machine], "`, `"))
+		if machine {
+			fmt.Fprintf(&b, ", and the custom roles `%s` of its own", strings.Join(permissions.CustomRoles("<stack>"), "`, `"))
+		}
+		b.WriteString(".\n")
+	}
+	read, err := permissions.Read(every)
+	require.NoError(t, err)
+	dry, err := permissions.DryRun(every)
+	require.NoError(t, err)
+	fmt.Fprintf(&b, "\n## Who previews, or looks for drift\n\nA custom role with exactly these permissions, of those types that the stack has:\n\n`%s`\n\n"+
+		"A refresh reads Secrets in the cluster, and so does whoever has this role. They read no object of a bucket but the stack's state.\n\n"+
+		"## What a preview needs in the cluster beside\n\nA second custom role. The API server says by a dry run what an object will be, and asks for the "+
+		"permissions of the real call: whoever has this role can write in the cluster.\n\n`%s`\n", strings.Join(read, "`, `"), strings.Join(dry, "`, `"))
+	const page = "docs/permissions.md"
+	if *update {
+		require.NoError(t, os.WriteFile(page, []byte(b.String()), 0o644))
+		return
+	}
+	raw, err := os.ReadFile(page)
+	require.NoError(t, err)
+	assert.Equal(t, b.String(), string(raw), "run `make docs`")
+}

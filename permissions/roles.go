@@ -80,3 +80,44 @@ func CustomRoles(stack string) []string {
 	stack = strings.ReplaceAll(stack, "-", "_")
 	return []string{"openhands_" + stack + "_night_stop", "openhands_" + stack + "_operator"}
 }
+
+// Stack is what a stack has, as far as permissions go.
+type Stack struct {
+	Machine bool // one machine in place of a cluster
+	Exposed bool // a way in from the internet, to a cluster
+}
+
+// Types are the types of resources that such a stack may have.
+func (s Stack) Types() []string {
+	var types []string
+	for typ := range table {
+		switch {
+		case begins(typ, ofBootstrap...):
+		case begins(typ, ofMachines...) && !s.Machine, begins(typ, ofClusters...) && s.Machine, begins(typ, ofEntrances...) && (s.Machine || !s.Exposed):
+		default:
+			types = append(types, typ)
+		}
+	}
+	slices.Sort(types)
+	return types
+}
+
+// What only some have, by the beginnings of types.
+var (
+	ofBootstrap = []string{"gcp:iam/", "gcp:kms/", "random:index/randomString"}
+	ofMachines  = []string{
+		"gcp:compute/disk", "gcp:compute/instance", "gcp:compute/resourcePolicy", "gcp:iap/tunnelInstance", "gcp:projects/iAMCustomRole",
+	}
+	ofClusters = []string{
+		"gcp:compute/globalAddress", "gcp:container/", "gcp:gkehub/", "gcp:monitoring/", "gcp:servicenetworking/", "gcp:sql/", "gcp:storage/", "kubernetes:",
+		"random:",
+	}
+	ofEntrances = []string{
+		"gcp:certificatemanager/", "gcp:compute/sSLPolicy", "gcp:compute/securityPolicy", "gcp:dns/", "gcp:iap/webIamMember",
+		"kubernetes:gateway.networking.k8s.io/", "kubernetes:networking.gke.io/v1:",
+	}
+)
+
+func begins(typ string, with ...string) bool {
+	return slices.ContainsFunc(with, func(beginning string) bool { return strings.HasPrefix(typ, beginning) })
+}

@@ -43,9 +43,11 @@ func parse(root string, args []string) (Options, error) {
 	steps := flags.String("steps", "", "steps to run, separated by commas; all where empty: "+strings.Join(Steps, ", "))
 	export := flags.String("export", "", "file for the stack's export after up")
 	from := flags.String("from", "", "what the stack was before: git:<revision>, a stack file, or the output of pulumi stack export")
+	program := flags.String("program", "", "bootstrap, for what stacks need before they exist; the program of stacks where empty")
 	file := flags.String("file", "", "another stack file than Pulumi.<stack>.yaml")
 	scenario := flags.String("scenario", "", "what happens to the stack, in place of its whole life: "+strings.Join(Scenarios, ", "))
 	preview := flags.String("preview", "", "with -from, file for what pulumi preview --json writes of the change")
+	page := flags.String("page", "", "run the commands of "+Page+", in place of a rehearsal of a stack")
 	verbose := flags.Bool("verbose", false, "show the whole log")
 	if err := flags.Parse(args); err != nil {
 		return Options{}, err
@@ -53,9 +55,15 @@ func parse(root string, args []string) (Options, error) {
 	if *stack == "" {
 		return Options{}, errors.New("name the stack: make rehearse STACK=dev")
 	}
+	if *page != "" && *page != Page {
+		return Options{}, fmt.Errorf("the commands of %q are not for a rehearsal: write PAGE=%s, or leave it out", *page, Page)
+	}
+	if *program != "" && *program != BootstrapProgram {
+		return Options{}, fmt.Errorf("there is no program %q: write PROGRAM=%s, or leave it out", *program, BootstrapProgram)
+	}
 	options := Options{
 		Options: engine.Options{Root: root, Stack: *stack, File: *file},
-		From:    *from, Scenario: *scenario, Export: *export, Preview: *preview, Screen: screen.New(os.Stdout),
+		From:    *from, Scenario: *scenario, Export: *export, Preview: *preview, Screen: screen.New(os.Stdout), Bootstrap: *program != "", Page: *page != "",
 	}
 	if *steps != "" {
 		options.Steps = strings.Split(*steps, ",")
@@ -66,7 +74,7 @@ func parse(root string, args []string) (Options, error) {
 			return Options{}, err
 		}
 	}
-	log, err := createLog(root, *stack)
+	log, err := createLog(root, strings.TrimPrefix(*program+"-"+*stack, "-"))
 	if err != nil {
 		return Options{}, err
 	}

@@ -53,6 +53,9 @@ type Options struct {
 	From     string         // what the stack was before: then the change is rehearsed, and not the stack's whole life
 	// Preview is a file for what `pulumi preview --json` writes of the change that From begins, for a report; none where empty.
 	Preview string
+
+	Bootstrap bool // the program is bootstrap
+	Page      bool // in place of a stack, the commands of Page
 }
 
 // Rehearse runs the steps, and shows what it finds. The error says which step failed, and why.

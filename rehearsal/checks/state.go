@@ -108,7 +108,8 @@ func checkResource(name string, r state.Resource) []string {
 // stack's own may have a whole policy: Google's lets others in.
 func checkGrant(name string, r state.Resource, export *state.Export) []string {
 	lower := strings.ToLower(types.Short(r.Type))
-	if !strings.Contains(lower, "iam") || r.Type == types.CustomRole { // which is granted to nobody yet
+	switch {
+	case !strings.Contains(lower, "iam"), r.Type == types.IdentityPool, r.Type == types.IdentityProvider, r.Type == types.CustomRole: // which grant nothing yet
 		return nil
 	}
 	var problems []string

@@ -21,6 +21,9 @@ type Cloud struct {
 	// Nil where there is none. Set it before the first call.
 	Configuration func() string
 
+	// Others are the ids of other projects, in which objects may be that name theirs. Set it before the first call.
+	Others []string
+
 	rules map[string]Rule
 
 	*neighbours
@@ -267,6 +270,8 @@ func (c *Cloud) Invoke(token string, args values.Map) (values.Map, error) {
 	lookup, known := map[string]func(*Request, values.Map) (values.Map, error){
 		"gcp:organizations/getProject:getProject":           project,
 		"gcp:container/getEngineVersions:getEngineVersions": engineVersions,
+		"gcp:kms/getKeyRings:getKeyRings":                   keyRings,
+		"gcp:kms/getCryptoKeys:getCryptoKeys":               cryptoKeys,
 	}[token]
 	if !known {
 		return nil, fmt.Errorf("the simulated cloud does not know function %s", token)
@@ -280,10 +285,20 @@ func project(r *Request, args values.Map) (values.Map, error) {
 		return nil, err
 	}
 	id := args.Str("projectId")
-	if id != r.Project {
+	number, known := r.cloud.number(id)
+	if !known {
 		return nil, fmt.Errorf("projectId: %q is not project %s", id, r.Project)
 	}
-	return values.Map{"id": "projects/" + id, "projectId": id, "name": id, "number": ProjectNumber}, nil
+	return values.Map{"id": "projects/" + id, "projectId": id, "name": id, "number": number}, nil
+}
+
+// number is that of a project of this cloud.
+func (c *Cloud) number(project string) (number string, known bool) {
+	if project == c.inventory.Project {
+		return ProjectNumber, true
+	}
+	i := slices.Index(c.Others, project)
+	return fmt.Sprintf("%d", 200000000000+i), i >= 0
 }
 
 // Inventory returns what exists now.

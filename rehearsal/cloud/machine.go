@@ -303,7 +303,7 @@ func checkCustomRole(r *Request) error {
 }
 
 func createCustomRole(r *Request) error {
-	r.ID = fmt.Sprintf("projects/%s/roles/%s", r.Project, r.Inputs.Str("roleId"))
-	r.Outputs["name"], r.Outputs["project"], r.Outputs["deleted"] = r.ID, r.Project, false
+	r.ID = fmt.Sprintf("projects/%s/roles/%s", r.in(), r.Inputs.Str("roleId"))
+	r.Outputs["name"], r.Outputs["project"], r.Outputs["deleted"] = r.ID, r.in(), false
 	return nil
 }

@@ -3,6 +3,7 @@ package cloud
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"openhands-gcp/rehearsal/types"
@@ -18,8 +19,8 @@ func createService(r *Request) error {
 	if !strings.HasSuffix(r.Inputs.Str("service"), ".googleapis.com") {
 		return fmt.Errorf("service: %q is not an API", r.Inputs.Str("service"))
 	}
-	r.ID = r.Project + "/" + r.Inputs.Str("service")
-	r.Outputs["project"] = r.Project
+	r.ID = r.in() + "/" + r.Inputs.Str("service")
+	r.Outputs["project"] = r.in()
 	return nil
 }
 
@@ -39,13 +40,13 @@ func checkAccount(r *Request) error {
 }
 
 func createAccount(r *Request) error {
-	email := fmt.Sprintf("%s@%s.iam.gserviceaccount.com", r.Inputs.Str("accountId"), r.Project)
+	email := fmt.Sprintf("%s@%s.iam.gserviceaccount.com", r.Inputs.Str("accountId"), r.in())
 	if r.Old == nil && r.outside(email) {
 		return fmt.Errorf("accountId: the configuration names %s, which the stack creates itself: what is granted to it there may come before it exists", email)
 	}
-	r.ID = fmt.Sprintf("projects/%s/serviceAccounts/%s", r.Project, email)
+	r.ID = fmt.Sprintf("projects/%s/serviceAccounts/%s", r.in(), email)
 	r.Outputs["email"], r.Outputs["member"], r.Outputs["name"] = email, "serviceAccount:"+email, r.ID
-	r.Outputs["project"], r.Outputs["uniqueId"] = r.Project, "100000000000000000000"
+	r.Outputs["project"], r.Outputs["uniqueId"] = r.in(), "100000000000000000000"
 	return nil
 }
 
@@ -60,12 +61,15 @@ func member(api, on, onType string) Rule {
 			if _, err := r.Need(onType, on, r.Inputs.Str(on)); err != nil {
 				return err
 			}
-		} else if r.Inputs.Str(on) != r.Project {
+		} else if r.Inputs.Str(on) != r.in() {
 			return fmt.Errorf("%s: %q is not this project", on, r.Inputs.Str(on))
 		}
 		return r.checkMember("member", r.Inputs.Str("member"))
 	}, Create: func(r *Request) error {
 		r.ID = strings.Join([]string{r.Inputs.Str(on), r.Inputs.Str("role"), r.Inputs.Str("member")}, "/")
+		if title := r.Inputs.Str("condition.title"); title != "" {
+			r.ID += "/" + title
+		}
 		r.Outputs["etag"] = etag
 		return nil
 	}}
@@ -107,13 +111,18 @@ func (r *Request) checkMember(path, member string) error {
 			}
 			return r.Enabled("compute") // Google makes it with the API
 		}
-		if !strings.HasSuffix(address, "@"+r.Project+".iam.gserviceaccount.com") || r.outside(address) {
+		ours := slices.ContainsFunc(append([]string{r.Project}, r.cloud.Others...), func(project string) bool {
+			return strings.HasSuffix(address, "@"+project+".iam.gserviceaccount.com")
+		})
+		if !ours || r.outside(address) {
 			return nil
 		}
 		_, err := r.Need(types.Account, path, address)
 		return err
-	case "user", "group", "domain", "principal", "principalSet":
+	case "user", "group", "domain":
 		return nil
+	case "principal", "principalSet":
+		return r.checkPrincipal(path, member)
 	}
 	return fmt.Errorf("%s: %q is not an IAM member", path, member)
 }

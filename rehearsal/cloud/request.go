@@ -3,6 +3,7 @@ package cloud
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"openhands-gcp/rehearsal/types"
 	"openhands-gcp/rehearsal/values"
@@ -66,12 +67,20 @@ func (r *Request) needAll(typ, path string) error {
 // Enabled fails unless an API, without .googleapis.com, is on.
 func (r *Request) Enabled(api string) error {
 	service := api + ".googleapis.com"
-	o := r.Find(types.Service, r.Project+"/"+service)
+	o := r.Find(types.Service, r.in()+"/"+service)
 	if o == nil {
-		return fmt.Errorf("SERVICE_DISABLED: %s is not enabled in project %s", service, r.Project)
+		return fmt.Errorf("SERVICE_DISABLED: %s is not enabled in project %s", service, r.in())
 	}
 	r.NeedObject(o, "API "+service)
 	return nil
+}
+
+// in is the project that the request is about: the one that it names, of those that there are, or the provider's.
+func (r *Request) in() string {
+	if named := r.Inputs.Str("project"); slices.Contains(r.cloud.Others, named) {
+		return named
+	}
+	return r.Project
 }
 
 // Drop deletes an object that Google deletes with another.

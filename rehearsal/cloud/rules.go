@@ -57,4 +57,10 @@ var Rules = map[string]Rule{
 	types.InstanceMember: member("compute", "instanceName", types.Instance),
 	types.TunnelMember:   member("iap", "instance", types.Instance),
 	types.CustomRole:     {API: "iam", Check: checkCustomRole, Create: createCustomRole},
+
+	types.KeyRing:          {API: "cloudkms", Check: checkKeyRing, Create: createKeyRing, Remove: removeKeyRing},
+	types.CryptoKey:        {API: "cloudkms", Check: checkCryptoKey, Create: createCryptoKey, Remove: removeCryptoKey},
+	types.CryptoKeyMember:  member("cloudkms", "cryptoKeyId", types.CryptoKey),
+	types.IdentityPool:     {API: "iam", Check: checkIdentityPool, Create: createIdentityPool, Remove: removeIdentityPool},
+	types.IdentityProvider: {API: "iam", Check: checkIdentityProvider, Create: createIdentityProvider},
 }

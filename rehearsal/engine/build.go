@@ -19,15 +19,20 @@ const sdkModule = "github.com/pulumi/pulumi/sdk/v3"
 // Build returns the path of a Pulumi CLI of the SDK's version, and of the compiled program. The CLI is $PULUMI_BIN, the one on PATH, or is built
 // from the pins in tools/ into bin/, which takes minutes the first time.
 func Build(ctx context.Context, root string, progress build.Progress) (cli, program string, err error) {
-	version, err := sdkVersion(root)
-	if err != nil {
-		return "", "", err
-	}
-	if cli, err = findCLI(ctx, root, version, progress); err != nil {
+	if cli, err = BuildCLI(ctx, root, progress); err != nil {
 		return "", "", err
 	}
 	program, err = BuildProgram(ctx, root, "openhands", ".", progress)
 	return cli, program, err
+}
+
+// BuildCLI returns the path of a Pulumi CLI of the SDK's version.
+func BuildCLI(ctx context.Context, root string, progress build.Progress) (string, error) {
+	version, err := sdkVersion(root)
+	if err != nil {
+		return "", err
+	}
+	return findCLI(ctx, root, version, progress)
 }
 
 // Build fills in CLI and Program: see the function Build.

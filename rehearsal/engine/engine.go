@@ -99,6 +99,7 @@ func New(ctx context.Context, options Options) (_ *Engine, err error) {
 		e.Cloud = providers.NewCloud(file.value("gcp:project"), file.value("gcp:region"))
 	}
 	e.Cloud.Configuration = e.configuration
+	e.Cloud.Others = file.otherProjects()
 	if options.APIServer != nil {
 		e.forwarding = providers.Forward(e.Cloud, options.APIServer)
 	}
@@ -402,6 +403,20 @@ func (e *Engine) WriteStackFile(raw []byte) error {
 		return fmt.Errorf("copy of the stack file: %w", err)
 	}
 	return nil
+}
+
+// Directory makes a directory that goes with the engine.
+func (e *Engine) Directory(name string) (string, error) {
+	dir := filepath.Join(e.temp, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("directory for the rehearsal: %w", err)
+	}
+	return dir, nil
+}
+
+// KeepStateIn makes the CLI look for its stacks in another directory.
+func (e *Engine) KeepStateIn(dir string) {
+	e.env = append(e.env, "PULUMI_BACKEND_URL=file://"+filepath.ToSlash(dir)) // of two, the last one counts
 }
 
 // SetConfig changes a value in the rehearsal's copy of the stack file.

@@ -132,6 +132,19 @@ func (f *stackFile) line() release.Line {
 	return release.Line(line)
 }
 
+// otherProjects are those that bootstrap's stacks have.
+func (f *stackFile) otherProjects() []string {
+	var others []string
+	stacks, _ := f.config["openhands-bootstrap:stacks"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(stacks)) {
+		stack, _ := stacks[name].(map[string]any)
+		if project, _ := stack["project"].(string); project != "" && project != f.value("gcp:project") {
+			others = append(others, project)
+		}
+	}
+	return others
+}
+
 // release is the release of the file, or of its profile. The zero Release where the program knows none, which it will say.
 func (f *stackFile) release() release.Release {
 	line := cmp.Or(f.line(), release.Server)

@@ -32,6 +32,8 @@ type Resource struct {
 	Inputs       map[string]any `json:"inputs"`
 	Outputs      map[string]any `json:"outputs"`
 	Dependencies []string       `json:"dependencies"`
+
+	RetainOnDelete bool `json:"retainOnDelete"`
 }
 
 // Name is the last part of the resource's URN.

@@ -54,6 +54,11 @@ var durations = map[string]int{
 	types.InstanceMember:      8,
 	types.TunnelMember:        8,
 	types.CustomRole:          5,
+	types.KeyRing:             3,
+	types.CryptoKey:           3,
+	types.CryptoKeyMember:     8,
+	types.IdentityPool:        10,
+	types.IdentityProvider:    10,
 }
 
 // Durations that depend on more than the type, in seconds.

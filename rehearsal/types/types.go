@@ -55,6 +55,12 @@ const (
 	InstanceMember = "gcp:compute/instanceIAMMember:InstanceIAMMember"
 	TunnelMember   = "gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember"
 	CustomRole     = "gcp:projects/iAMCustomRole:IAMCustomRole"
+
+	KeyRing          = "gcp:kms/keyRing:KeyRing"
+	CryptoKey        = "gcp:kms/cryptoKey:CryptoKey"
+	CryptoKeyMember  = "gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember"
+	IdentityPool     = "gcp:iam/workloadIdentityPool:WorkloadIdentityPool"
+	IdentityProvider = "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
 )
 
 // Types of Kubernetes, and of GKE's own kinds.

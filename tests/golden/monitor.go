@@ -189,6 +189,8 @@ func (*monitor) RegisterErrorHook(context.Context, *pulumirpc.RegisterErrorHookR
 // checks, and does not pass on, has one.
 var answers = map[string]resource.PropertyMap{
 	"gcp:organizations/getProject:getProject": {"id": {}, "number": {}, "projectId": {}, "name": {}},
+	"gcp:kms/getKeyRings:getKeyRings":         {"keyRings": resource.NewProperty([]resource.PropertyValue{})},
+	"gcp:kms/getCryptoKeys:getCryptoKeys":     {"keys": resource.NewProperty([]resource.PropertyValue{})},
 	"gcp:container/getEngineVersions:getEngineVersions": {"releaseChannelLatestVersion": resource.NewProperty(resource.PropertyMap{
 		"RAPID": resource.NewProperty("1.37.0-gke.1"), "REGULAR": resource.NewProperty("1.36.0-gke.1"),
 	})},
