@@ -15,6 +15,8 @@ REPORT ?=
 PREVIEW ?=
 FORMAT ?= terminal
 JSON ?=
+CHECK ?=
+ONLY ?=
 
 TOOLS := tools/go.mod tools/go.sum
 
@@ -58,6 +60,10 @@ report: ## what a change means to people, in colours: STACK=prod, and PREVIEW=pr
 		rm -f bin/rehearsal/$(STACK).preview.json && mkdir -p bin/rehearsal && \
 		bin/rehearse -stack=$(STACK) -steps=plan -from=$(or $(FROM),git:main) -preview=bin/rehearsal/$(STACK).preview.json >&2 &&) \
 		go run ./cmd/preview-report -stack=$(STACK) -format=$(FORMAT) $(or $(PREVIEW),bin/rehearsal/$(STACK).preview.json)
+
+.PHONY: recordings
+recordings: ## what the real CLI says of changes, for the tests of the report: write it anew, or with CHECK=1 say whether it is old; ONLY=database
+	go run ./rehearsal/cmd/record $(if $(CHECK),-check) -only="$(ONLY)"
 
 .PHONY: test
 test: lint ## lint, and all tests but the rehearsals

@@ -144,6 +144,12 @@ func fewer(was, is any) move { return allowed(items(is), items(was)) }
 
 func allowed(was, is []string) move { return between(lacks(was, is), lacks(is, was)) }
 
+// denies is for what is done with what a rule finds.
+func denies(was, is any) move {
+	before, now := slices.Contains(items(was), `"Deny"`), slices.Contains(items(is), `"Deny"`)
+	return between(before && !now, !before && now)
+}
+
 // number reads an amount, such as 3, "20" or "64Gi".
 func number(value any) (float64, bool) {
 	raw := fmt.Sprint(value)
@@ -326,19 +332,25 @@ type reach struct {
 	except []netip.Prefix
 	others string // those who are named otherwise; empty where addresses are meant, and * where all are
 	port   string // and protocol; * where all are
+	of     string // the protocol, which is a port of its own where all of its ports are meant
 }
 
 // within says whether all that r reaches is reached by a wider one.
 func (r reach) within(wider reach) bool {
 	switch {
-	case wider.port != everywhere && wider.port != r.port:
+	case wider.port != everywhere && wider.port != r.port && wider.port != r.of:
 		return false
 	case wider.others == everywhere:
 		return true
 	case wider.others != r.others:
 		return false
 	}
-	return covers(wider.from, r.from) && covers(r.except, wider.except)
+	for _, except := range wider.except {
+		if slices.ContainsFunc(r.from, except.Overlaps) && !covers(r.except, []netip.Prefix{except}) {
+			return false
+		}
+	}
+	return covers(wider.from, r.from)
 }
 
 func reaches(was, is []reach) move {
@@ -425,7 +437,7 @@ func firewalled(denies bool) func(was, is any) move {
 				if lookup(rule, "sourceRanges") == nil && lookup(rule, "destinationRanges") == nil {
 					others = text([]any{lookup(rule, "sourceTags"), lookup(rule, "sourceServiceAccounts")})
 				}
-				out = append(out, reach{from: append(prefixes(lookup(rule, "sourceRanges")), prefixes(lookup(rule, "destinationRanges"))...), others: others, port: at})
+				out = append(out, reach{from: append(prefixes(lookup(rule, "sourceRanges")), prefixes(lookup(rule, "destinationRanges"))...), others: others, port: at, of: protocol})
 			}
 		}
 		return out

@@ -75,7 +75,7 @@ var guards = []guard{
 	{admission, nil, "spec.matchConstraints", differs, "a rule of what is let in among the sandboxes is about other things: read it", ""},
 	{admission, nil, "spec.matchConditions", more, "a rule of what is let in among the sandboxes is about less", ""},
 	{admission + "Binding", nil, "", fence, "a rule of what is let in among the sandboxes holds nowhere", "a rule of what is let in among the sandboxes holds"},
-	{admission + "Binding", nil, "spec.validationActions", fewer, "a rule of what is let in among the sandboxes does not refuse any more", ""},
+	{admission + "Binding", nil, "spec.validationActions", denies, "a rule of what is let in among the sandboxes does not refuse any more", ""},
 	{admission + "Binding", nil, "spec.matchResources", differs, "a rule of what is let in among the sandboxes holds elsewhere: read it", ""},
 	{mutation, nil, "", fence, "sandboxes are not put into gVisor, or not limited, any more", "sandboxes are changed as they start"},
 	{mutation, nil, "spec", differs, "how sandboxes are put into gVisor, or limited, is rewritten: read it", ""},

@@ -212,7 +212,8 @@ var table = []meaning{
 	{"kubernetes:networking.k8s.io/v1:NetworkPolicy", "curd", "", nil, Notable, "what pods reach, and who reaches them, changes"},
 	{"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy", "curd", "", nil, Notable, "what pods reach, and who reaches them, changes"},
 	{"kubernetes:batch/v1:CronJob", "curd", "", nil, Quiet, "the clean-up of sandboxes changes, from its next run on"},
-	{"kubernetes:core/v1:Service", "rd", "", nil, Down, "a Service is made anew: connections through it break for a moment"},
+	{"kubernetes:core/v1:Service", "r", "", nil, Down, "a Service is made anew: connections through it break for a moment"},
+	{"kubernetes:core/v1:Service", "d", "", nil, Notable, "a Service goes: what it led to is not reached through it any more"},
 	{"kubernetes:core/v1:Secret", "curd", "", nil, Quiet, "settings in the cluster change; what reads them starts anew where this list says so"},
 	{"kubernetes:core/v1:ConfigMap", "u", "data", named("door"), Notable, "what the door lets in, and where to, is written anew"},
 	{"kubernetes:core/v1:ConfigMap", "curd", "", nil, Quiet, "settings in the cluster change; what reads them starts anew where this list says so"},
@@ -220,7 +221,8 @@ var table = []meaning{
 	{"kubernetes:networking.k8s.io/v1:IngressClass", "curd", "", nil, Quiet, "how addresses of sandboxes are written changes"},
 	{"kubernetes:policy/v1:PodDisruptionBudget", "curd", "", nil, Quiet, "how many pods of the door may go at a time changes"},
 	{"kubernetes:scheduling.k8s.io/v1:PriorityClass", "curd", "", nil, Quiet, "which pods give way to others changes"},
-	{"random:index/*", "rd", "", nil, Down, "a generated password or key is made anew: what uses it starts anew with it"},
+	{"random:index/*", "d", "", nil, Quiet, "a generated password or key is not kept any more"},
+	{"random:index/*", "r", "", nil, Down, "a generated password or key is made anew: what uses it starts anew with it"},
 
 	// Watching.
 	{"gcp:monitoring/notificationChannel:NotificationChannel", "curd", "", nil, Notable, "who is sent alerts changes"},

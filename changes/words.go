@@ -34,7 +34,13 @@ func (c Change) Values(p Property) string {
 	if hidden(c.Type, p.Path) {
 		return ""
 	}
-	from, to := show(p.From), show(p.To)
+	was, is := p.From, p.To
+	if a, ok := was.(string); ok {
+		if b, ok := is.(string); ok && min(len(a), len(b)) > most {
+			was, is = ends(a, b)
+		}
+	}
+	from, to := show(was), show(is)
 	switch {
 	case from == "" || to == "":
 		return ""
@@ -42,6 +48,19 @@ func (c Change) Values(p Property) string {
 		return ": another secret"
 	}
 	return ": " + from + " → " + to
+}
+
+// ends are what long texts have from a little before where they differ.
+func ends(a, b string) (string, string) {
+	before, after := []rune(a), []rune(b)
+	same := 0
+	for same < min(len(before), len(after)) && before[same] == after[same] {
+		same++
+	}
+	if same -= 12; same <= 0 {
+		return a, b
+	}
+	return "…" + string(before[same:]), "…" + string(after[same:])
 }
 
 // private are names of properties whose values are not shown, although Pulumi does not know them to be secret: what people put there is their own.
@@ -59,11 +78,12 @@ const (
 	aSecret = "a secret"
 )
 
+const most = 60 // runes of a value
+
 // show writes a value in a few words: a number, a word, or a list of these. What is made of more parts may have anything in it, and is not shown.
 func show(value any) string { return strings.Join(strings.Fields(inWords(value)), " ") }
 
 func inWords(value any) string {
-	const most = 60
 	text := ""
 	switch value := value.(type) {
 	case nil:

@@ -86,7 +86,7 @@ func (r *Report) destructions(profile string, approvals []Approval, now time.Tim
 			continue
 		}
 		for _, c := range effect.Changes {
-			if c.Op != changes.Replace && c.Op != changes.Delete || seen[c.URN] || isGrant(c) {
+			if c.Op != changes.Replace && c.Op != changes.Delete || seen[c.URN] || isMinor(c) {
 				continue
 			}
 			seen[c.URN] = true
@@ -106,8 +106,10 @@ func (r *Report) destructions(profile string, approvals []Approval, now time.Tim
 	}
 }
 
-// isGrant says whether a resource gives somebody something: it holds nothing itself, and is made anew in a moment.
-func isGrant(c changes.Change) bool { return strings.Contains(strings.ToLower(c.Type), "iam") }
+// isMinor says whether a resource holds nothing itself: a grant or a Service, which is made anew in a moment.
+func isMinor(c changes.Change) bool {
+	return strings.Contains(strings.ToLower(c.Type), "iam") || c.Type == "kubernetes:core/v1:Service"
+}
 
 // example is the entry that approves a destruction.
 func (r *Report) example(d Destruction, now time.Time) string {

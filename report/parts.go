@@ -88,9 +88,9 @@ var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open
 func (r *Report) sections() []section {
 	all := []section{
 		{title: "The preview failed", blocks: messages(screen.Bad, r.Errors)},
+		{title: "Risk", blocks: r.effects(changes.Lost, changes.Open, changes.Down)},
 		{title: "Refused: it needs an approval", blocks: r.refusals()},
 		{title: "Approved", blocks: r.approved()},
-		{title: "Risk", blocks: r.effects(changes.Lost, changes.Open, changes.Down)},
 		{title: "Whose work restarts", blocks: r.restarting()},
 		{title: "Quotas of the project", blocks: r.quotas()},
 		{title: "To know", blocks: r.effects(changes.Notable)},

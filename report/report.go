@@ -114,7 +114,11 @@ func (r *Report) counts() string {
 	if len(parts) == 0 {
 		parts = []string{"nothing to create, update, replace or delete"}
 	}
-	return fmt.Sprintf("%s; %d stay as they are", strings.Join(parts, ", "), r.Counts[changes.Same])
+	text := fmt.Sprintf("%s; %d stay as they are", strings.Join(parts, ", "), r.Counts[changes.Same])
+	if len(r.Errors) > 0 {
+		return "as far as it got: " + text
+	}
+	return text
 }
 
 // instanceLabel says whose an object in the cluster is.

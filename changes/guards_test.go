@@ -1,0 +1,172 @@
+package changes
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestGuards compares inputs of before and after. What is wider one way is narrower the other way, or nothing is said of it.
+func TestGuards(t *testing.T) {
+	armorOf := func(rules string) string { return `{"rules":[` + rules + `]}` }
+	const (
+		every    = `{"priority":2147483647,"action":"allow","match":{"config":{"srcIpRanges":["*"]}}}`
+		noOthers = `{"priority":2147483647,"action":"deny(403)","match":{"config":{"srcIpRanges":["*"]}}}`
+	)
+	throttle := func(ranges, count string) string {
+		return `{"priority":10000,"action":"throttle","match":{"config":{"srcIpRanges":["` + ranges + `"]}},"rateLimitOptions":{"rateLimitThreshold":{"count":` + count + `}}},`
+	}
+	deny := func(ranges string) string {
+		return `{"priority":1000,"action":"deny(403)","match":{"config":{"srcIpRanges":["` + ranges + `"]}}},`
+	}
+	waf := func(preview string) string {
+		return `{"priority":2000,"action":"deny(403)","preview":` + preview + `,"match":{"expr":{"expression":"evaluatePreconfiguredWaf('sqli')"}}},`
+	}
+	policy := func(egress string) string {
+		return `{"spec":{"podSelector":{},"policyTypes":["Egress"],"egress":` + egress + `}}`
+	}
+	pod := func(spec string) string { return `{"spec":{"template":{"spec":` + spec + `}}}` }
+	for what, test := range map[string]struct {
+		typ, tight, wide string // inputs as JSON; empty where there is no resource
+		says             string // when tight becomes wide
+	}{
+		"a member":                 {login, "", `{"member":"user:a"}`, "somebody more may log in"},
+		"all users":                {login, "", `{"member":"allUsers"}`, "everybody on the internet"},
+		"everybody with a login":   {login, "", `{"member":"allAuthenticatedUsers"}`, "everybody with a Google account"},
+		"a domain":                 {login, "", `{"member":"domain:example.com"}`, "everybody of a whole domain"},
+		"a role":                   {projectMember, "", `{"member":"user:a","role":"roles/owner"}`, "gets a role in the project"},
+		"an account":               {"gcp:serviceaccount/iAMMember:IAMMember", "", `{"member":"user:a"}`, "may act as an account"},
+		"a custom role":            {"gcp:projects/iAMCustomRole:IAMCustomRole", `{"permissions":["a"]}`, `{"permissions":["a","b"]}`, "allows more"},
+		"a reader of the files":    {"gcp:storage/bucketIAMPolicy:BucketIAMPolicy", `{"policyData":"{\"bindings\":[{\"role\":\"r\",\"members\":[\"user:a\"]}]}"}`, `{"policyData":"{\"bindings\":[{\"role\":\"r\",\"members\":[\"user:a\",\"allUsers\"]}]}"}`, "may reach the files"},
+		"a rule of a role":         {"kubernetes:rbac.authorization.k8s.io/v1:Role", `{"rules":[{"apiGroups":[""],"resources":["pods"],"verbs":["get"]}]}`, `{"rules":[{"apiGroups":[""],"resources":["pods"],"verbs":["get","create"]}]}`, "a role in the cluster allows more"},
+		"a subject":                {"kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", `{"subjects":[]}`, `{"subjects":[{"name":"a"}]}`, "gets a role in the cluster"},
+		"no login":                 {backend, `{"spec":{"default":{"iap":{"enabled":true}}}}`, `{"spec":{"default":{"iap":{"enabled":false}}}}`, "nobody has to log in"},
+		"no login at all":          {backend, `{"spec":{"default":{"iap":{"enabled":true}}}}`, `{"spec":{"default":{}}}`, "nobody has to log in"},
+		"no policy of the backend": {backend, `{"spec":{}}`, "", "nothing asks for Google's login"},
+		"no Armor":                 {backend, `{"spec":{"default":{"securityPolicy":"a"}}}`, `{"spec":{"default":{}}}`, "Cloud Armor is not asked"},
+		"a range of Armor":         {armor, armorOf(throttle("10.0.0.0/24", "60") + noOthers), armorOf(throttle("10.0.0.0/8", "60") + noOthers), "lets through more"},
+		"everybody past Armor":     {armor, armorOf(throttle("10.0.0.0/24", "60") + noOthers), armorOf(throttle("*", "60") + every), "lets through more"},
+		"a limit of Armor":         {armor, armorOf(throttle("*", "60") + every), armorOf(throttle("*", "600") + every), "lets through more"},
+		"a denied range":           {armor, armorOf(deny("198.51.100.0/24") + every), armorOf(every), "lets through more"},
+		"a smaller denied range":   {armor, armorOf(deny("198.51.100.0/24") + every), armorOf(deny("198.51.100.0/25") + every), "lets through more"},
+		"a rule that only logs":    {armor, armorOf(waf("false") + every), armorOf(waf("true") + every), "lets through more"},
+		"an old TLS":               {"gcp:compute/sSLPolicy:SSLPolicy", `{"minTlsVersion":"TLS_1_2"}`, `{"minTlsVersion":"TLS_1_0"}`, "older versions of TLS"},
+		"a Service outside":        {"kubernetes:core/v1:Service", `{"spec":{"type":"ClusterIP"}}`, `{"spec":{"type":"LoadBalancer"}}`, "reached from outside"},
+		"a range of the firewall":  {firewall, `{"sourceRanges":["10.0.0.0/24"],"allows":[{"protocol":"tcp","ports":["22"]}]}`, `{"sourceRanges":["10.0.0.0/8"],"allows":[{"protocol":"tcp","ports":["22"]}]}`, "lets more through"},
+		"a port of the firewall":   {firewall, `{"sourceRanges":["10.0.0.0/24"],"allows":[{"protocol":"tcp","ports":["22"]}]}`, `{"sourceRanges":["10.0.0.0/24"],"allows":[{"protocol":"tcp"}]}`, "lets more through"},
+		"a rule of the firewall":   {firewall, "", `{"sourceRanges":["10.0.0.0/24"],"allows":[{"protocol":"tcp","ports":["22"]}]}`, "lets more through"},
+		"all protocols":            {firewall, `{"sourceRanges":["10.0.0.0/24"],"allows":[{"protocol":"tcp"}]}`, `{"sourceRanges":["10.0.0.0/24"],"allows":[{"protocol":"all"}]}`, "lets more through"},
+		"a rule that denies":       {firewall, `{"sourceRanges":["0.0.0.0/0"],"denies":[{"protocol":"all"}]}`, "", "denies less"},
+		"it is switched off":       {firewall, `{"sourceRanges":["0.0.0.0/0"],"denies":[{"protocol":"all"}]}`, `{"sourceRanges":["0.0.0.0/0"],"disabled":true,"denies":[{"protocol":"all"}]}`, "denies less"},
+		"the control plane":        {cluster, `{"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"10.0.0.0/24"}]}}`, `{"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"10.0.0.0/8"}]}}`, "from more addresses"},
+		"the whole control plane":  {cluster, `{"masterAuthorizedNetworksConfig":{"cidrBlocks":[]}}`, `{}`, "from more addresses"},
+		"public nodes":             {cluster, `{"privateClusterConfig":{"enablePrivateNodes":true}}`, `{"privateClusterConfig":{}}`, "nodes get public addresses"},
+		"a deletable cluster":      {cluster, `{"deletionProtection":true}`, `{"deletionProtection":false}`, "does not refuse any more to delete"},
+		"a pool without gVisor":    {nodePool, `{"nodeConfig":{"sandboxConfig":{"sandboxType":"gvisor"}}}`, `{"nodeConfig":{}}`, "not kept in gVisor"},
+		"an address":               {networkPolicy, policy(`[{"to":[{"ipBlock":{"cidr":"10.0.0.0/24"}}]}]`), policy(`[{"to":[{"ipBlock":{"cidr":"10.0.0.0/8"}}]}]`), "pods reach more"},
+		"an exception":             {networkPolicy, policy(`[{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["10.0.0.0/8"]}}]}]`), policy(`[{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}]}]`), "pods reach more"},
+		"less than all others":     {networkPolicy, policy(`[{"to":[{"ipBlock":{"cidr":"160.0.0.0/8"}}]}]`), policy(`[{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["10.0.0.0/8"]}}]}]`), "pods reach more"},
+		"a port":                   {networkPolicy, policy(`[{"ports":[{"port":443}]}]`), policy(`[{"ports":[{"port":443},{"port":22}]}]`), "pods reach more"},
+		"everybody":                {networkPolicy, policy(`[{"to":[{"podSelector":{}}]}]`), policy(`[{}]`), "pods reach more"},
+		"no isolation":             {networkPolicy, policy(`[]`), `{"spec":{"podSelector":{},"policyTypes":[]}}`, "pods reach more"},
+		"no policy":                {networkPolicy, policy(`[]`), "", "pods reach more"},
+		"a name":                   {"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy", `{"spec":{"egress":[{"matches":[{"name":"a"}]}]}}`, `{"spec":{"egress":[{"matches":[{"name":"a"},{"name":"b"}]}]}}`, "pods reach names"},
+		"a validation":             {admission, `{"spec":{"validations":[{"expression":"a"},{"expression":"b"}]}}`, `{"spec":{"validations":[{"expression":"a"}]}}`, "is gone or rewritten"},
+		"no admission":             {admission, `{"spec":{}}`, "", "a rule of what is let in among the sandboxes is gone"},
+		"it fails open":            {admission, `{"spec":{"failurePolicy":"Fail"}}`, `{"spec":{"failurePolicy":"Ignore"}}`, "cannot judge"},
+		"it does not deny":         {admission + "Binding", `{"spec":{"validationActions":["Deny"]}}`, `{"spec":{"validationActions":["Audit"]}}`, "does not refuse any more"},
+		"no gVisor":                {mutation, `{"spec":{}}`, "", "not put into gVisor"},
+		"pod security":             {namespace, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`, "more of their node"},
+		"no pod security":          {namespace, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`, `{"metadata":{}}`, "more of their node"},
+		"a quota":                  {"kubernetes:core/v1:ResourceQuota", `{"spec":{"hard":{"pods":"9","requests.memory":"900Mi"}}}`, `{"spec":{"hard":{"pods":"9","requests.memory":"1Gi"}}}`, "may have more at a time"},
+		"no quota of pods":         {"kubernetes:core/v1:ResourceQuota", `{"spec":{"hard":{"pods":"9"}}}`, `{"spec":{"hard":{}}}`, "may have more at a time"},
+		"no runtime class":         {statefulSet, pod(`{"runtimeClassName":"gvisor"}`), pod(`{}`), "an instance may do more"},
+		"a privileged container":   {deployment, pod(`{"containers":[{"name":"a"}]}`), pod(`{"containers":[{"name":"a","securityContext":{"privileged":true}}]}`), "pods may do more"},
+		"the node's network":       {deployment, pod(`{}`), pod(`{"hostNetwork":true}`), "pods may do more"},
+		"a public machine":         {machine, `{"networkInterfaces":[{}]}`, `{"networkInterfaces":[{"accessConfigs":[{}]}]}`, "public address"},
+		"a public database":        {database, `{"settings":{"ipConfiguration":{"ipv4Enabled":false}}}`, `{"settings":{"ipConfiguration":{"ipv4Enabled":true}}}`, "public address"},
+		"no TLS":                   {database, `{"settings":{"ipConfiguration":{"sslMode":"ENCRYPTED_ONLY"}}}`, `{"settings":{"ipConfiguration":{}}}`, "without TLS"},
+		"fewer backups":            {database, `{"settings":{"backupConfiguration":{"backupRetentionSettings":{"retainedBackups":14}}}}`, `{"settings":{"backupConfiguration":{"backupRetentionSettings":{"retainedBackups":3}}}}`, "fewer backups"},
+		"public files":             {bucket, `{"publicAccessPrevention":"enforced"}`, `{"publicAccessPrevention":"inherited"}`, "made public"},
+		"files are not kept":       {bucket, `{"versioning":{"enabled":true}}`, `{}`, "is gone"},
+		"a bucket with its files":  {bucket, `{"forceDestroy":false}`, `{"forceDestroy":true}`, "deletes its files"},
+		"tags that move":           {repository, `{"dockerConfig":{"immutableTags":true}}`, `{"dockerConfig":{"immutableTags":false}}`, "may be moved"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			found := openings(t, test.typ, test.tight, test.wide)
+			require.Len(t, found, 1)
+			assert.Contains(t, found[0], test.says)
+			assert.Empty(t, openings(t, test.typ, test.wide, test.tight), "the other way round")
+			if test.wide != "" {
+				assert.Empty(t, openings(t, test.typ, test.wide, test.wide), "no change")
+			}
+		})
+	}
+}
+
+// openings are the effects of grade Open that a change of inputs has.
+func openings(t *testing.T, typ, was, is string) []string {
+	t.Helper()
+	c := Change{URN: "urn:pulumi:prod::openhands::" + typ + "::openhands-x", Type: typ, Op: Update}
+	for _, side := range []struct {
+		raw  string
+		into *map[string]any
+	}{{was, &c.Old}, {is, &c.New}} {
+		if side.raw != "" {
+			require.NoError(t, json.Unmarshal([]byte(side.raw), side.into))
+		}
+	}
+	switch {
+	case was == "":
+		c.Op = Create
+	case is == "":
+		c.Op = Delete
+	}
+	var out []string
+	for _, effect := range Effects([]Change{c}) {
+		if effect.Grade == Open {
+			out = append(out, effect.Text)
+		}
+	}
+	return out
+}
+
+// TestWhatIsKnownLaterIsSaid: a value that the engine does not know yet may open something.
+func TestWhatIsKnownLaterIsSaid(t *testing.T) {
+	c := Change{URN: "urn:pulumi:prod::openhands::" + cluster + "::x", Type: cluster, Op: Update,
+		Old: map[string]any{"deletionProtection": true}, New: map[string]any{"deletionProtection": unknown}}
+	effects := Effects([]Change{c})
+	require.NotEmpty(t, effects)
+	assert.Contains(t, effects[0].Text, "perhaps, as a value is known only when the change is made")
+}
+
+func TestValuesAreShownInAFewWords(t *testing.T) {
+	for _, test := range []struct {
+		value any
+		shown string
+	}{
+		{nil, "none"},
+		{"", `""`},
+		{"db-g1-small", "db-g1-small"},
+		{3.0, "3"},
+		{[]any{"a", 1.0}, `["a",1]`},
+		{[]any{map[string]any{"name": "a", "value": "b"}}, ""},
+		{map[string]any{"name": "a"}, ""},
+		{map[string]any{sealed: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:abc"}, "a secret"},
+		{"[secret]", "a secret"},
+		{"04da6b54-80e4-46f7-96ec-b56ff0331ba9", "known later"},
+		{"a\n  b", "a b"},
+		{"0123456789012345678901234567890123456789012345678901234567890123456789", "01234567890123456789012345678901234567890123456789012345678…"},
+	} {
+		assert.Equal(t, test.shown, show(test.value))
+	}
+}
+
+// TestLongValuesAreShownWhereTheyDiffer: the end of an image's name is what a change of it is about.
+func TestLongValuesAreShownWhereTheyDiffer(t *testing.T) {
+	const image = "us-central1-docker.pkg.dev/my-openhands-team/openhands-team-ghcr/openhands/agent-canvas"
+	c := Change{Type: statefulSet}
+	assert.Equal(t, ": …t-canvas:1.20.0 → …t-canvas:1.21.0", c.Values(Property{Path: "image", From: image + ":1.20.0", To: image + ":1.21.0"}))
+}

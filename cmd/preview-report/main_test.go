@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestExitCodes: 0 where the change may be made, 1 where it may not, with a report all the same, and 2 without one.
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	recording := func(name string) string {
+		packed, err := os.Open(filepath.Join("..", "..", "report", "testdata", name+".json.gz"))
+		require.NoError(t, err)
+		defer packed.Close()
+		r, err := gzip.NewReader(packed)
+		require.NoError(t, err)
+		raw, err := io.ReadAll(r)
+		require.NoError(t, err)
+		return file(name+".json", string(raw))
+	}
+	none := file("none.yaml", "approvals: []\n")
+	approved := file("approved.yaml", `approvals:
+  - {stack: prod, resource: storage.Bucket openhands-files, change: replace, because: It is empty., until: 2026-12-31}
+`)
+	quiet, bucket := recording("database-disk-limit"), recording("bucket-location")
+	for what, test := range map[string]struct {
+		args []string
+		code int
+		says string // on either output
+	}{
+		"nothing to refuse":        {[]string{"-stack", "prod", "-approvals", none, quiet}, fine, "<!-- openhands-preview:prod -->\n"},
+		"another marker":           {[]string{"-stack", "prod", "-approvals", none, "-marker", "mine", quiet}, fine, "<!-- mine -->\n"},
+		"at a terminal":            {[]string{"-stack", "prod", "-approvals", none, "-format", "terminal", quiet}, fine, "Preview of stack prod: no data is lost"},
+		"as JSON":                  {[]string{"-stack", "prod", "-approvals", none, "-format", "json", quiet}, fine, `"failed": false`},
+		"without an approval":      {[]string{"-stack", "prod", "-approvals", none, bucket}, refused, "resource: storage.Bucket openhands-files"},
+		"with one":                 {[]string{"-stack", "prod", "-approvals", approved, bucket}, fine, "because `It is empty.`"},
+		"a preview that failed":    {[]string{"-stack", "prod", "-approvals", none, file("failed.json", `{"diagnostics":[{"severity":"error","message":"no"}]}`)}, refused, "the preview failed"},
+		"no stack":                 {[]string{"-approvals", none, quiet}, unusable, "name the stack"},
+		"another stack":            {[]string{"-stack", "dev", "-approvals", none, quiet}, unusable, `of stack "prod"`},
+		"no file":                  {[]string{"-stack", "prod", "-approvals", none}, unusable, "name one file"},
+		"a file that is not there": {[]string{"-stack", "prod", "-approvals", none, filepath.Join(dir, "x")}, unusable, "no such file"},
+		"no approvals":             {[]string{"-stack", "prod", "-approvals", filepath.Join(dir, "x"), quiet}, unusable, "without any, the file says `approvals: []`"},
+		"bad approvals":            {[]string{"-stack", "prod", "-approvals", quiet, quiet}, unusable, "field config not found"},
+		"no preview":               {[]string{"-stack", "prod", "-approvals", none, file("text.json", "Updating (prod)")}, unusable, "the preview is no JSON"},
+		"another format":           {[]string{"-stack", "prod", "-approvals", none, "-format", "html", quiet}, unusable, "write markdown, terminal or json"},
+		"a marker with markup":     {[]string{"-stack", "prod", "-approvals", none, "-marker", "a --> b", quiet}, unusable, "letters, digits"},
+		"an unknown flag":          {[]string{"-force", quiet}, unusable, "not defined"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			assert.Equal(t, test.code, run(test.args, &stdout, &stderr, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)))
+			assert.Contains(t, stdout.String()+stderr.String(), test.says)
+			assert.Equal(t, test.code == unusable, stdout.Len() == 0, "a report is written, or none")
+			assert.Equal(t, test.code != fine, strings.HasPrefix(stderr.String(), "preview-report:") || strings.Contains(stderr.String(), "flag"))
+		})
+	}
+}
+
+// TestTheRepositorysApprovalsAreReadable, as the workflows read them.
+func TestTheRepositorysApprovalsAreReadable(t *testing.T) {
+	_, err := read("prod", "x", "../../approvals.yaml", []string{"nothing"}, time.Now())
+	require.ErrorContains(t, err, "preview: open nothing")
+}
