@@ -11,10 +11,12 @@ V ?=
 PROVIDER ?= gcp random
 ADD ?=
 SOURCE ?=
+INSTANCE ?=
+LOGIN_AS ?=
+JSON ?=
 REPORT ?=
 PREVIEW ?=
 FORMAT ?= terminal
-JSON ?=
 CHECK ?=
 ONLY ?=
 
@@ -44,6 +46,13 @@ rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulate
 			[ -z "$$failed" ] || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
 
+# STACK has a default for rehearsals, which is none for a stack that stands.
+.PHONY: check
+check: ## a person's way through the stack that stands, after pulumi up: STACK=prod, INSTANCE=ann, LOGIN_AS=<service account>, JSON=1
+	@$(if $(and $(filter command line environment,$(origin STACK)),$(STACK)),,echo "which stack? make check STACK=prod" >&2; exit 1)
+	@go build -o bin/check ./cmd/check
+	@bin/check -stack="$(STACK)" -instance="$(INSTANCE)" -as="$(LOGIN_AS)" $(if $(JSON),-json)
+
 .PHONY: doctor
 doctor: ## ask the real project, before the first resource exists, whether `pulumi up` will pass: STACK=prod, JSON=1. It only reads
 	@$(if $(word 2,$(STACK)),echo "doctor needs one stack: make doctor STACK=prod" >&2; exit 2)
@@ -70,13 +79,14 @@ test: lint ## lint, and all tests but the rehearsals
 	go test $(TESTFLAGS) ./...
 
 .PHONY: lint
-lint: bin/staticcheck ## formatting, module files, vet, staticcheck
-	@unformatted=$$(gofmt -l main*.go changes cmd doctor infra permissions rehearsal release report stacks tests tools); \
+lint: bin/staticcheck bin/actionlint ## formatting, module files, vet, staticcheck, the workflows
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go vet ./...
 	bin/staticcheck ./...
+	bin/actionlint -shellcheck= -pyflakes=
 
 # The first run builds a Kubernetes control plane from source. The packages share it, and start it one after the other.
 .PHONY: test-cluster
@@ -102,6 +112,13 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 test-machine: ## what a machine does when it boots; needs Linux, root, cloud-init, systemd, iptables, iproute2, e2fsprogs, python3, the Docker CLI
 	go vet -tags machine .
 	go test -tags machine -run 'Boot' $(TESTFLAGS) .
+
+# The steps of the workflows, in a copy of the repository: the real CLI on the simulated cloud, a real registry, stand-ins for gh, gcloud and docker.
+.PHONY: test-delivery
+test-delivery: ## run what the workflows run; needs jq, git and shellcheck
+	shellcheck .github/scripts/*.sh
+	go vet -tags delivery ./tests/delivery
+	go test -tags delivery ./tests/delivery -count=1 -timeout 20m $(TESTFLAGS)
 
 # Each stack takes half a minute to a minute, two at a time; TESTFLAGS='-run /dev/us-' takes those of a profile whose names have something in them.
 .PHONY: test-stacks
@@ -164,3 +181,19 @@ clean: ## remove what was built
 
 bin/staticcheck: $(TOOLS)
 	go -C tools build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+bin/actionlint: $(TOOLS)
+	go -C tools build -o ../bin/actionlint github.com/rhysd/actionlint/cmd/actionlint
+
+# What the workflow `images` takes. trivy reads JSON by Go's experimental package, and takes many minutes to compile.
+IMAGE_TOOLS := tools/images/go.mod tools/images/go.sum
+
+bin/crane: $(IMAGE_TOOLS)
+	go -C tools/images build -o ../../bin/crane github.com/google/go-containerregistry/cmd/crane
+
+bin/trivy: $(IMAGE_TOOLS)
+	GOEXPERIMENT=jsonv2 go -C tools/images build -o ../../bin/trivy github.com/aquasecurity/trivy/cmd/trivy
+
+.PHONY: bin/images
+bin/images:
+	go build -o bin/images ./cmd/images

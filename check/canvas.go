@@ -34,7 +34,7 @@ func (w *walk) instanceConversation(ctx context.Context, name string) {
 		case w.LoginAs != "":
 			return w.pageThroughLogin(ctx, address)
 		}
-		return "", notHere("only who has logged in comes to an instance: name a service account of its login.members by AS")
+		return "", notHere("only who has logged in comes to an instance: name a service account of its members by LOGIN_AS")
 	})
 	failed := w.results[len(w.results)-1].Verdict == Failed
 	if !opened && failed {
@@ -211,7 +211,7 @@ func (c *instanceConversation) run(ctx context.Context, cmd *exec.Cmd) (string, 
 		if c.box.machine {
 			return "", fail(c.look, "no command runs in the container: %v", err)
 		}
-		return "", whyNot("exec in "+c.box.what, err.Error())
+		return "", whyNot("exec in "+c.box.what, err)
 	}
 	var begun struct{ Left int }
 	if err := c.agent.ask(map[string]any{"do": "begin"}, &begun, time.Minute); err != nil {
@@ -239,8 +239,12 @@ func (c *instanceConversation) run(ctx context.Context, cmd *exec.Cmd) (string, 
 		return "", err
 	}
 	for deadline := time.Now().Add(c.Patience); time.Now().Before(deadline); {
+		// The state first: what it tells of is among the events then.
+		if err := c.call(http.MethodGet, "/api/conversations/"+c.id, nil, &info); err != nil {
+			return "", err
+		}
 		var page struct{ Items []json.RawMessage }
-		if err := c.call(http.MethodGet, "/api/conversations/"+c.id+"/events/search?kind=ObservationEvent", nil, &page); err != nil {
+		if err := c.call(http.MethodGet, "/api/conversations/"+c.id+"/events/search", nil, &page); err != nil {
 			return "", err
 		}
 		for _, item := range page.Items {
@@ -252,9 +256,6 @@ func (c *instanceConversation) run(ctx context.Context, cmd *exec.Cmd) (string, 
 				}
 				return found, nil
 			}
-		}
-		if err := c.call(http.MethodGet, "/api/conversations/"+c.id, nil, &info); err != nil {
-			return "", err
 		}
 		if info.Status == "error" || info.Status == "stuck" || info.Status == "finished" {
 			return "", fail(c.look, "the agent is in the state %q, and its command has not come to an end", info.Status)
@@ -268,7 +269,7 @@ func (c *instanceConversation) run(ctx context.Context, cmd *exec.Cmd) (string, 
 	return "", fail(c.look, "the agent has not run its command within %s", c.Patience)
 }
 
-// textsOf are the texts of an event, wherever they are in it.
+// textsOf are the texts of an event, wherever they are in it. The command itself is among them, and is no output: it has no line that begins with the mark.
 func textsOf(raw json.RawMessage) (texts []string) {
 	var value any
 	if json.Unmarshal(raw, &value) != nil {

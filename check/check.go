@@ -156,10 +156,10 @@ func (w *walk) stationThatTook(ctx context.Context, name string, visit func(cont
 	)
 	switch {
 	case err == nil:
-	case ctx.Err() != nil:
-		r.Verdict, r.Found = Failed, "the check was stopped here"
 	case errors.As(err, &absent):
 		r.Verdict, r.Found = Skipped, err.Error()
+	case ctx.Err() != nil:
+		r.Verdict, r.Found = Failed, "the check was stopped here"
 	case errors.As(err, &failed):
 		r.Verdict, r.Found, r.Look = Failed, failed.what, failed.look
 	case errors.Is(err, exec.ErrNotFound):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,25 +47,28 @@ func (c *cluster) arguments(arguments ...string) []string {
 func (c *cluster) get(ctx context.Context, object any, arguments ...string) error {
 	cmd := exec.CommandContext(ctx, c.program, c.arguments(append([]string{"get", "--output=json", "--request-timeout=30s"}, arguments...)...)...)
 	var output bytes.Buffer
-	errors := &tail{}
-	cmd.Stdout, cmd.Stderr = &output, errors
+	said := &tail{}
+	cmd.Stdout, cmd.Stderr = &output, said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil || cmd.ProcessState == nil {
 			return err
 		}
-		return whyNot(strings.Join(arguments, " "), errors.last(err))
+		return whyNot("get "+strings.Join(arguments, " "), errors.New(said.last(err)))
 	}
 	return json.Unmarshal(output.Bytes(), object)
 }
 
 // whyNot says what keeps kubectl from it.
-func whyNot(what, why string) error {
+func whyNot(what string, err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return err
+	}
 	look := "`kubectl` reaches the cluster after `$(pulumi stack output credentialsCommand)`; README.md, \"Reaching the cluster\""
-	if strings.Contains(strings.ToLower(why), "forbidden") {
+	if strings.Contains(strings.ToLower(err.Error()), "forbidden") {
 		look = "the check needs the rights of whoever deploys; an operator's do not suffice: they may not run commands in pods. docs/check.md, \"Rights\""
 	}
-	return fail(look, "kubectl %s: %s", what, why)
+	return fail(look, "kubectl %s: %v", what, err)
 }
 
 // exec is the command that runs bootstrap in a container.
@@ -89,7 +93,7 @@ func (w *walk) forward(ctx context.Context) (*tunnel, error) {
 		return w.cluster.arguments(append(fields[1:last:last], strconv.Itoa(near)+":"+port)...)
 	})
 	if err != nil && ctx.Err() == nil {
-		return nil, whyNot("port-forward", err.Error())
+		return nil, whyNot("port-forward", err)
 	}
 	return t, err
 }

@@ -126,9 +126,12 @@ def begin():
         "llm_model": "openai/gpt-4o", "llm_api_key": NAME, "llm_base_url": model_url, "agent": "CodeActAgent", "language": "en",
         "confirmation_mode": False, "enable_default_condenser": False,
     }
+    blob = bucket().blob(SETTINGS)
+    if blob.exists():
+        return {"left": left, "model": "own"}
     try:
-        bucket().blob(SETTINGS).upload_from_string(json.dumps(lent), "application/json", if_generation_match=0)
-    except PreconditionFailed:
+        blob.upload_from_string(json.dumps(lent), "application/json", if_generation_match=0)
+    except PreconditionFailed:  # somebody has entered theirs at this moment
         return {"left": left, "model": "own"}
     return {"left": left, "model": "stub"}
 

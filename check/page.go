@@ -92,7 +92,7 @@ func (w *walk) signIn(ctx context.Context, address string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, w.Gcloud, "iam", "service-accounts", "sign-jwt", "--iam-account="+w.LoginAs, "/dev/stdin", "/dev/stdout")
+	cmd := exec.CommandContext(ctx, w.Gcloud, "iam", "service-accounts", "sign-jwt", "--iam-account="+w.LoginAs, "/dev/stdin", "-")
 	cmd.Stdin = strings.NewReader(string(claims))
 	errors := &tail{}
 	cmd.Stderr = errors

@@ -67,14 +67,16 @@ func (w *walk) serverConversation(ctx context.Context) {
 // serverConversation is one with the Python server.
 type serverConversation struct {
 	*walk
-	mark    string
-	api     string // of the server, through the door
-	agent   *agent
-	own     bool // somebody has entered a model, which is neither asked nor changed
-	id      string
-	targets []target
-	pod     corev1.Pod
-	report  report
+	mark  string
+	api   string // of the server, through the door
+	agent *agent
+	// namespace is that of the sandboxes.
+	namespace string
+	own       bool // somebody has entered a model, which is neither asked nor changed
+	id        string
+	targets   []target
+	pod       corev1.Pod
+	report    report
 }
 
 // converse has a conversation in which the agent runs one command, and returns when the command has printed all.
@@ -86,10 +88,11 @@ func (c *serverConversation) converse(ctx context.Context) (string, error) {
 	if variables["RUNTIME"] != string(release.Kubernetes) {
 		return "", notHere("the runtime is not this cluster's: its conversations run where app.remoteRuntimeUrl leads")
 	}
+	c.namespace = variables["KUBERNETES_NAMESPACE"]
 	if err := c.makeRoom(ctx, variables["MAX_CONCURRENT_CONVERSATIONS"]); err != nil {
 		return "", err
 	}
-	if c.targets, err = c.places(ctx, variables["KUBERNETES_NAMESPACE"]); err != nil {
+	if c.targets, err = c.places(ctx); err != nil {
 		return "", err
 	}
 	command := command(c.mark, c.targets)
@@ -98,7 +101,7 @@ func (c *serverConversation) converse(ctx context.Context) (string, error) {
 		"end": map[string]any{"message": "done", "task_completed": "true"}, "bucket": c.Outputs.BucketName,
 	})
 	if err != nil {
-		return "", whyNot("exec in "+serverWorkload, err.Error())
+		return "", whyNot("exec in "+serverWorkload, err)
 	}
 	var begun struct {
 		Left  int
@@ -121,20 +124,11 @@ func (c *serverConversation) converse(ctx context.Context) (string, error) {
 		}
 		request = map[string]any{"replay_json": string(replay)}
 	}
-	var started struct {
-		ID string `json:"conversation_id"`
-	}
-	if err := c.call(ctx, http.MethodPost, "/api/conversations", request, &started); err != nil {
+	// An interrupt waits until it is known which conversation is to be removed.
+	if err := c.begin(context.WithoutCancel(ctx), request); err != nil {
 		return "", err
 	}
-	c.id = started.ID
-	if err := c.agent.ask(map[string]any{"do": "mine", "conversation": c.id}, &struct{}{}, time.Minute); err != nil {
-		return "", err
-	}
-	if err := c.call(ctx, http.MethodPatch, "/api/conversations/"+c.id, map[string]any{"title": c.mark}, nil); err != nil {
-		return "", err
-	}
-	if err := c.await(ctx, variables["KUBERNETES_NAMESPACE"]); err != nil {
+	if err := c.await(ctx); err != nil {
 		return "", err
 	}
 	found := "with a stub model"
@@ -145,6 +139,21 @@ func (c *serverConversation) converse(ctx context.Context) (string, error) {
 		found += "; what an earlier check had left was removed"
 	}
 	return found, nil
+}
+
+// begin begins the conversation, and gives it the title by which another check would know it.
+func (c *serverConversation) begin(ctx context.Context, request any) error {
+	var started struct {
+		ID string `json:"conversation_id"`
+	}
+	if err := c.call(ctx, http.MethodPost, "/api/conversations", request, &started); err != nil {
+		return err
+	}
+	c.id = started.ID
+	if err := c.agent.ask(map[string]any{"do": "mine", "conversation": c.id}, &struct{}{}, time.Minute); err != nil {
+		return err
+	}
+	return c.call(ctx, http.MethodPatch, "/api/conversations/"+c.id, map[string]any{"title": c.mark}, nil)
 }
 
 // serverPort is that of the stack's openCommand: the door listens at the application's own.
@@ -179,7 +188,7 @@ func (c *serverConversation) makeRoom(ctx context.Context, limit string) error {
 }
 
 // places are what a sandbox must not reach, and its own port.
-func (c *serverConversation) places(ctx context.Context, sandboxes string) ([]target, error) {
+func (c *serverConversation) places(ctx context.Context) ([]target, error) {
 	targets := []target{
 		{own, "itself", "127.0.0.1", strconv.Itoa(release.ActionServerPort)},
 		{"metadata", "the metadata server", metadataServer, "80"},
@@ -192,7 +201,7 @@ func (c *serverConversation) places(ctx context.Context, sandboxes string) ([]ta
 		return nil, err
 	}
 	targets = append(targets, neighbours...)
-	pods, err := c.cluster.pods(ctx, sandboxes, "app="+release.SandboxName)
+	pods, err := c.cluster.pods(ctx, c.namespace, "app="+release.SandboxName)
 	for _, pod := range pods {
 		if pod.Status.PodIP != "" && pod.DeletionTimestamp == nil {
 			return append(targets, target{"neighbour", "another sandbox", pod.Status.PodIP, strconv.Itoa(release.ActionServerPort)}), nil
@@ -224,11 +233,11 @@ func (c *cluster) neighbours(ctx context.Context, namespace string) ([]target, e
 }
 
 // await returns when the command has printed all that it has to say.
-func (c *serverConversation) await(ctx context.Context, sandboxes string) error {
+func (c *serverConversation) await(ctx context.Context) error {
 	look := fmt.Sprintf("`kubectl --namespace=%s get pods,events --sort-by=.metadata.creationTimestamp`; "+
-		"`kubectl --namespace=%s logs %s`; README.md, \"When something is wrong\"", sandboxes, c.Outputs.AppNamespace, serverWorkload)
+		"`kubectl --namespace=%s logs %s`; README.md, \"When something is wrong\"", c.namespace, c.Outputs.AppNamespace, serverWorkload)
 	for deadline := time.Now().Add(c.Patience); time.Now().Before(deadline); {
-		pods, err := c.cluster.pods(ctx, sandboxes, "session="+c.id)
+		pods, err := c.cluster.pods(ctx, c.namespace, "session="+c.id)
 		if err != nil {
 			return err
 		}
@@ -327,6 +336,20 @@ func (c *serverConversation) bucket() (string, error) {
 func (c *serverConversation) remove(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, tidyUp)
 	defer cancel()
+	var pods []corev1.Pod
+	is := func(there bool) error {
+		return until(ctx, 30*time.Second, func() (bool, error) {
+			var err error
+			pods, err = c.cluster.pods(ctx, c.namespace, "session="+c.id)
+			return (len(pods) > 0 && pods[0].DeletionTimestamp == nil) == there, err
+		})
+	}
+	// A conversation that is deleted while the server makes its sandbox would leave that behind.
+	if c.id != "" && c.report.dir == "" {
+		if err := is(true); err == nil {
+			time.Sleep(settling)
+		}
+	}
 	var removed struct{ Removed int }
 	err := c.agent.ask(map[string]any{"do": "end"}, &removed, tidyUp)
 	if err = errors.Join(err, c.agent.close()); err != nil {
@@ -335,24 +358,33 @@ func (c *serverConversation) remove(ctx context.Context) (string, error) {
 	if c.id == "" {
 		return "no conversation had begun", nil
 	}
-	for namespace := c.pod.Namespace; namespace != ""; {
-		pods, err := c.cluster.pods(ctx, namespace, "session="+c.id)
-		if err != nil {
-			return "", err
-		}
-		if len(pods) == 0 || pods[0].DeletionTimestamp != nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return "", fail("`kubectl --namespace="+namespace+" get pods`: the clean-up removes it within an hour", "pod %s is still there", pods[0].Name)
-		case <-time.After(time.Second):
-		}
+	if err := is(false); err != nil {
+		return "", fail("`kubectl --namespace="+c.namespace+" get pods`: the clean-up removes it within an hour", "its sandbox is still there: %v", err)
 	}
 	if c.own {
 		return "the conversation with its sandbox, volume and objects", nil
 	}
 	return "the conversation with its sandbox, volume and objects, and the stub's settings", nil
+}
+
+// settling is how long after the pod the server has made the last of the sandbox's other objects.
+const settling = 2 * time.Second
+
+// until waits until something is so.
+func until(ctx context.Context, patience time.Duration, so func() (bool, error)) error {
+	for deadline := time.Now().Add(patience); ; {
+		if is, err := so(); is || err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("it took longer than %s", patience)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // client asks the application, through a tunnel.

@@ -111,6 +111,18 @@ func (i Image) Pinned(digest string) Image {
 	return i
 }
 
+// Released returns a release by its version alone, which no two lines share.
+func Released(version string) (Release, error) {
+	var versions []string
+	for _, r := range releases {
+		if r.Version == version {
+			return r, nil
+		}
+		versions = append(versions, r.Version)
+	}
+	return Release{}, fmt.Errorf("there is no release %q: write %s", version, strings.Join(versions, ", or "))
+}
+
 // CheckDigest refuses what is no digest.
 func CheckDigest(digest string) error {
 	if !sha256Digest.MatchString(digest) {
@@ -157,7 +169,7 @@ var releases = []Release{
 	// The last releases of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
 	elsewhere("1.10.0", "014"),
 	elsewhere("1.11.0", "014", "0.62.0", "1.10.0"),
-	inItself("1.16.0", "019"),
+	inItself("1.16.0", "021"),
 	inItself("1.20.0", "025", "1.16.0"),
 }
 

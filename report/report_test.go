@@ -171,6 +171,12 @@ func TestApprovals(t *testing.T) {
 			assert.Contains(t, r.Markdown("x"), test.says)
 		})
 	}
+	// Where the protection was lifted before, nothing else refuses it.
+	lifted := recording(t, "database-replaced-unprotected")
+	require.True(t, reportOf(t, lifted, "prod").Failed())
+	allowed := reportOf(t, lifted, "prod", approvals...)
+	assert.False(t, allowed.Failed())
+	assert.NotContains(t, allowed.Markdown("x"), "Pulumi refuses it")
 	// Until is a whole day.
 	preview, err := Read(raw, "prod")
 	require.NoError(t, err)

@@ -28,6 +28,7 @@ type Cloud struct {
 	inventory *Inventory
 	reserved  map[string]string // keys of names that stay taken after a deletion, and why
 	refused   map[string]string // types of which nothing is taken, and why
+	stalled   map[string]chan struct{}
 	needs     []Need
 }
 
@@ -61,6 +62,7 @@ func empty(rules map[string]Rule, id, region string) *Cloud {
 		inventory:  &Inventory{Project: id, Region: region, objects: map[string]*Object{}},
 		reserved:   map[string]string{},
 		refused:    map[string]string{},
+		stalled:    map[string]chan struct{}{},
 	}
 	c.stacks = []*Cloud{c}
 	return c
@@ -99,8 +101,37 @@ func (c *Cloud) Refuse(typ, why string) {
 	}
 }
 
+// Stall makes the creation of objects of a type take until it is called off, and then fail. What waits for it is cut off by then.
+func (c *Cloud) Stall(typ string) (callOff func()) {
+	stalled := make(chan struct{})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stalled[typ] = stalled
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.stalled, typ)
+		close(stalled)
+	}
+}
+
+// wait waits as long as the creation of a type stalls.
+func (c *Cloud) wait(typ string) error {
+	c.mu.Lock()
+	stalled, stalls := c.stalled[typ]
+	c.mu.Unlock()
+	if !stalls {
+		return nil
+	}
+	<-stalled
+	return fmt.Errorf("%s: cut off", types.Short(typ))
+}
+
 // Create makes an object, or says why the cloud refuses. It returns the id, and the inputs with what the cloud computed.
 func (c *Cloud) Create(typ, urn string, inputs values.Map) (id string, outputs values.Map, err error) {
+	if err := c.wait(typ); err != nil {
+		return "", nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rule, ok := c.rules[typ]

@@ -369,6 +369,12 @@ func (e *Engine) Export(ctx context.Context) ([]byte, error) {
 	return []byte(output), err
 }
 
+// Environ is an environment in which the CLI, started by somebody else, finds the stack and the simulated cloud.
+func (e *Engine) Environ() []string { return slices.Clone(e.env) }
+
+// Dir is the directory of the project, with its stack file.
+func (e *Engine) Dir() string { return e.dir }
+
 // stackFilePath is the rehearsal's copy of the stack file.
 func (e *Engine) stackFilePath() string { return StackFile(e.dir, e.Stack) }
 

@@ -28,6 +28,9 @@ type box struct {
 	env      map[string]string
 	command  []string
 	network  *link // none where it shares that of the tests
+
+	stdin  io.Reader // none where nil
+	stdout io.Writer // with all else in the log where nil
 }
 
 // link is a network of its own with one way out, to that of the tests.
@@ -143,7 +146,10 @@ func (b *box) start(ctx context.Context) (*running, error) {
 		args = append(args, name+"="+b.env[name])
 	}
 	r := &running{cmd: exec.CommandContext(ctx, "unshare", append(args, b.command...)...), root: root, log: &lines{}, done: make(chan struct{})}
-	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = b.stdin, r.log, r.log
+	if b.stdout != nil {
+		r.cmd.Stdout = b.stdout
+	}
 	r.cmd.Cancel = func() error { return r.signal(syscall.SIGKILL) }
 	r.cmd.WaitDelay = 10 * time.Second
 	if err := r.cmd.Start(); err != nil {

@@ -105,8 +105,8 @@ type startedInstance struct {
 	url string
 }
 
-// start starts the instance's container, or what change makes of it, and returns when it answers.
-func (i *instance) start(ctx context.Context, change func(*box)) (*startedInstance, error) {
+// box is the instance's container with a command.
+func (i *instance) box(ctx context.Context, command ...string) (*box, error) {
 	dir, err := os.MkdirTemp(i.dir, "instance-")
 	if err != nil {
 		return nil, err
@@ -125,8 +125,20 @@ func (i *instance) start(ctx context.Context, change func(*box)) (*startedInstan
 	if err := os.WriteFile(resolver, []byte(resolvConf(instanceNamespace, "127.0.0.1")), 0o644); err != nil {
 		return nil, err
 	}
-	b.dir, b.command = "/", []string{"/opt/agent-canvas/start"}
-	b.mounts = append(append(base(i.venv, i.python), mount{start, b.command[0], true}, mount{resolver, "/etc/resolv.conf", true}), b.mounts...)
+	b.dir, b.command = "/", command
+	b.mounts = append(append(base(i.venv, i.python), mount{start, canvasEntry, true}, mount{resolver, "/etc/resolv.conf", true}), b.mounts...)
+	return b, nil
+}
+
+// canvasEntry is where canvasStart is.
+const canvasEntry = "/opt/agent-canvas/start"
+
+// start starts the instance's container, or what change makes of it, and returns when it answers.
+func (i *instance) start(ctx context.Context, change func(*box)) (*startedInstance, error) {
+	b, err := i.box(ctx, canvasEntry)
+	if err != nil {
+		return nil, err
+	}
 	s := &startedInstance{key: b.env["LOCAL_BACKEND_API_KEY"], url: fmt.Sprintf("http://127.0.0.1:%d", i.port)}
 	if change != nil {
 		change(b)

@@ -89,7 +89,11 @@ func (i *installation) awaitProof(t *testing.T, s *server, workspace string, bef
 		seen := i.model.seen()
 		return proofs(t, workspace) > before && strings.Contains(seen[len(seen)-1], modelProof)
 	}, 90*time.Second, 200*time.Millisecond)
-	require.Truef(t, ran, "the agent has not run the command\n%s", s.log.tail())
+	if !ran {
+		seen := i.model.seen()
+		last := seen[len(seen)-1]
+		require.Failf(t, "the agent has not run the command", "the model saw at last %s\n%s", last[max(0, len(last)-2000):], s.log.tail())
+	}
 }
 
 // converse starts a conversation with a message, and returns its id when the agent has run the model's command.

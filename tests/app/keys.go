@@ -124,7 +124,7 @@ func certify(name string) (certificate tls.Certificate, authority []byte, err er
 	validity := func(serial int64, of string) *x509.Certificate {
 		return &x509.Certificate{
 			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: of},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 3, 0), BasicConstraintsValid: true,
 		}
 	}
 	root, leaf := validity(1, "authority of the tests"), validity(2, name)

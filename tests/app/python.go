@@ -195,6 +195,9 @@ func readLock(dir string) (constraints []string, err error) {
 	return constraints, nil
 }
 
+// canvasPins are versions of what a release of Agent Canvas needs and its package does not pin: of newer ones the agent server does not start.
+var canvasPins = map[string][]string{"1.16.0": {"fastapi==0.135.3", "starlette==1.3.1"}}
+
 // canvas installs Agent Canvas as its image has it: the Python packages that its package of npm names, Node.js, and in agent-canvas/ the page with the
 // server of the page.
 func (i *installer) canvas(ctx context.Context, release string) (string, error) {
@@ -239,8 +242,10 @@ func (i *installer) canvas(ctx context.Context, release string) (string, error) 
 		if err := i.run(ctx, npm, install...); err != nil {
 			return err
 		}
-		return i.pip(ctx, venv, "openhands-agent-server=="+defaults.Versions.AgentServer, "openhands-tools=="+defaults.Versions.AgentServer,
-			"openhands-automation=="+defaults.Versions.Automation, defaults.Constraints.AgentClientProtocol,
-			"mcp==1.30.0", "fastmcp==3.4.7", "fastmcp-slim==3.4.7") // with newer ones the agent server does not start
+		return i.pip(ctx, venv, slices.Concat(canvasPins[release], []string{
+			"openhands-agent-server==" + defaults.Versions.AgentServer, "openhands-tools==" + defaults.Versions.AgentServer,
+			"openhands-automation==" + defaults.Versions.Automation, defaults.Constraints.AgentClientProtocol,
+			"mcp==1.30.0", "fastmcp==3.4.7", "fastmcp-slim==3.4.7", // with newer ones the agent server does not start
+		})...)
 	})
 }

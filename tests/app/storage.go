@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -69,7 +70,15 @@ func newStorage(ctx context.Context, venv, bucket string) (*storage, error) {
 	s.address, s.direct = "http://"+listener.Addr().String(), "http://"+emulator
 	s.proxy = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.record(r)
-		proxy.ServeHTTP(w, r)
+		holds, err := s.holds(r)
+		switch {
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		case !holds:
+			http.Error(w, `{"error": {"code": 412, "message": "conditionNotMet"}}`, http.StatusPreconditionFailed)
+		default:
+			proxy.ServeHTTP(w, r)
+		}
 	})}
 	go func() { _ = s.proxy.Serve(listener) }() // until it is closed; a failure shows as a failed call
 	for range 100 {
@@ -100,6 +109,44 @@ func (s *storage) record(r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.permissions[permission] = true
+}
+
+// uploaded is the name of an object in what is uploaded of it, and named the one in an address.
+var (
+	uploaded = regexp.MustCompile(`"name": ?"([^"]+)"`)
+	named    = regexp.MustCompile(`^/storage/v1/b/[^/]+/o/(.+)$`)
+)
+
+// holds says whether the condition of a request does, which the emulator does not ask for: the generation of an object, 0 where there must be none.
+func (s *storage) holds(r *http.Request) (bool, error) {
+	want := r.URL.Query().Get("ifGenerationMatch")
+	if want == "" || r.Method == http.MethodGet {
+		return true, nil
+	}
+	name := named.FindStringSubmatch(r.URL.EscapedPath())
+	if name == nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return false, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if name = uploaded.FindStringSubmatch(string(body)); name == nil {
+			return false, fmt.Errorf("the tests do not know which object %s is about", r.URL.Path)
+		}
+	}
+	response, err := http.Get(s.direct + "/storage/v1/b/" + s.bucket + "/o/" + name[1])
+	if err != nil {
+		return false, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusNotFound {
+		return want == "0", nil
+	}
+	var object struct{ Generation any }
+	if err := json.NewDecoder(response.Body).Decode(&object); err != nil {
+		return false, err
+	}
+	return want == fmt.Sprint(object.Generation), nil
 }
 
 // needed are the permissions of all calls so far. The tests call the emulator itself.

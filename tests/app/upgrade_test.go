@@ -213,7 +213,7 @@ func upgradeInstance(t *testing.T, d *deployment, old, next table.Release) {
 	t.Logf("away for %s", (stopped + time.Since(begun)).Round(time.Second/10))
 	assert.Equal(t, next.Schema, i.migrated(t, s))
 	assert.Equal(t, "a-secret-of-alice", s.must(t, http.StatusOK, http.MethodGet, "/api/settings/secrets/TOKEN", nil))
-	assert.Contains(t, s.must(t, http.StatusOK, http.MethodGet, "/api/settings", nil, "X-Expose-Secrets", "plaintext"), "key-of-a-person")
+	assert.Contains(t, s.must(t, http.StatusOK, http.MethodGet, "/api/profiles/default", nil, "X-Expose-Secrets", "plaintext"), "key-of-a-person")
 	assert.Equal(t, "work", s.run(t, "cat "+tree+"/work.txt"))
 	assert.Equal(t, conversations, s.conversations(t))
 	assert.Contains(t, s.must(t, http.StatusOK, http.MethodGet, "/api/automation/v1", nil), "weekly")

@@ -1,0 +1,171 @@
+package workflows
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	pinned   = regexp.MustCompile(`^[^@]+@[0-9a-f]{40}$`)
+	usesLine = regexp.MustCompile(`(?m)^\s*(?:- )?uses: (\S+)(.*)$`)
+	version  = regexp.MustCompile(`^ # v\d+\.\d+\.\d+$`)
+)
+
+// needed are the rights to write on GitHub that a job has for a script, and the rights of no other job.
+var needed = map[string]string{
+	"pull-requests": ".github/scripts/comment.sh",
+	"issues":        ".github/scripts/drift.sh",
+}
+
+// sameRepository lets no fork's pull request through: whoever opens one would get the identity.
+const sameRepository = "github.event.pull_request.head.repo.full_name == github.repository"
+
+// Problems are what is wrong with a workflow, each with its job.
+func Problems(w Workflow) []string {
+	var found []string
+	report := func(job, format string, args ...any) {
+		at := w.Path
+		if job != "" {
+			at += ", job " + job
+		}
+		found = append(found, at+": "+fmt.Sprintf(format, args...))
+	}
+	called := len(w.On) == 1 && has(w.On, "workflow_call")
+	text(w.Text, func(format string, args ...any) { report("", format, args...) })
+	if has(w.On, "pull_request_target") {
+		report("", "pull_request_target gives a fork's pull request this repository's rights: write pull_request")
+	}
+	if w.Permissions == nil {
+		report("", "has no permissions: every job gets the repository's default ones; write `permissions: {}`, and what a job needs in the job")
+	}
+	for right, value := range w.Permissions {
+		if value == "write" {
+			report("", "%s: write for every job: give it to the job that needs it", right)
+		}
+	}
+	for _, name := range w.jobs() {
+		job := w.Jobs[name]
+		report := func(format string, args ...any) { report(name, format, args...) }
+		if w.Concurrency == nil && job.Concurrency == nil && job.Uses == "" {
+			report("has no concurrency: two runs meet on the same stack, comment or issue")
+		}
+		login(w, job, called, report)
+		for _, right := range job.writes() {
+			switch script := needed[right]; {
+			case script == "":
+				report("%s: write is used by nothing: remove it", right)
+			case !job.runs(script):
+				report("%s: write is for %s, which the job does not run: remove it", right, script)
+			}
+		}
+		if job.Uses != "" {
+			continue
+		}
+		if job.Timeout == 0 {
+			report("has no timeout-minutes: one that hangs costs six hours, and holds the stack")
+		}
+		if strings.HasSuffix(job.RunsOn, "-latest") {
+			report("runs on %s, another image tomorrow: name its version", job.RunsOn)
+		}
+		for _, step := range job.Steps {
+			checkStep(w, job, step, report)
+		}
+	}
+	return found
+}
+
+func login(w Workflow, job Job, called bool, report func(string, ...any)) {
+	if !job.hasLogin() {
+		if job.runs("google-github-actions/") || job.runs("./.github/actions/set-up") {
+			report("logs in to Google without id-token: write")
+		}
+		return
+	}
+	if job.Uses == "" && !job.runs("./.github/actions/set-up") {
+		report("id-token: write, and no login to Google: remove it")
+	}
+	if job.Uses == "" && job.Environment == "" {
+		report("logs in to Google outside of an environment: the identity asks for one")
+	}
+	if writes := job.writes(); len(writes) > 0 {
+		report("logs in to Google and may write %s: what it runs has both then; write from a job without login", strings.Join(writes, ", "))
+	}
+	if has(w.On, "pull_request") && !strings.Contains(job.If, sameRepository) {
+		report("logs in to Google for pull requests from forks: add `if: %s`", sameRepository)
+	}
+	if !called && !strings.Contains(job.If, "vars.WORKLOAD_IDENTITY_PROVIDER != ''") {
+		report("fails in a repository that was not set up: add `if: vars.WORKLOAD_IDENTITY_PROVIDER != ''`")
+	}
+	if job.Uses == "" && (job.Concurrency != nil && job.Concurrency.Cancel != "false") {
+		report("a newer run cuts this one off, in the middle of a deployment: write cancel-in-progress: false")
+	}
+}
+
+func checkStep(w Workflow, job Job, step Step, report func(string, ...any)) {
+	if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != "false" {
+		report("step %q leaves GitHub's token in the checkout, where every later step reads it: write persist-credentials: false", step.Title())
+	}
+	if step.Run == "" {
+		return
+	}
+	if strings.Contains(step.Run, "${{") {
+		report("step %q has an expression in its script, which runs what somebody calls a branch: hand it over by env", step.Title())
+	}
+	if strings.Contains(step.Run, "set -x") || regexp.MustCompile(`(echo|printf)[^\n]*\$\{?[A-Z_]*(TOKEN|SECRET|PASSWORD|PASSPHRASE|KEY)`).MatchString(step.Run) {
+		report("step %q writes a secret into the log", step.Title())
+	}
+	for name, value := range step.Env {
+		if strings.Contains(value, "github.token") && len(job.writes()) == 0 {
+			report("step %q takes %s, and has nothing to write with it: remove it", step.Title(), name)
+		}
+	}
+	if w.Defaults.Run.Shell != "bash" {
+		report("step %q runs in a shell that goes on after the first command of a pipe has failed: write `defaults: {run: {shell: bash}}`", step.Title())
+	}
+}
+
+// text are the rules for the text of workflows and actions alike.
+func text(all string, report func(string, ...any)) {
+	for _, found := range usesLine.FindAllStringSubmatch(all, -1) {
+		switch uses, comment := found[1], found[2]; {
+		case strings.HasPrefix(uses, "./"):
+		case !pinned.MatchString(uses):
+			report("%s is not pinned: write the commit, whoever may move the tag could run anything here", uses)
+		case !version.MatchString(comment):
+			report("%s does not say which version it is: write ` # vX.Y.Z` behind it", uses)
+		}
+	}
+	for _, key := range []string{"credentials_json", "secrets.", "secrets: inherit", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "GOOGLE_CREDENTIALS"} {
+		if strings.Contains(all, key) {
+			report("%s: a long-lived key. Identities are lent for the length of a job", key)
+		}
+	}
+	if regexp.MustCompile(`:latest\b`).MatchString(all) {
+		report(":latest is another image tomorrow")
+	}
+}
+
+// ActionProblems are what is wrong with an action.
+func ActionProblems(a Action) []string {
+	var found []string
+	text(a.Text, func(format string, args ...any) { found = append(found, a.Path+": "+fmt.Sprintf(format, args...)) })
+	return found
+}
+
+// Versions returns the commits of each action that is used.
+func Versions(texts ...string) map[string][]string {
+	out := map[string][]string{}
+	for _, text := range texts {
+		for _, found := range usesLine.FindAllStringSubmatch(text, -1) {
+			name, commit, remote := strings.Cut(found[1], "@")
+			if remote && !slices.Contains(out[name], commit) {
+				out[name] = append(out[name], commit)
+			}
+		}
+	}
+	return out
+}
+
+func has(m map[string]any, key string) bool { _, ok := m[key]; return ok }
