@@ -22,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 
 	"openhands-gcp/doctor"
 	"openhands-gcp/stacks"
@@ -53,8 +54,8 @@ type world struct {
 	hosts    map[string][]string
 	servers  map[string][]string
 
-	noCredentials bool
-	patience      time.Duration
+	noCredentials, oldCredentials bool
+	patience                      time.Duration
 }
 
 const (
@@ -269,8 +270,14 @@ func (w *world) examine(t *testing.T, stack string) *doctor.Report {
 		plans.Store(fmt.Sprint(w.config), plan)
 	}
 	client := &http.Client{Transport: w.server(t)}
+	google := client
+	if w.oldCredentials {
+		google = &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			return nil, &oauth2.RetrieveError{ErrorCode: "invalid_grant"}
+		})}
+	}
 	outside := doctor.Outside{
-		Google: client, Public: client, Resolver: w, Run: w.run, PulumiVersion: "3.259.0", Patience: w.patience,
+		Google: google, Public: client, Resolver: w, Run: w.run, PulumiVersion: "3.259.0", Patience: w.patience,
 	}
 	if w.noCredentials {
 		outside.Google, outside.NoCredentials = nil, errors.New("there is no file")
@@ -343,10 +350,14 @@ func TestDoctor(t *testing.T) {
 			[][]string{{"unknown", "there are no credentials"}}, 1,
 		},
 		{
-			"old credentials", "prod", "credentials", set(userinfo, says(401, `{"error": {"code": 401}}`)),
+			"old credentials", "prod", "credentials", func(w *world) { w.oldCredentials = true },
 			[][]string{{"fails 0", "any more", "gcloud auth application-default login"}}, 1,
 		},
-		{"nobody's credentials", "prod", "credentials", set(userinfo, says(200, `{}`)), [][]string{{"ok", "whose owner Google does not name"}}, 0},
+		{"nobody's credentials", "prod", "credentials", set(userinfo, says(401, `{"error": {"code": 401}}`)), [][]string{{"ok", "whose owner Google does not name"}}, 0},
+		{
+			"old credentials ask nothing", "prod", "project", func(w *world) { w.oldCredentials = true },
+			[][]string{{"unknown", "there are no credentials"}}, 1,
+		},
 		{
 			"credentials of a program", "prod", "permissions", func(w *world) {
 				w.answers[userinfo] = says(200, `{"email": "ci@p.iam.gserviceaccount.com"}`)
@@ -381,7 +392,7 @@ func TestDoctor(t *testing.T) {
 		{"another format", "prod", "state", command(export, "Warning"), [][]string{{"unknown", "not what `pulumi stack export` writes"}}, 2},
 		{
 			"a stack that is", "prod", "state", command(export, `{"deployment": {"resources": [`+ownAccount+`]}}`),
-			[][]string{{"ok", "has 1 resources already"}}, 0,
+			[][]string{{"ok", "exists already, with 1 resource,"}}, 0,
 		},
 
 		{"no project", "prod", "project", set(resourceOf+prod, says(404, `{}`)), [][]string{{"fails 0", "there is no project " + prod, "projects describe"}}, 1},

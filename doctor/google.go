@@ -67,12 +67,12 @@ func (e *exam) credentials(ctx context.Context) []Finding {
 	var refused *oauth2.RetrieveError
 	var answer *googleapi.Error
 	switch {
-	case errors.As(err, &refused) || (errors.As(err, &answer) && answer.Code == http.StatusUnauthorized):
+	case errors.As(err, &refused):
 		e.google = nil
 		return []Finding{e.fails(login, nil, "Google does not take the application-default credentials any more")}
-	case err != nil:
-		return []Finding{unknown("", "application-default credentials are there, and whose they are Google does not say: %s", e.explain(err))}
-	case person.Email == "":
+	case err != nil && !errors.As(err, &answer):
+		return []Finding{unknown("", "application-default credentials are there, and Google cannot be asked whose: %s", e.explain(err))}
+	case person.Email == "": // those of a program may not say it
 		return []Finding{ok("application-default credentials, whose owner Google does not name")}
 	}
 	e.identity = person.Email

@@ -124,7 +124,7 @@ func (e *exam) manifest(ctx context.Context, image string) error {
 		return err
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		token, err := pullToken(ctx, client, resp.Header.Get("Www-Authenticate"))
+		token, err := pullToken(ctx, reading(e.Public, ""), resp.Header.Get("Www-Authenticate"))
 		if err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func (e *exam) state(ctx context.Context) []Finding {
 	if count == 0 {
 		return []Finding{ok("the backend has stack %s, and nothing was created yet", stack)}
 	}
-	return []Finding{ok("stack %s has %d resources already, whose names are its own", stack, count)}
+	return []Finding{ok("stack %s exists already, with %s, whose names are its own", stack, counted(count, "resource"))}
 }
 
 func firstLine(text string) string {

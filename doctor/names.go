@@ -44,7 +44,7 @@ func (e *exam) dns(ctx context.Context) []Finding {
 		for _, r := range [][2]string{{"A", e.served() + "."}, {"CNAME", "_acme-challenge." + host + "."}} {
 			if slices.Contains(existing, r[0]+" "+r[1]) {
 				found = append(found, e.taken(e.gcloud("dns record-sets delete %s --zone=%s --type=%s", r[1], name, r[0]), types.DNSRecord,
-					r[0]+" record "+r[1]))
+					r[0]+" record "+r[1], "choose another host"))
 			}
 		}
 	}
@@ -125,12 +125,12 @@ func (e *exam) getZone(ctx context.Context) (*dns.ManagedZone, []*dns.ResourceRe
 }
 
 // taken is the finding about something that is there already. Without the state nobody knows whose it is.
-func (e *exam) taken(mend, typ, what string) Finding {
+func (e *exam) taken(mend, typ, what, instead string) Finding {
 	if e.existing == nil {
 		return unknown("", "%s is there already: where it is not this stack's own, `up` fails", what)
 	}
-	return e.fails(mend, []string{typ}, "%s is there already, of an earlier life or somebody else's: delete it where nobody uses it, or give the stack "+
-		"another name", what)
+	return e.fails(mend, []string{typ}, "%s is there already, of an earlier life or somebody else's: delete it where nobody uses it, or %s", what,
+		instead)
 }
 
 // names asks for what the program does not generate a name for.
@@ -207,5 +207,5 @@ func (e *exam) named(ctx context.Context, r state.Resource, name string) (f Find
 		return unknown(e.gcloud("iam roles undelete %s", inputs.Str("roleId")), "%s was deleted: for 7 days `up` takes it back, and for 30 days more its name is taken",
 			name), true
 	}
-	return e.taken(mend, r.Type, name), true
+	return e.taken(mend, r.Type, name, "give the stack another name"), true
 }

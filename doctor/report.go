@@ -74,16 +74,16 @@ func (r *Report) verdict() string {
 	switch {
 	case len(failing) > 0:
 		first := slices.MinFunc(failing, func(a, b Finding) int { return cmp.Compare(*a.AfterMinutes, *b.AfterMinutes) })
-		return fmt.Sprintf("`pulumi up` of stack %s will fail: %s, the first %s.", r.Stack, count(len(failing), "reason"), when(*first.AfterMinutes))
+		return fmt.Sprintf("`pulumi up` of stack %s will fail: %s, the first %s.", r.Stack, counted(len(failing), "reason"), when(*first.AfterMinutes))
 	case len(unknown) > 0:
-		return fmt.Sprintf("Nothing says that `pulumi up` of stack %s will fail, and %s not be told.", r.Stack, count(len(unknown), "thing")+" could")
+		return fmt.Sprintf("Nothing says that `pulumi up` of stack %s will fail, and %s not be told.", r.Stack, counted(len(unknown), "thing")+" could")
 	case len(waiting) > 0:
-		return fmt.Sprintf("`pulumi up` of stack %s should pass. What comes later is above: %s.", r.Stack, count(len(waiting), "thing"))
+		return fmt.Sprintf("`pulumi up` of stack %s should pass. What comes later is above: %s.", r.Stack, counted(len(waiting), "thing"))
 	}
 	return fmt.Sprintf("`pulumi up` of stack %s should pass.", r.Stack)
 }
 
-func count(n int, noun string) string {
+func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
