@@ -38,9 +38,11 @@ func TestDelivery(t *testing.T) {
 	t.Run("Images", func(t *testing.T) { images(t, r) })
 	t.Run("Fork", func(t *testing.T) { fork(t, r) })
 	r.reach(t, options)
+	require.NoError(t, r.cloud.SetConfig(t.Context(), "openhands:app.release", "0.60.0"))
 	t.Run("PullRequest", func(t *testing.T) { pullRequest(t, r) })
 	t.Run("Deployment", func(t *testing.T) { deployment(t, r) })
 	t.Run("Drift", func(t *testing.T) { drift(t, r) })
+	t.Run("Release", func(t *testing.T) { release(t, r) })
 	t.Run("EveryStep", func(t *testing.T) {
 		for file, w := range r.all {
 			for name, job := range w.Jobs {
@@ -110,6 +112,7 @@ func deployment(t *testing.T, r *runner) {
 	require.NoError(t, err)
 	assert.Contains(t, string(written), "<!-- openhands-preview:dev -->")
 
+	assert.Equal(t, "The release stays.\n", r.must(t, "deploy-stack.yml", "deploy", "Backup", nil))
 	callOff := r.cloud.Cloud.Stall(types.Cluster)
 	up, output := r.start(t, "deploy-stack.yml", "deploy", "Deploy", nil)
 	settled(t, r)
@@ -192,6 +195,25 @@ func drift(t *testing.T, r *runner) {
 	closed := r.called(t)
 	assert.Contains(t, closed, "POST repos/o/r/issues/6/comments body=Nothing differs any more: https://example.com/run --silent\n")
 	assert.Contains(t, closed, "PATCH repos/o/r/issues/6 state=closed --silent\n")
+}
+
+// release brings the stack another release of OpenHands: its database is backed up first.
+func release(t *testing.T, r *runner) {
+	require.NoError(t, r.cloud.SetConfig(t.Context(), "openhands:app.release", "0.62.0"))
+	r.must(t, "deploy-stack.yml", "deploy", "Plan", nil)
+	r.must(t, "deploy-stack.yml", "deploy", "Backup", nil)
+	var databases []string
+	for _, entry := range r.cloud.Cloud.List() {
+		if entry.Type == types.Short(types.SQLInstance) {
+			databases = append(databases, entry.ID[strings.LastIndex(entry.ID, "/")+1:])
+		}
+	}
+	require.Len(t, databases, 1)
+	assert.Equal(t, "gcloud sql backups create --quiet --instance="+databases[0]+" --description=before another release of OpenHands\n", r.called(t))
+	r.must(t, "deploy-stack.yml", "deploy", "Deploy", nil)
+	r.must(t, "deploy-stack.yml", "deploy", "Plan", nil)
+	assert.Equal(t, "The release stays.\n", r.must(t, "deploy-stack.yml", "deploy", "Backup", nil))
+	assert.Empty(t, r.called(t))
 }
 
 // fork is a change of somebody who has no credentials.
