@@ -37,7 +37,8 @@ func says(status int, text string) answer {
 }
 
 // refuses is Google's answer to somebody who may not.
-var refuses = says(http.StatusForbidden, `{"error": {"code": 403, "message": "Permission denied", "status": "PERMISSION_DENIED", "errors": [{"reason": "forbidden"}]}}`)
+var refuses = says(http.StatusForbidden,
+	`{"error": {"code": 403, "message": "Permission denied", "status": "PERMISSION_DENIED", "errors": [{"reason": "forbidden"}]}}`)
 
 // isOff is Google's answer where an API is not enabled.
 func isOff(api string) answer {
@@ -160,7 +161,8 @@ func everythingWrong(t *testing.T) *world {
 		"ghcr.io/v2/openhands/runtime/manifests/0.62-nikolaik": says(404, ""),
 		zonesOf + project + "/managedZones/example-com": says(200, `{"name": "example-com", "dnsName": "example.com.", "visibility": "public",
 			"nameServers": ["ns-cloud-a1.googledomains.com."]}`),
-		zonesOf + project + "/managedZones/example-com/rrsets":                                               says(200, `{"rrsets": [{"name": "openhands.example.com.", "type": "A"}]}`),
+		zonesOf + project + "/managedZones/example-com/rrsets": says(200, `{"rrsets": [
+			{"name": "openhands.example.com.", "type": "A"}]}`),
 		accountsOf + project + "/serviceAccounts/openhands-prod-app@" + project + ".iam.gserviceaccount.com": says(200, `{"uniqueId": "1"}`),
 		repositoriesOf + project + "/locations/us-central1/repositories/openhands-prod-ghcr":                 says(200, `{"format": "DOCKER"}`),
 	})
@@ -353,7 +355,8 @@ func TestDoctor(t *testing.T) {
 			"old credentials", "prod", "credentials", func(w *world) { w.oldCredentials = true },
 			[][]string{{"fails 0", "any more", "gcloud auth application-default login"}}, 1,
 		},
-		{"nobody's credentials", "prod", "credentials", set(userinfo, says(401, `{"error": {"code": 401}}`)), [][]string{{"ok", "whose owner Google does not name"}}, 0},
+		{"nobody's credentials", "prod", "credentials", set(userinfo, says(401, `{"error": {"code": 401}}`)),
+			[][]string{{"ok", "whose owner Google does not name"}}, 0},
 		{
 			"old credentials ask nothing", "prod", "project", func(w *world) { w.oldCredentials = true },
 			[][]string{{"unknown", "there are no credentials"}}, 1,
@@ -503,7 +506,8 @@ func TestDoctor(t *testing.T) {
 		{
 			"too little for an upgrade", "dev", "quotas",
 			set(computeOf+"my-openhands-dev", says(200, `{"quotas": [{"metric": "CPUS_ALL_REGIONS", "limit": 12, "usage": 2}]}`)),
-			[][]string{{"later", "CPUS_ALL_REGIONS: 14 are needed while GKE upgrades nodes, and 10 of 12 are left", "--quota-id=CPUS-ALL-REGIONS-per-project --pref"}}, 0,
+			[][]string{{"later", "CPUS_ALL_REGIONS: 14 are needed while GKE upgrades nodes, and 10 of 12 are left",
+				"--quota-id=CPUS-ALL-REGIONS-per-project --pref"}}, 0,
 		},
 		{
 			"too little for a machine", "single", "quotas",
@@ -680,7 +684,8 @@ func TestDoctor(t *testing.T) {
 			[][]string{{"unknown", "for 7 days `up` takes it back", "gcloud iam roles undelete openhands_single_member"}}, 2,
 		},
 		{"names where the API is off", "prod", "names", set(account, isOff("iam.googleapis.com")), [][]string{{"ok", "all 5"}}, 0},
-		{"names may not be asked", "prod", "names", set(account, refuses), [][]string{{"unknown", "openhands-prod-nodes could not be asked", "roles/iam.serviceAccountViewer"}}, 2},
+		{"names may not be asked", "prod", "names", set(account, refuses),
+			[][]string{{"unknown", "openhands-prod-nodes could not be asked", "roles/iam.serviceAccountViewer"}}, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -804,7 +809,8 @@ func TestTheDoctorReadsNoSecret(t *testing.T) {
 	assert.ErrorContains(t, err, "there is no stack file")
 }
 
-// TestPoliciesAreInTheDocumentation compares the doctor's organization policies with those of docs/quotas.md: which there are, and which of them may stop something.
+// TestPoliciesAreInTheDocumentation compares the doctor's organization policies with those of docs/quotas.md: which there are, and which of them may stop
+// something.
 func TestPoliciesAreInTheDocumentation(t *testing.T) {
 	raw, err := os.ReadFile("docs/quotas.md")
 	require.NoError(t, err)

@@ -80,7 +80,10 @@ func TestWhatStacksHave(t *testing.T) {
 		types := slices.DeleteFunc(typesOf(t, stack), func(typ string) bool {
 			return strings.HasPrefix(typ, "pulumi:") || strings.HasPrefix(typ, "openhands:")
 		})
-		kind := permissions.Stack{Machine: slices.Contains(types, "gcp:compute/instance:Instance"), Exposed: slices.Contains(types, "gcp:compute/securityPolicy:SecurityPolicy")}
+		kind := permissions.Stack{
+			Machine: slices.Contains(types, "gcp:compute/instance:Instance"),
+			Exposed: slices.Contains(types, "gcp:compute/securityPolicy:SecurityPolicy"),
+		}
 		has[kind] = append(has[kind], types...)
 		assert.Subset(t, kind.Types(), types, stack)
 	}
@@ -99,9 +102,9 @@ func TestPermissionsPage(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`# Permissions
 
-What Google's IAM must allow. The table behind this page is ` + "`permissions/table.go`" + `: for each type of resource, each call for it and what Google asks for. Roles hold
-what they held on 22 August 2026, by the catalogue [iann0036/iam-dataset](https://github.com/iann0036/iam-dataset); Google changes them at times. None of this was tried on a
-real project: ` + "`make doctor`" + ` asks yours. Written by ` + "`make docs`" + `.
+What Google's IAM must allow. The table behind this page is ` + "`permissions/table.go`" + `: for each type of resource, each call for it and what
+Google asks for. Roles hold what they held on 22 August 2026, by the catalogue [iann0036/iam-dataset](https://github.com/iann0036/iam-dataset);
+Google changes them at times. None of this was tried on a real project: ` + "`make doctor`" + ` asks yours. Written by ` + "`make docs`" + `.
 
 ## Who deploys
 
@@ -138,9 +141,11 @@ The fewest of Google's roles that hold every permission. Without a role, the cal
 		first := role.For[max(0, slices.IndexFunc(role.For, func(p permissions.Permission) bool { return !p.Reads }))]
 		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` (%s), for `%s` |\n", role.Name, cluster, machine, first.Method, first.Name, first.Type)
 	}
-	b.WriteString("\nAn identity that bootstrap makes has the role `roles/resourcemanager.projectIamAdmin` under a condition: it may grant and take away exactly these roles.\n\n")
+	b.WriteString("\nAn identity that bootstrap makes has the role `roles/resourcemanager.projectIamAdmin` under a condition: it " +
+		"may grant and take away exactly these roles.\n\n")
 	for _, machine := range []bool{false, true} {
-		fmt.Fprintf(&b, "- %s: `%s`", map[bool]string{false: "For a cluster", true: "For a machine"}[machine], strings.Join(permissions.GrantsInProject[machine], "`, `"))
+		fmt.Fprintf(&b, "- %s: `%s`", map[bool]string{false: "For a cluster", true: "For a machine"}[machine],
+			strings.Join(permissions.GrantsInProject[machine], "`, `"))
 		if machine {
 			fmt.Fprintf(&b, ", and the custom roles `%s` of its own", strings.Join(permissions.CustomRoles("<stack>"), "`, `"))
 		}

@@ -123,7 +123,8 @@ func install(ctx *pulumi.Context, config *Config) error {
 // newIdentities makes the identities of a stack, by the environments whose jobs act as them. Their accounts lie in the stack's own project: whoever deploys it
 // can change those, and no other stack's.
 func newIdentities(
-	ctx *pulumi.Context, config *Config, stack string, apis *bootstrap.Apis, federation *bootstrap.Federation, keys *bootstrap.Keys, providers pulumi.ResourceOption,
+	ctx *pulumi.Context, config *Config, stack string, apis *bootstrap.Apis, federation *bootstrap.Federation, keys *bootstrap.Keys,
+	providers pulumi.ResourceOption,
 ) (map[string]*bootstrap.Identity, error) {
 	has := config.Stacks[stack].has()
 	deploy, err := deployGrants(config.Stacks[stack].Project, stack, has)
@@ -215,8 +216,8 @@ func newRole(
 	return role, nil
 }
 
-// newProviders builds the explicit providers that all components inherit. It sets no labels for all resources: a key that an earlier life left would have others,
-// and could not be taken over.
+// newProviders builds the explicit providers that all components inherit. It sets no labels for all resources: a key that an earlier life left would have
+// others, and could not be taken over.
 func newProviders(ctx *pulumi.Context, config *Config) (pulumi.ResourceOption, error) {
 	google, err := gcp.NewProvider(ctx, "gcp", &gcp.ProviderArgs{
 		Project: pulumi.String(config.Project), Region: pulumi.String(config.Region),

@@ -161,7 +161,8 @@ func (c *instanceConversation) onMachine() (*exec.Cmd, error) {
 	for i, argument := range bootstrap {
 		quoted[i] = "'" + argument + "'"
 	}
-	return exec.Command(c.Gcloud, append(fields[1:len(fields):len(fields)], "--quiet", "--command=sudo docker exec --interactive openhands "+strings.Join(quoted, " "))...), nil
+	command := "--command=sudo docker exec --interactive openhands " + strings.Join(quoted, " ")
+	return exec.Command(c.Gcloud, append(fields[1:len(fields):len(fields)], "--quiet", command)...), nil
 }
 
 // places are the instance's own port, and the metadata server.
@@ -327,7 +328,8 @@ func (c *instanceConversation) volume() (string, error) {
 			return fmt.Sprintf("the command's file is at %s, on the volume at %s", name, point), nil
 		}
 	}
-	return "", fail(c.look, "%s is on what is mounted at %s, which ends with the container, and not on the volume (%s)", name, found.Mount, strings.Join(c.kept, ", "))
+	return "", fail(c.look, "%s is on what is mounted at %s, which ends with the container, and not on the volume (%s)",
+		name, found.Mount, strings.Join(c.kept, ", "))
 }
 
 // remove takes everything back, and looks whether it is gone.

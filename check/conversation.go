@@ -37,8 +37,8 @@ const own = "own"
 // placeLimit is how long the command tries to reach a place, in seconds. What a NetworkPolicy refuses does not answer at all.
 const placeLimit = 5
 
-// command writes a file, looks for gVisor, and tries to reach the targets, all at the same time. What it prints begins with the mark, and ends with "end". It is
-// one command in one line: OpenHands 0.62 takes no more at a time.
+// command writes a file, looks for gVisor, and tries to reach the targets, all at the same time. What it prints begins with the mark, and ends with "end". It
+// is one command in one line: OpenHands 0.62 takes no more at a time.
 func command(mark string, targets []target) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `bash -c 'm=%s; echo "$m proof $((40+2))" > %s; cat %[2]s; `, mark, fileOf)

@@ -98,7 +98,8 @@ func (w *walk) signIn(ctx context.Context, address string) (string, error) {
 	cmd.Stderr = errors
 	token, err := cmd.Output()
 	if err != nil {
-		return "", fail("whoever runs the check needs roles/iam.serviceAccountTokenCreator on "+w.LoginAs, "gcloud signs no token of %s: %s", w.LoginAs, errors.last(err))
+		return "", fail("whoever runs the check needs roles/iam.serviceAccountTokenCreator on "+w.LoginAs,
+			"gcloud signs no token of %s: %s", w.LoginAs, errors.last(err))
 	}
 	return strings.TrimSpace(string(token)), nil
 }

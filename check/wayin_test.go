@@ -142,14 +142,20 @@ func TestTheWayInFromTheInternet(t *testing.T) {
 		"it leads to the address": {nil, "name", OK, host + " A " + address, ""},
 		"no record":               {func(i *internet) { i.unknown = true }, "name", Failed, "is not found in the DNS", "create the record A " + host + " " + address},
 		"a record of another": {
-			func(i *internet) { i.resolves = []string{"198.51.100.1"} }, "name", Failed, "leads to 198.51.100.1, and the stack's address is " + address, "create the record",
+			func(i *internet) { i.resolves = []string{"198.51.100.1"} }, "name", Failed,
+			"leads to 198.51.100.1, and the stack's address is " + address, "create the record",
 		},
-		"two records": {func(i *internet) { i.resolves = []string{address, "198.51.100.1"} }, "name", Failed, "leads to " + address + ", 198.51.100.1", "create the record"},
+		"two records": {
+			func(i *internet) { i.resolves = []string{address, "198.51.100.1"} }, "name", Failed,
+			"leads to " + address + ", 198.51.100.1", "create the record",
+		},
 
-		"a certificate":            {nil, "certificate", OK, "valid for " + host + " until " + until + ", by Authority of the test", ""},
-		"a certificate of another": {func(i *internet) { i.named = "other.example.com" }, "certificate", Failed, "there is no valid certificate for " + host, "CNAME"},
-		"a certificate that ends":  {func(i *internet) { i.expires = time.Now().Add(48 * time.Hour) }, "certificate", Failed, "should have renewed it", "CNAME"},
-		"no load balancer":         {func(i *internet) { i.unanswered = true }, "certificate", Failed, "the load balancer does not answer", "describe gateway"},
+		"a certificate": {nil, "certificate", OK, "valid for " + host + " until " + until + ", by Authority of the test", ""},
+		"a certificate of another": {
+			func(i *internet) { i.named = "other.example.com" }, "certificate", Failed, "there is no valid certificate for " + host, "CNAME",
+		},
+		"a certificate that ends": {func(i *internet) { i.expires = time.Now().Add(48 * time.Hour) }, "certificate", Failed, "should have renewed it", "CNAME"},
+		"no load balancer":        {func(i *internet) { i.unanswered = true }, "certificate", Failed, "the load balancer does not answer", "describe gateway"},
 
 		"Google's login": {nil, "login", OK, "Google asks who it is, and the application does not answer", ""},
 		"Google's answer to a program": {

@@ -69,7 +69,8 @@ func (e *exam) images(ctx context.Context) []Finding {
 		case err == nil:
 			there = append(there, image.Reference)
 		case errors.As(err, &answer):
-			found = append(found, e.fails("pulumi config set --path "+image.Key+" <an image that there is>", []string{types.Deployment, types.StatefulSet, types.Instance},
+			found = append(found, e.fails("pulumi config set --path "+image.Key+" <an image that there is>",
+				[]string{types.Deployment, types.StatefulSet, types.Instance},
 				"%s: %s does not have it", image.Reference, string(answer)))
 		default:
 			found = append(found, unknown("", "%s could not be asked for: %s", image.Reference, e.explain(err)))

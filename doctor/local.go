@@ -58,7 +58,8 @@ func (e *exam) tools(ctx context.Context) []Finding {
 			"pulumi is %s, and this program is tested with %s", v[1:], e.PulumiVersion))
 	}
 	if v := versions["kubectl"]; v != "" && semver.Compare(v, leastKubectl) < 0 {
-		found = append(found, later("gcloud components update kubectl", "kubectl is %s: the Connect gateway carries port-forward from %s on", v[1:], leastKubectl[1:]))
+		found = append(found, later("gcloud components update kubectl",
+			"kubectl is %s: the Connect gateway carries port-forward from %s on", v[1:], leastKubectl[1:]))
 	}
 	if len(found) == 0 {
 		var all []string

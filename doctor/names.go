@@ -204,7 +204,8 @@ func (e *exam) named(ctx context.Context, r state.Resource, name string) (f Find
 		return e.unasked(name, role, err), true
 	case deleted:
 		// https://cloud.google.com/iam/docs/creating-custom-roles#deleting-custom-role
-		return unknown(e.gcloud("iam roles undelete %s", inputs.Str("roleId")), "%s was deleted: for 7 days `up` takes it back, and for 30 days more its name is taken",
+		return unknown(e.gcloud("iam roles undelete %s", inputs.Str("roleId")),
+			"%s was deleted: for 7 days `up` takes it back, and for 30 days more its name is taken",
 			name), true
 	}
 	return e.taken(mend, r.Type, name, "give the stack another name"), true

@@ -63,7 +63,8 @@ func (e *exam) compare(q stacks.Quota, quota compute.Quota) (Finding, bool) {
 	mend := e.gcloud("beta quotas preferences create --service=compute.googleapis.com --quota-id=%s-per-project --preferred-value=%d",
 		strings.ReplaceAll(q.Name, "_", "-"), used+most)
 	if q.Name != "CPUS_ALL_REGIONS" {
-		mend = e.gcloud("beta quotas preferences create --service=compute.googleapis.com --quota-id=%s-per-project-region --dimensions=region=%s --preferred-value=%d",
+		mend = e.gcloud("beta quotas preferences create --service=compute.googleapis.com --quota-id=%s-per-project-region "+
+			"--dimensions=region=%s --preferred-value=%d",
 			strings.ReplaceAll(q.Name, "_", "-"), e.config.Region, used+most)
 	}
 	switch {

@@ -16,8 +16,8 @@ import (
 // unread stands for every secret: the doctor needs none of them.
 const unread = "unread"
 
-// ReadStackFile reads the configuration of a stack from its file in the root of the repository, without decrypting anything. The defaults in Pulumi.yaml are the
-// same as no value.
+// ReadStackFile reads the configuration of a stack from its file in the root of the repository, without decrypting anything. The defaults in Pulumi.yaml are
+// the same as no value.
 func ReadStackFile(root, stack string) (stacks.Source, error) {
 	source := stacks.Source{Stack: stack, Values: map[string]string{}}
 	path := filepath.Join(root, "Pulumi."+stack+".yaml")

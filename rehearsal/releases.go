@@ -42,7 +42,8 @@ func rehearseRelease(ctx context.Context, options Options) (err error) {
 		return fmt.Errorf("stack %s is of release %s of line %s, which was never started on the data of an older one: no scenario leads to it", r.Stack, now.Version,
 			now.Line)
 	}
-	if err := r.introduce(ctx, fmt.Sprintf("Stack %s, from release %s to %s, on a simulated Google Cloud", r.Stack, before.Version, now.Version), nil); err != nil {
+	title := fmt.Sprintf("Stack %s, from release %s to %s, on a simulated Google Cloud", r.Stack, before.Version, now.Version)
+	if err := r.introduce(ctx, title, nil); err != nil {
 		return err
 	}
 	steps := []step{

@@ -316,7 +316,8 @@ func (r Release) CheckFrom(version string) error {
 	case version == r.Version, slices.Contains(r.From, version), back && old.Schema == r.Schema:
 		return nil
 	case back:
-		return fmt.Errorf("release %[1]s cannot follow %[2]s, whose migrations have changed the data (%[3]s; %[1]s knows them up to %[4]s), and there is no way back: "+
+		return fmt.Errorf("release %[1]s cannot follow %[2]s, whose migrations have changed the data (%[3]s; %[1]s knows them up to %[4]s), "+
+			"and there is no way back: "+
 			"write openhands:app.release: %[2]s. What there was before the upgrade is in a backup: docs/upgrading.md, Back across a migration", r.Version, version,
 			old.Schema, r.Schema)
 	case !known:

@@ -16,7 +16,8 @@ func TestWhichReleaseMayFollow(t *testing.T) {
 	}{
 		{Server, "0.60.0", "0.60.0", ""},
 		{Server, "0.60.0", "0.62.0", ""},
-		{Server, "0.62.0", "0.60.0", "whose migrations have changed the data (002; 0.60.0 knows them up to 001), and there is no way back: write openhands:app.release: 0.62.0"},
+		{Server, "0.62.0", "0.60.0",
+			"whose migrations have changed the data (002; 0.60.0 knows them up to 001), and there is no way back: write openhands:app.release: 0.62.0"},
 		{Server, "0.62.0", "1.11.0", ""},
 		{Server, "1.11.0", "0.62.0", "there is no way back: write openhands:app.release: 1.11.0"},
 		{Server, "0.60.0", "1.11.0", "never started on the data of 0.60.0: write openhands:app.release: 0.62.0 first"},

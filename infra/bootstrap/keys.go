@@ -20,8 +20,8 @@ type KeysArgs struct {
 	Stacks   []string // each gets a key of this name
 }
 
-// Keys are the keys by which Pulumi encrypts the stacks' secrets, one for each stack. Google deletes neither keys nor rings, and a lost key is a lost state: so a
-// destroy leaves them as they are, and the next life finds them and takes them over.
+// Keys are the keys by which Pulumi encrypts the stacks' secrets, one for each stack. Google deletes neither keys nor rings, and a lost key is a lost state:
+// so a destroy leaves them as they are, and the next life finds them and takes them over.
 type Keys struct {
 	pulumi.ResourceState
 

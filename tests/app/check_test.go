@@ -40,7 +40,8 @@ func google(t *testing.T, domain string, address netip.Addr) check.Network {
 	require.NoError(t, err)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
 	require.NoError(t, err)
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.RedirectHandler("https://accounts.google.com/o/oauth2/v2/auth?client_id=1", http.StatusFound)}
+	login := http.RedirectHandler("https://accounts.google.com/o/oauth2/v2/auth?client_id=1", http.StatusFound)
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: login}
 	go server.Serve(listener) //nolint:errcheck // it ends with Close
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	authorities := x509.NewCertPool()

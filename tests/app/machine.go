@@ -85,7 +85,8 @@ func (d *deployment) machine(ctx context.Context) (*instance, error) {
 		return nil, fmt.Errorf("%s: %w", stop, err)
 	}
 	return &instance{
-		deployment: d, name: "machine", venv: d.canvases[table.DefaultRelease(table.Canvas)], kept: disk, port: 8000, probe: "/alive", patience: 5 * time.Minute, grace: time.Duration(seconds) * time.Second,
+		deployment: d, name: "machine", venv: d.canvases[table.DefaultRelease(table.Canvas)], kept: disk, port: 8000, probe: "/alive", patience: 5 * time.Minute,
+		grace: time.Duration(seconds) * time.Second,
 		container: func(_ context.Context, dir string) (*box, error) {
 			return dockerRun(setting(unit, "ExecStart"), dir, canvasImage)
 		},

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheNewerRelease updates the stack to the release with a remote runtime, as its owner would, and starts it on an empty database. On that of older releases:
-// TestReleasesOfTheServer.
+// TestTheNewerRelease updates the stack to the release with a remote runtime, as its owner would, and starts it on an empty database. On that of older
+// releases: TestReleasesOfTheServer.
 func TestTheNewerRelease(t *testing.T) {
 	i := theInstallation(t)
 	require.NoError(t, i.change(t.Context(), remoteStackFile))

@@ -31,7 +31,8 @@ func (i *installation) startActionServer(ctx context.Context, workspace string) 
 	return i.startActionServerOf(ctx, table.DefaultRelease(table.Server), workspace)
 }
 
-// startActionServerOf starts that of a release, as the pod of a conversation would, and returns when it answers. The image of sandboxes has an editor and a browser too, which are not there: the command asks for none.
+// startActionServerOf starts that of a release, as the pod of a conversation would, and returns when it answers. The image of sandboxes has an editor and a
+// browser too, which are not there: the command asks for none.
 func (i *installation) startActionServerOf(ctx context.Context, release, workspace string) (*running, error) {
 	dir, err := os.MkdirTemp(i.dir, "sandbox-")
 	if err != nil {

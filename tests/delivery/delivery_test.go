@@ -80,7 +80,9 @@ func pullRequest(t *testing.T, r *runner) {
 
 	// Somebody else's comment that begins alike is not touched.
 	marker := `<!-- openhands-preview:dev -->`
-	require.NoError(t, os.WriteFile(answers, []byte(`[{"id": 1, "user": {"login": "ann"}, "body": "`+marker+`"}, {"id": 2, "user": {"login": "github-actions[bot]"}, "body": "<!-- openhands-preview:prod -->"}]`), 0o600))
+	others := `[{"id": 1, "user": {"login": "ann"}, "body": "` + marker + `"},
+		{"id": 2, "user": {"login": "github-actions[bot]"}, "body": "<!-- openhands-preview:prod -->"}]`
+	require.NoError(t, os.WriteFile(answers, []byte(others), 0o600))
 	r.must(t, "preview.yml", "report", "Comment", comment)
 	assert.Contains(t, r.called(t), "POST repos/o/r/issues/7/comments body=\n"+report)
 	require.NoError(t, os.WriteFile(answers, []byte(`[{"id": 3, "user": {"login": "github-actions[bot]"}, "body": "`+marker+`\nold"}]`), 0o600))
@@ -158,7 +160,8 @@ func drift(t *testing.T, r *runner) {
 	answers := filepath.Join(t.TempDir(), "issues.json")
 	env := map[string]string{"GH_TOKEN": "token", "GH_ANSWERS": answers, "RUN_URL": "https://example.com/run", "GITHUB_REPOSITORY": "o/r"}
 	open := func(issues string) { require.NoError(t, os.WriteFile(answers, []byte(issues), 0o600)) }
-	const none = `[{"number": 4, "title": "Stack dev is not what its state says", "pull_request": {}}, {"number": 5, "title": "Stack prod is not what its state says"}]`
+	const none = `[{"number": 4, "title": "Stack dev is not what its state says", "pull_request": {}},
+		{"number": 5, "title": "Stack prod is not what its state says"}]`
 	const one = `[{"number": 6, "title": "Stack dev is not what its state says"}]`
 
 	open(none)
@@ -270,13 +273,17 @@ func images(t *testing.T, r *runner) {
 	upstream, own := registry(t, crane), registry(t, crane)+"/project/images"
 	require.NoError(t, os.Rename(filepath.Join(r.dir, "bin/images"), filepath.Join(r.dir, "bin/images-of-the-world")))
 	r.write(t, "bin/images", "#!/usr/bin/env bash\nset -euo pipefail\nbin/images-of-the-world \"$@\" | sed -E 's,^(ghcr|docker)\\.io,"+upstream+",'\n")
-	r.write(t, "bin/trivy", recorded+"grep -q \"${VULNERABLE:-nothing}\" <<< \"$*\" && [[ \"$*\" != *cyclonedx* ]] && { echo 'CVE-2026-1 CRITICAL' >&2; exit 1; }\nexit 0\n")
+	r.write(t, "bin/trivy", recorded+
+		"grep -q \"${VULNERABLE:-nothing}\" <<< \"$*\" && [[ \"$*\" != *cyclonedx* ]] && { echo 'CVE-2026-1 CRITICAL' >&2; exit 1; }\nexit 0\n")
 	for _, name := range []string{"bin/images", "bin/trivy"} {
 		require.NoError(t, os.Chmod(filepath.Join(r.dir, name), 0o755))
 	}
 	push := func(reference, content string) string {
 		layer := filepath.Join(t.TempDir(), "layer.tar")
-		for _, args := range [][]string{{"tar", "-cf", layer, "--transform", "s,.*," + content + ",", os.DevNull}, {crane, "append", "--new_layer", layer, "--new_tag", reference}} {
+		for _, args := range [][]string{
+			{"tar", "-cf", layer, "--transform", "s,.*," + content + ",", os.DevNull},
+			{crane, "append", "--new_layer", layer, "--new_tag", reference},
+		} {
 			output, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput()
 			require.NoError(t, err, "%s", output)
 		}
@@ -322,7 +329,10 @@ func images(t *testing.T, r *runner) {
 
 	// What docker builds is not built here: it is pushed by the test, under the name that it would have.
 	source := filepath.Join(r.dir, "source")
-	for _, args := range [][]string{{"init", "--quiet", source}, {"-C", source, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--allow-empty", "--message=source"}} {
+	for _, args := range [][]string{
+		{"init", "--quiet", source},
+		{"-C", source, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--allow-empty", "--message=source"},
+	} {
 		output, err := exec.CommandContext(t.Context(), "git", args...).CombinedOutput()
 		require.NoError(t, err, "%s", output)
 	}

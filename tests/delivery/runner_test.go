@@ -75,7 +75,8 @@ func newRunner(t *testing.T) *runner {
 	r := &runner{dir: t.TempDir(), bin: t.TempDir(), env: map[string]string{}, all: map[string]workflows.Workflow{}, ran: map[string]bool{}}
 	r.calls = filepath.Join(t.TempDir(), "calls")
 	copying := exec.CommandContext(t.Context(), "bash", "-eo", "pipefail", "-c",
-		`git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done | tar --null --files-from=- -c | tar -x -C "$1"`,
+		`git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done |
+			tar --null --files-from=- -c | tar -x -C "$1"`,
 		"copy", r.dir)
 	copying.Dir = absolute
 	output, err := copying.CombinedOutput()

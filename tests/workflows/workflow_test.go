@@ -59,7 +59,10 @@ func TestEachRuleRefuses(t *testing.T) {
 		{"test.yml", " # v7.0.1", "", "does not say which version it is"},
 		{"test.yml", "permissions:\n  contents: read\n", "", "has no permissions"},
 		{"test.yml", "permissions:\n  contents: read\n", "permissions:\n  contents: write\n", "contents: write for every job"},
-		{"test.yml", "concurrency:\n  group: test-${{ github.ref }}\n  cancel-in-progress: ${{ github.event_name == 'pull_request' }}\n", "", "job test: has no concurrency"},
+		{
+			"test.yml", "concurrency:\n  group: test-${{ github.ref }}\n  cancel-in-progress: ${{ github.event_name == 'pull_request' }}\n", "",
+			"job test: has no concurrency",
+		},
 		{"test.yml", "    timeout-minutes: 40\n", "", "job test: has no timeout-minutes"},
 		{"test.yml", "ubuntu-24.04", "ubuntu-latest", "runs on ubuntu-latest"},
 		{"test.yml", "persist-credentials: false", "persist-credentials: true", "leaves GitHub's token in the checkout"},
@@ -75,7 +78,10 @@ func TestEachRuleRefuses(t *testing.T) {
 		{"preview.yml", "vars.WORKLOAD_IDENTITY_PROVIDER != '' && ", "", "job plan: fails in a repository that was not set up"},
 		{"preview.yml", "    environment: ${{ matrix.stack }}-preview\n", "", "job plan: logs in to Google outside of an environment"},
 		{"preview.yml", "      id-token: write\n", "      id-token: write\n      pull-requests: write\n", "job plan: logs in to Google and may write pull-requests"},
-		{"preview.yml", "      pull-requests: write\n", "      pull-requests: write\n      issues: write\n", "job report: issues: write is for .github/scripts/drift.sh"},
+		{
+			"preview.yml", "      pull-requests: write\n", "      pull-requests: write\n      issues: write\n",
+			"job report: issues: write is for .github/scripts/drift.sh",
+		},
 		{"preview.yml", "      pull-requests: write\n", "      pull-requests: write\n      packages: write\n", "job report: packages: write is used by nothing"},
 		{"preview.yml", "run: .github/scripts/comment.sh", "run: true #", "job report: pull-requests: write is for .github/scripts/comment.sh"},
 		{"preview.yml", "- uses: ./.github/actions/set-up", "- uses: ./.github/actions/other", "job plan: id-token: write, and no login to Google"},

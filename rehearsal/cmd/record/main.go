@@ -1,5 +1,6 @@
 // Command record makes the changes of report/testdata/changes.yaml with the real Pulumi CLI on the simulated cloud, and writes what `pulumi preview --json`
-// says of each, for the tests of package report. With -check it writes nothing, and fails where a report of now says something else than one of what is written.
+// says of each, for the tests of package report. With -check it writes nothing, and fails where a report of now says something else than one of what is
+// written.
 package main
 
 import (
