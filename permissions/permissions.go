@@ -25,7 +25,7 @@ func (p Permission) InCluster() bool { return strings.HasPrefix(p.Type, "kuberne
 func Of(types []string) ([]Permission, error) {
 	var all []Permission
 	for _, typ := range types {
-		if strings.HasPrefix(typ, "pulumi:") || strings.HasPrefix(typ, "openhands:") || strings.HasPrefix(typ, "bootstrap:") {
+		if strings.HasPrefix(typ, "pulumi:") || strings.HasPrefix(typ, "openhands:") {
 			continue
 		}
 		calls, known := table[typ]

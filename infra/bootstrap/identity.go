@@ -36,7 +36,6 @@ type Grant struct {
 // Identity is a service account without a key: jobs of one environment act as it, and nobody else does.
 type Identity struct {
 	pulumi.ResourceState
-	component.Readiness
 
 	Email  pulumi.StringOutput `pulumi:"email"`
 	Member pulumi.StringOutput `pulumi:"member"`
@@ -61,36 +60,30 @@ func NewIdentity(ctx *pulumi.Context, name string, args *IdentityArgs, opts ...p
 	if err != nil {
 		return nil, fmt.Errorf("create the service account: %w", err)
 	}
-	binding, err := serviceaccount.NewIAMMember(ctx, name+"-github", &serviceaccount.IAMMemberArgs{
+	if _, err := serviceaccount.NewIAMMember(ctx, name+"-github", &serviceaccount.IAMMemberArgs{
 		ServiceAccountId: account.Name,
 		Role:             pulumi.String("roles/iam.workloadIdentityUser"),
 		Member:           pulumi.Sprintf("principal://iam.googleapis.com/%s/subject/%s", args.Pool, args.Subject),
-	}, component.Child(c)...)
-	if err != nil {
+	}, component.Child(c)...); err != nil {
 		return nil, fmt.Errorf("let jobs act as it: %w", err)
 	}
-	c.Awaits(binding)
 	for _, key := range sortedKeys(args.Grants) {
 		grant := args.Grants[key]
 		member := &projects.IAMMemberArgs{Project: account.Project, Role: grant.Role, Member: account.Member}
 		if grant.Condition != "" {
 			member.Condition = &projects.IAMMemberConditionArgs{Title: pulumi.String(grant.Why), Expression: pulumi.String(grant.Condition)}
 		}
-		granted, err := projects.NewIAMMember(ctx, name+"-"+key, member, component.Child(c)...)
-		if err != nil {
+		if _, err := projects.NewIAMMember(ctx, name+"-"+key, member, component.Child(c)...); err != nil {
 			return nil, fmt.Errorf("grant %s: %w", key, err)
 		}
-		c.Awaits(granted)
 	}
 	if args.Key != nil {
 		// Decrypting is enough for an up: the key that encrypts the state's secrets is made once, by whoever makes the stack, and lies encrypted in its file.
-		granted, err := kms.NewCryptoKeyIAMMember(ctx, name+"-key", &kms.CryptoKeyIAMMemberArgs{
+		if _, err := kms.NewCryptoKeyIAMMember(ctx, name+"-key", &kms.CryptoKeyIAMMemberArgs{
 			CryptoKeyId: args.Key, Role: pulumi.String("roles/cloudkms.cryptoKeyDecrypter"), Member: account.Member,
-		}, component.Child(c)...)
-		if err != nil {
+		}, component.Child(c)...); err != nil {
 			return nil, fmt.Errorf("let it decrypt: %w", err)
 		}
-		c.Awaits(granted)
 	}
 	c.Email, c.Member = account.Email, account.Member
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"email": c.Email, "member": c.Member})
