@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -71,7 +72,7 @@ func NewApis(ctx *pulumi.Context, name string, args *ApisArgs, opts ...pulumi.Re
 	}
 	var manager *projects.Service
 	var ids []any
-	for _, api := range sortedKeys(apis) {
+	for _, api := range slices.Sorted(maps.Keys(apis)) {
 		service, err := projects.NewService(ctx, name+"-"+api, &projects.ServiceArgs{
 			Project: pulumi.String(args.Project), Service: pulumi.String(api),
 			DisableOnDestroy: pulumi.Bool(false), // the provider's default is true
@@ -93,13 +94,4 @@ func NewApis(ctx *pulumi.Context, name string, args *ApisArgs, opts ...pulumi.Re
 	}).(pulumi.StringPtrOutput)
 	c.Number = organizations.LookupProjectOutput(ctx, organizations.LookupProjectOutputArgs{ProjectId: id}, pulumi.Parent(c)).Number()
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"project": c.Project, "number": c.Number})
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	var keys []string
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

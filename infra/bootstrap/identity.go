@@ -2,6 +2,8 @@ package bootstrap
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/kms"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/projects"
@@ -67,7 +69,7 @@ func NewIdentity(ctx *pulumi.Context, name string, args *IdentityArgs, opts ...p
 	}, component.Child(c)...); err != nil {
 		return nil, fmt.Errorf("let jobs act as it: %w", err)
 	}
-	for _, key := range sortedKeys(args.Grants) {
+	for _, key := range slices.Sorted(maps.Keys(args.Grants)) {
 		grant := args.Grants[key]
 		member := &projects.IAMMemberArgs{Project: account.Project, Role: grant.Role, Member: account.Member}
 		if grant.Condition != "" {

@@ -2,6 +2,8 @@ package bootstrap
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/artifactregistry"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -51,7 +53,7 @@ func NewImages(ctx *pulumi.Context, name string, args *ImagesArgs, opts ...pulum
 	for stack, number := range args.Readers {
 		members["reader-"+stack] = pulumi.Sprintf("principalSet://cloudresourcemanager.googleapis.com/projects/%s/type/ServiceAccount", number)
 	}
-	for _, key := range sortedKeys(members) {
+	for _, key := range slices.Sorted(maps.Keys(members)) {
 		role := "roles/artifactregistry.reader"
 		if key == "writer" {
 			role = "roles/artifactregistry.writer"
