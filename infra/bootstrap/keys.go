@@ -52,7 +52,7 @@ func NewKeys(ctx *pulumi.Context, name string, args *KeysArgs, opts ...pulumi.Re
 		}
 		return ""
 	}).(pulumi.IDOutput)
-	// Retained: the provider would only forget the ring, and a later deletion of the project is nobody's here.
+	// The ring is retained: Google cannot delete one, and the provider would only drop it from the state.
 	ring, err := kms.NewKeyRing(ctx, name+"-ring", &kms.KeyRingArgs{
 		Project: project, Location: pulumi.String(args.Location), Name: pulumi.String(args.Ring),
 	}, component.Child(c, pulumi.Import(left), pulumi.RetainOnDelete(true))...)

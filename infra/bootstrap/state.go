@@ -120,7 +120,7 @@ func (c *State) Admit(ctx *pulumi.Context, users []User) error {
 		document, err := json.Marshal(map[string]any{"bindings": bindings})
 		return string(document), err
 	}).(pulumi.StringOutput)
-	// Its deletion would leave a policy without anybody.
+	// Deleting the policy alone would leave the bucket with nobody in it, so it goes with the bucket.
 	if _, err := storage.NewBucketIAMPolicy(ctx, c.name+"-bucket", &storage.BucketIAMPolicyArgs{Bucket: c.bucket.Name, PolicyData: policy},
 		component.Child(c, pulumi.DeletedWith(c.bucket))...); err != nil {
 		return fmt.Errorf("set who may use the state: %w", err)
