@@ -69,7 +69,7 @@ func TestWhatIsGrantedInTheProject(t *testing.T) {
 		}
 	}
 	for machine, roles := range granted {
-		assert.Equal(t, permissions.GrantsInProject[machine], slices.Sorted(maps.Keys(roles)))
+		assert.Equal(t, permissions.Stack{Machine: machine}.GrantsInProject(), slices.Sorted(maps.Keys(roles)))
 	}
 }
 
@@ -131,9 +131,9 @@ The fewest of Google's roles that hold every permission. Without a role, the cal
 		cluster, machine := "", ""
 		switch {
 		case has(kinds[0]):
-			cluster = "a cluster"
+			cluster = "yes"
 		case has(kinds[1]):
-			cluster = "a way in from the internet"
+			cluster = "with a way in"
 		}
 		if has(kinds[2]) {
 			machine = "yes"
@@ -145,7 +145,7 @@ The fewest of Google's roles that hold every permission. Without a role, the cal
 		"may grant and take away exactly these roles.\n\n")
 	for _, machine := range []bool{false, true} {
 		fmt.Fprintf(&b, "- %s: `%s`", map[bool]string{false: "For a cluster", true: "For a machine"}[machine],
-			strings.Join(permissions.GrantsInProject[machine], "`, `"))
+			strings.Join(permissions.Stack{Machine: machine}.GrantsInProject(), "`, `"))
 		if machine {
 			fmt.Fprintf(&b, ", and the custom roles `%s` of its own", strings.Join(permissions.CustomRoles("<stack>"), "`, `"))
 		}

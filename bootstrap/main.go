@@ -77,7 +77,7 @@ func install(ctx *pulumi.Context, config *Config) error {
 	if err != nil {
 		return err
 	}
-	var users []bootstrap.User
+	var access []bootstrap.StateAccess
 	out := newOutputs(config)
 	readers := map[string]pulumi.StringInput{}
 	for _, stack := range stacks {
@@ -89,14 +89,14 @@ func install(ctx *pulumi.Context, config *Config) error {
 		if err != nil {
 			return err
 		}
-		users = append(users, bootstrap.User{
+		access = append(access, bootstrap.StateAccess{
 			Stack: stack, Writer: identities[stack].Member,
 			Readers: []pulumi.StringInput{identities[stack+previewSuffix].Member, identities[stack+driftSuffix].Member},
 		})
 		readers[stack] = apis.Number
 		out.stack(stack, keys.IDs[stack], identities)
 	}
-	if err := state.Admit(ctx, users); err != nil {
+	if err := state.SetPolicy(ctx, access); err != nil {
 		return err
 	}
 	writer, err := bootstrap.NewIdentity(ctx, name+"-images", &bootstrap.IdentityArgs{
@@ -181,7 +181,7 @@ func deployGrants(project, stack string, has permissions.Stack) (map[string]boot
 	for _, role := range roles {
 		grant := bootstrap.Grant{Role: pulumi.String(role.Name)}
 		if role.Name == "roles/resourcemanager.projectIamAdmin" {
-			grant.Why, grant.Condition = "grants what the program grants", mayGrant(project, stack, has)
+			grant.ConditionTitle, grant.Condition = "grants what the program grants", mayGrant(project, stack, has)
 		}
 		grants[strings.TrimPrefix(role.Name, "roles/")] = grant
 	}
@@ -191,7 +191,7 @@ func deployGrants(project, stack string, has permissions.Stack) (map[string]boot
 // mayGrant holds where a change of the project's policy is about no role but those that the program grants.
 func mayGrant(project, stack string, has permissions.Stack) string {
 	var roles []string
-	for _, role := range permissions.GrantsInProject[has.Machine] {
+	for _, role := range has.GrantsInProject() {
 		roles = append(roles, "'"+role+"'")
 	}
 	if has.Machine {

@@ -68,13 +68,6 @@ func some(types []string, wanted func(Permission) bool) ([]string, error) {
 	return Names(slices.DeleteFunc(all, func(p Permission) bool { return !wanted(p) })), err
 }
 
-// GrantsInProject are the predefined roles that the program grants in the project, to the accounts of nodes, or of a machine, and to operators: whoever deploys
-// has to be able to grant these, and no others. Custom roles of a machine have names of their own: see CustomRoles.
-var GrantsInProject = map[bool][]string{
-	false: {"roles/container.defaultNodeServiceAccount", "roles/gkehub.gatewayAdmin", "roles/gkehub.viewer"},
-	true:  {"roles/logging.logWriter", "roles/monitoring.metricWriter"},
-}
-
 // CustomRoles are the ids of the custom roles that the program makes for a machine, and grants in the project.
 func CustomRoles(stack string) []string {
 	stack = strings.ReplaceAll(stack, "-", "_")
@@ -100,6 +93,15 @@ func (s Stack) Types() []string {
 	}
 	slices.Sort(types)
 	return types
+}
+
+// GrantsInProject are the predefined roles that the program grants in the project, to the accounts of nodes, or of a machine, and to operators: whoever deploys
+// has to be able to grant these, and no others. Custom roles of a machine have names of their own: see CustomRoles.
+func (s Stack) GrantsInProject() []string {
+	if s.Machine {
+		return []string{"roles/logging.logWriter", "roles/monitoring.metricWriter"}
+	}
+	return []string{"roles/container.defaultNodeServiceAccount", "roles/gkehub.gatewayAdmin", "roles/gkehub.viewer"}
 }
 
 // What only some have, by the beginnings of types.

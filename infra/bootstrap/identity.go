@@ -30,9 +30,9 @@ type IdentityArgs struct {
 
 // Grant is a role in a project.
 type Grant struct {
-	Role      pulumi.StringInput
-	Condition string // under which it holds; always where empty
-	Why       string // title of the condition
+	Role           pulumi.StringInput
+	Condition      string // under which it holds; always where empty
+	ConditionTitle string
 }
 
 // Identity is a service account without a key: jobs of one environment act as it, and nobody else does.
@@ -73,7 +73,7 @@ func NewIdentity(ctx *pulumi.Context, name string, args *IdentityArgs, opts ...p
 		grant := args.Grants[key]
 		member := &projects.IAMMemberArgs{Project: account.Project, Role: grant.Role, Member: account.Member}
 		if grant.Condition != "" {
-			member.Condition = &projects.IAMMemberConditionArgs{Title: pulumi.String(grant.Why), Expression: pulumi.String(grant.Condition)}
+			member.Condition = &projects.IAMMemberConditionArgs{Title: pulumi.String(grant.ConditionTitle), Expression: pulumi.String(grant.Condition)}
 		}
 		if _, err := projects.NewIAMMember(ctx, name+"-"+key, member, component.Child(c)...); err != nil {
 			return nil, fmt.Errorf("grant %s: %w", key, err)

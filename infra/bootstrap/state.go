@@ -41,7 +41,7 @@ const (
 	secondsPerDay  = 86400
 )
 
-// NewState creates the bucket. Who may use it is set by Admit, once the identities are there.
+// NewState creates the bucket. Who may use it is set by SetPolicy, once the identities are there.
 func NewState(ctx *pulumi.Context, name string, args *StateArgs, opts ...pulumi.ResourceOption) (_ *State, err error) {
 	defer component.Explain(&err, stateType, name)
 	c := &State{name: name}
@@ -71,20 +71,20 @@ func NewState(ctx *pulumi.Context, name string, args *StateArgs, opts ...pulumi.
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"bucket": c.Bucket})
 }
 
-// User is who uses the state of one stack.
-type User struct {
+// StateAccess is who reaches the state of one stack.
+type StateAccess struct {
 	Stack   string
 	Writer  pulumi.StringInput   // reads and writes it
 	Readers []pulumi.StringInput // read it: a preview takes no lock and writes nothing
 }
 
-// Admit sets the bucket's whole policy, in place of Google's, which lets in everybody who views or edits the project. Owners of the project do everything.
+// SetPolicy sets the bucket's whole policy, in place of Google's, which lets in everybody who views or edits the project. Owners of the project do everything.
 // Each stack's identities reach the objects of their stack, and see the names of the others: who writes a state runs code as whoever deploys it next.
-func (c *State) Admit(ctx *pulumi.Context, users []User) error {
+func (c *State) SetPolicy(ctx *pulumi.Context, stacks []StateAccess) error {
 	var members []any
-	for _, user := range users {
-		members = append(members, user.Writer)
-		for _, reader := range user.Readers {
+	for _, of := range stacks {
+		members = append(members, of.Writer)
+		for _, reader := range of.Readers {
 			members = append(members, reader)
 		}
 	}
@@ -102,9 +102,9 @@ func (c *State) Admit(ctx *pulumi.Context, users []User) error {
 			{Role: "roles/storage.legacyBucketOwner", Members: owners}, {Role: "roles/storage.legacyObjectOwner", Members: owners},
 		}
 		var everybody []string
-		for _, user := range users {
-			writer, readers := take(1), take(len(user.Readers))
-			condition := ofStack(values[1].(string), user.Stack)
+		for _, of := range stacks {
+			writer, readers := take(1), take(len(of.Readers))
+			condition := ofStack(values[1].(string), of.Stack)
 			bindings = append(bindings,
 				binding{Role: "roles/storage.objectUser", Members: writer, Condition: condition},
 				binding{Role: "roles/storage.objectViewer", Members: readers, Condition: condition})
