@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -100,4 +102,29 @@ func TestSharedProjects(t *testing.T) {
 	require.Len(t, warnings, 2)
 	assert.Contains(t, warnings[0], "my-openhands-home is also the project of bootstrap itself")
 	assert.Contains(t, warnings[1], "my-prod is also the project of stack prod")
+}
+
+// TestAnEnvironmentKeepsItsReviewers runs the command with a stand-in for gh, which says whether the environment has rules, and writes down what sets them.
+func TestAnEnvironmentKeepsItsReviewers(t *testing.T) {
+	const rules = "-F deployment_branch_policy[protected_branches]=true -F deployment_branch_policy[custom_branch_policies]=false"
+	for _, c := range []struct{ name, environment, found, fails, sets string }{
+		{"absent", "prod", `{"message": "Not Found"}`, "HTTP 404", rules}, // gh writes what GitHub answers, also where that is an error
+		{"absent, for previews", "prod-preview", `{"message": "Not Found"}`, "HTTP 404", "environments/prod-preview"},
+		{"made by a workflow", "prod", "false", "", rules},
+		{"with rules", "prod", "true", "", ""},
+		{"with rules, for previews", "prod-preview", "true", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			gh := "#!/bin/sh\ncase \"$*\" in\n*PUT*) echo \"$*\" >> set ;;\n*) echo '" + c.found + "'; [ -z '" + c.fails + "' ] ;;\nesac\n"
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "gh"), []byte(gh), 0o755))
+			sh := exec.CommandContext(t.Context(), "sh", "-ec", makeEnvironment("a/b", c.environment))
+			sh.Dir, sh.Env = dir, []string{"PATH=" + dir + ":/usr/bin:/bin"}
+			said, err := sh.CombinedOutput()
+			require.NoErrorf(t, err, "%s", said)
+			set, _ := os.ReadFile(filepath.Join(dir, "set"))
+			assert.Equal(t, c.sets == "", len(set) == 0)
+			assert.Contains(t, string(set), c.sets)
+		})
+	}
 }

@@ -40,6 +40,18 @@ func (o *outputs) stack(stack string, key pulumi.StringOutput, identities map[st
 	}
 }
 
+// makeEnvironment is the command that makes an environment. One that has rules keeps them: the call sets all of them anew, and would take reviewers away. One
+// without rules gets them: GitHub makes an environment by itself when a workflow names it, and lets every branch in.
+func makeEnvironment(repository, environment string) string {
+	path := "repos/" + repository + "/environments/" + environment
+	command := fmt.Sprintf("gh api %s --jq '.protection_rules | length > 0' 2>/dev/null | grep -qx true || gh api --method PUT %s", path, path)
+	if !strings.HasSuffix(environment, previewSuffix) {
+		// Without it, whoever can push a branch acts as the identity, by a workflow of their own. A preview is of a branch.
+		command += " -F 'deployment_branch_policy[protected_branches]=true' -F 'deployment_branch_policy[custom_branch_policies]=false'"
+	}
+	return command
+}
+
 // export gives the values, and the commands of GitHub's CLI that set them. Reviewers are people, whom bootstrap does not know.
 func (o *outputs) export(ctx *pulumi.Context) {
 	environments, commands := pulumi.StringMapMap{}, pulumi.StringArray{}
@@ -48,13 +60,8 @@ func (o *outputs) export(ctx *pulumi.Context) {
 	}
 	for _, environment := range slices.Sorted(maps.Keys(o.environments)) {
 		environments[environment] = pulumi.StringMap{"SERVICE_ACCOUNT": o.environments[environment]}
-		command := fmt.Sprintf("gh api --method PUT repos/%s/environments/%s", o.github, environment)
-		if !strings.HasSuffix(environment, previewSuffix) {
-			// Without it, whoever can push a branch acts as the identity, by a workflow of their own. A preview is of a branch.
-			command += " -F 'deployment_branch_policy[protected_branches]=true' -F 'deployment_branch_policy[custom_branch_policies]=false'"
-		}
 		commands = append(commands,
-			pulumi.String(command),
+			pulumi.String(makeEnvironment(o.github, environment)),
 			pulumi.Sprintf("gh variable set SERVICE_ACCOUNT --env %s --repo %s --body %s", environment, o.github, o.environments[environment]))
 	}
 	ctx.Export("repositoryVariables", o.repositories)
