@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,29 +18,61 @@ import (
 // Page is the page whose commands RehearsePage runs.
 const Page = "docs/zero-to-production.md"
 
-// pageLines returns the commands of a page in their order. Each block of commands says whether it is executed: what Google's or GitHub's own tools do is not.
-func pageLines(page string) ([]string, error) {
-	var lines []string
-	block, how := false, ""
+// pageBlock is a block of commands that are executed.
+type pageBlock struct {
+	commands []string
+	prose    string // behind it, up to the next block
+}
+
+var backticks = regexp.MustCompile("`([^`]+)`")
+
+// seen is what the page says that the commands print: what stands in backticks between *Seen* and *Undo*.
+func (b *pageBlock) seen() (said []string) {
+	_, prose, _ := strings.Cut(b.prose, "*Seen*")
+	prose, _, _ = strings.Cut(prose, "*Undo*")
+	for _, match := range backticks.FindAllStringSubmatch(prose, -1) {
+		said = append(said, match[1])
+	}
+	return said
+}
+
+// What Google, GitHub or a stack that stands answers, nobody can play here: these commands are not executed. A line that goes on is indented.
+var notExecuted = []string{"gh ", "gcloud ", "sh bin/github.sh", "make doctor ", "make check ", "  "}
+
+// pageBlocks returns the commands of a page in their order. Each block of commands says whether it is executed.
+func pageBlocks(page string) ([]pageBlock, error) {
+	var blocks []pageBlock
+	inside, how := false, ""
 	for _, line := range strings.Split(page, "\n") {
 		switch fence, found := strings.CutPrefix(line, "```"); {
-		case found && block:
-			block = false
+		case found && inside:
+			inside = false
 		case found:
-			if block, how = true, fence; how != "sh executed" && how != "sh not executed" {
+			if inside, how = true, fence; how != "sh executed" && how != "sh not executed" {
 				return nil, fmt.Errorf("a block begins with ```%s: write `sh executed` or `sh not executed` behind the marks", fence)
 			}
-		case !block || line == "":
+			if how == "sh executed" {
+				blocks = append(blocks, pageBlock{})
+			}
+		case how == "sh executed" && !inside:
+			blocks[len(blocks)-1].prose += line + "\n"
+		case !inside || line == "":
 		case how == "sh executed":
 			if tool, _, _ := strings.Cut(line, " "); tool != "make" && tool != "pulumi" && tool != "cd" {
 				return nil, fmt.Errorf("%q is in a block that is executed, and begins with neither make, pulumi nor cd", line)
 			}
-			lines = append(lines, line)
-		case !strings.HasPrefix(line, "gh ") && !strings.HasPrefix(line, "  ") && !strings.HasPrefix(line, "gcloud ") && !strings.HasSuffix(line, "| sh"):
-			return nil, fmt.Errorf("%q is in a block that is not executed, and is a command of neither gcloud nor gh: let the test run it", line)
+			block := &blocks[len(blocks)-1]
+			block.commands = append(block.commands, line)
+		case !slices.ContainsFunc(notExecuted, func(beginning string) bool { return strings.HasPrefix(line, beginning) }):
+			return nil, fmt.Errorf("%q is in a block that is not executed, and asks neither Google nor GitHub: let the test run it", line)
 		}
 	}
-	return lines, nil
+	for _, block := range blocks {
+		if len(block.seen()) == 0 {
+			return nil, fmt.Errorf("the page says nothing in backticks, behind *Seen*, of what %q print", block.commands)
+		}
+	}
+	return blocks, nil
 }
 
 // RehearsePage runs the commands of the page from nothing to production, on two simulated projects: bootstrap's, and a stack's. A bucket for the state is a
@@ -48,7 +82,7 @@ func RehearsePage(ctx context.Context, options Options, programs map[string]stri
 	if err != nil {
 		return fmt.Errorf("page to rehearse: %w", err)
 	}
-	lines, err := pageLines(string(raw))
+	blocks, err := pageBlocks(string(raw))
 	if err != nil {
 		return fmt.Errorf("%s: %w", Page, err)
 	}
@@ -62,9 +96,23 @@ func RehearsePage(ctx context.Context, options Options, programs map[string]stri
 		defer func() { err = errors.Join(err, p.projects[dir].Close()) }()
 	}
 	options.Screen.Title("The commands of " + Page)
-	for i, line := range lines {
-		if err := options.Screen.While(fmt.Sprintf("line %d", i+1), func(func(string)) (string, error) { return line, p.run(ctx, line) }); err != nil {
-			return fmt.Errorf("%s: %s: %w", Page, line, err)
+	step := 0
+	for _, block := range blocks {
+		printed := ""
+		for _, line := range block.commands {
+			step++
+			if err := options.Screen.While(fmt.Sprintf("line %d", step), func(func(string)) (string, error) {
+				output, err := p.run(ctx, line)
+				printed += output
+				return line, err
+			}); err != nil {
+				return fmt.Errorf("%s: %s: %w", Page, line, err)
+			}
+		}
+		for _, said := range block.seen() {
+			if !strings.Contains(printed, said) {
+				return fmt.Errorf("%s: the page says that `%s` is seen, and %q printed\n%s", Page, said, block.commands, printed)
+			}
 		}
 	}
 	return nil
@@ -79,8 +127,10 @@ type pageRun struct {
 	backends map[string]string // directories, by what was logged in to
 }
 
-func (p *pageRun) run(ctx context.Context, line string) error {
-	words := strings.Fields(line)
+// run runs a line, and returns what it prints.
+func (p *pageRun) run(ctx context.Context, line string) (string, error) {
+	command, file, redirected := strings.Cut(line, " > ")
+	words := strings.Fields(command)
 	switch {
 	case words[0] == "make":
 		cmd := exec.CommandContext(ctx, "make", words[1:]...)
@@ -88,16 +138,19 @@ func (p *pageRun) run(ctx context.Context, line string) error {
 		cmd.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool {
 			return strings.HasPrefix(entry, "MAKE") || strings.HasPrefix(entry, "MFLAGS=") || strings.HasPrefix(entry, "PAGE=")
 		})
-		cmd.Dir, cmd.Stdout, cmd.Stderr = p.root, p.options.Output, p.options.Output
-		return cmd.Run()
+		var output strings.Builder
+		both := io.MultiWriter(p.options.Output, &output)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = p.root, both, both
+		err := cmd.Run()
+		return output.String(), err
 	case words[0] == "cd":
 		p.dir = strings.TrimPrefix(filepath.Clean(filepath.Join("/", p.dir, words[1])), "/")
 		if p.projects[p.dir] == nil {
-			return fmt.Errorf("there is no program in %s", p.dir)
+			return "", fmt.Errorf("there is no program in %s", p.dir)
 		}
-		return nil
+		return "", nil
 	case words[1] == "login":
-		return p.login(words[2])
+		return "", p.login(words[2])
 	}
 	args := words[1:]
 	for i, arg := range args {
@@ -110,7 +163,10 @@ func (p *pageRun) run(ctx context.Context, line string) error {
 	}
 	output, err := p.projects[p.dir].Quiet(ctx, args...)
 	fmt.Fprintf(p.options.Output, "\n$ %s\n%s", line, output)
-	return err
+	if redirected && err == nil {
+		return "", os.WriteFile(filepath.Join(p.root, p.dir, file), []byte(output), 0o600)
+	}
+	return output, err
 }
 
 // login makes all programs keep their state in a directory of its own for each backend.
