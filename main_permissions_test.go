@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"openhands-gcp/permissions"
 	"openhands-gcp/tests/golden"
@@ -105,6 +106,38 @@ func TestWhatStacksHave(t *testing.T) {
 		}
 		assert.Equal(t, slices.Compact(types), kind.Types())
 	}
+}
+
+// TestBootstrapKnowsWhatStacksHave: the identities of the example get the roles that the stack files ask for.
+func TestBootstrapKnowsWhatStacksHave(t *testing.T) {
+	type stack struct {
+		Project          string
+		Machine, Exposed bool
+	}
+	var example struct {
+		Config struct {
+			Stacks map[string]stack `yaml:"openhands-bootstrap:stacks"`
+		}
+	}
+	raw, err := os.ReadFile("bootstrap/Pulumi.home.yaml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(raw, &example))
+	has := map[string]stack{}
+	for name := range example.Config.Stacks {
+		var file struct {
+			Config struct {
+				Project  string                `yaml:"gcp:project"`
+				Profile  string                `yaml:"openhands:profile"`
+				Exposure struct{ Host string } `yaml:"openhands:exposure"`
+			}
+		}
+		raw, err := os.ReadFile("Pulumi." + name + ".yaml")
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(raw, &file))
+		has[name] = stack{file.Config.Project, file.Config.Profile == "single", file.Config.Exposure.Host != ""}
+	}
+	require.Len(t, has, 3)
+	assert.Equal(t, has, example.Config.Stacks)
 }
 
 // TestPermissionsPage writes docs/permissions.md: which roles deploy, with the calls that need them, and what a preview may do.
