@@ -194,6 +194,9 @@ The fewest of Google's roles that hold every permission. Without a role, the cal
 		}
 		b.WriteString(".\n")
 	}
+	b.WriteString("\nFor a machine that is no limit: with `roles/iam.roleAdmin` it writes any permission into these custom roles, so **who deploys a machine " +
+		"can make itself owner of the project**. Who deploys a cluster can act as every service account of its project: " +
+		"[threats.md](threats.md#identities-of-workflows).\n")
 	read, err := permissions.Read(every)
 	require.NoError(t, err)
 	dry, err := permissions.DryRun(every)

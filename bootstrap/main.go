@@ -171,7 +171,8 @@ func newIdentities(
 	return identities, nil
 }
 
-// deployGrants are the roles for an up. Who may grant roles may grant those that the program grants, and no others.
+// deployGrants are the roles for an up. Who may grant roles may grant those that the program grants, and no others. That holds back who deploys a cluster. A
+// machine has roles of its own, so who deploys one may write any permission into what it may grant: it is as good as owner of its project.
 func deployGrants(project, stack string, has permissions.Stack) (map[string]bootstrap.Grant, error) {
 	roles, err := permissions.Deploy(has.Types())
 	if err != nil {
