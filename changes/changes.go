@@ -91,6 +91,9 @@ func Effects(all []Change) []Effect {
 		case clusterGoes && c.gone() && strings.HasPrefix(c.Type, "kubernetes:"):
 			add(Quiet, "what is in the cluster goes with it, and is made anew in the new one", false, c)
 		default:
+			if !known(c.Type) {
+				add(Open, "a type that this report does not know: read it", c.Protected && c.gone(), c)
+			}
 			for meaning, properties := range meanings(c) {
 				part := c
 				part.Properties = properties
@@ -209,6 +212,12 @@ func moves(c Change) map[*guard]move {
 		}
 	}
 	return found
+}
+
+// known says whether somebody has asked what of a type keeps something safe.
+func known(typ string) bool {
+	return slices.ContainsFunc(guards, func(g guard) bool { return matches(g.typ, typ) }) ||
+		slices.ContainsFunc(guardless, func(row string) bool { return matches(row, typ) })
 }
 
 // properties are those of a change that a guard is about.

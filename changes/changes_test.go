@@ -29,6 +29,7 @@ func goldenTypes(t *testing.T) map[string]bool {
 	t.Helper()
 	plans, err := filepath.Glob(filepath.Join("..", "tests", "golden", "*.plan"))
 	require.NoError(t, err)
+	plans = append(plans, filepath.Join("..", "bootstrap", "testdata", "home.plan"))
 	types := map[string]bool{}
 	for _, plan := range plans {
 		raw, err := os.ReadFile(plan)
@@ -171,7 +172,14 @@ func TestEffects(t *testing.T) {
 			"DATA IS LOST: the workspaces", "the cluster is deleted", Lost, nil,
 		},
 		"a type that nobody knows": {
-			[]Change{change("gcp:nobody/knows:Knows", "openhands-topic", Delete)}, "resources are deleted", "resources are deleted", Notable, nil,
+			[]Change{change("gcp:nobody/knows:Knows", "openhands-topic", Delete)}, "a type that this report does not know", "read it", Open, nil,
+		},
+		"a new owner, by a type that is not used here": {
+			[]Change{change("gcp:projects/iAMBinding:IAMBinding", "openhands-owners", Create)}, "a type that this report does not know", "read it", Open, nil,
+		},
+		"another cluster role": {
+			[]Change{change("kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding", "openhands-x", Update, "subjects")},
+			"a type that this report does not know", "read it", Open, nil,
 		},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -71,7 +71,9 @@ func grant(was, is any) move {
 	case is == nil:
 		return tighter
 	}
-	for _, key := range []string{"member", "role", "condition", "serviceAccountId", "repository", "project"} {
+	for _, key := range []string{
+		"member", "role", "condition", "serviceAccountId", "repository", "project", "cryptoKeyId", "oidc", "attributeCondition", "attributeMapping",
+	} {
 		if !reflect.DeepEqual(lookup(was, key), lookup(is, key)) && !isUnknown(lookup(is, key)) {
 			return weaker // somebody else, something else, or somewhere else
 		}

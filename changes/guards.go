@@ -31,6 +31,9 @@ var guards = []guard{
 	{"gcp:artifactregistry/repositoryIamMember:RepositoryIamMember", nil, "", grant, "somebody may reach the registry's images", ""},
 	{"gcp:compute/instanceIAMMember:InstanceIAMMember", nil, "", grant, "somebody may see the machine, or log in to it", ""},
 	{"gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", nil, "", grant, "somebody may open a tunnel to the machine", ""},
+	{"gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember", nil, "", grant, "somebody may use the key of a stack's secrets", ""},
+	{"gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider", nil, "", grant,
+		"which jobs on GitHub may act as the identities of the stacks is rewritten: read it", ""},
 	{"gcp:projects/iAMCustomRole:IAMCustomRole", nil, "permissions", more, "a role of the stack's own allows more", "a role of the stack's own allows less"},
 	{"gcp:storage/bucketIAMPolicy:BucketIAMPolicy", nil, "policyData", bindings, "somebody more may reach the files", "somebody may not reach the files any more"},
 	{"kubernetes:rbac.authorization.k8s.io/v1:Role", nil, "", rules, "a role in the cluster allows more", "a role in the cluster allows less"},
@@ -126,6 +129,7 @@ var guards = []guard{
 var guardless = []string{
 	account, address, disk, schedule,
 	"gcp:certificatemanager/*", "gcp:compute/network:Network", "gcp:compute/router*", "gcp:compute/subnetwork:Subnetwork", "gcp:dns/*", "gcp:gkehub/*",
+	"gcp:iam/workloadIdentityPool:WorkloadIdentityPool", "gcp:kms/cryptoKey:CryptoKey", "gcp:kms/keyRing:KeyRing",
 	"gcp:monitoring/*", "gcp:projects/service:Service", "gcp:servicenetworking/*", "gcp:sql/database:Database", "gcp:sql/user:User",
 	"kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:PersistentVolumeClaimPatch", "kubernetes:core/v1:Secret",
 	"kubernetes:gateway.networking.k8s.io/*", "kubernetes:networking.gke.io/v1:HealthCheckPolicy", "kubernetes:networking.k8s.io/v1:IngressClass",

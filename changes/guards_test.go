@@ -39,6 +39,8 @@ func TestGuards(t *testing.T) {
 		"a domain":               {login, "", `{"member":"domain:example.com"}`, "everybody of a whole domain"},
 		"a role":                 {projectMember, "", `{"member":"user:a","role":"roles/owner"}`, "gets a role in the project"},
 		"an account":             {"gcp:serviceaccount/iAMMember:IAMMember", "", `{"member":"user:a"}`, "may act as an account"},
+		"a key":                  {"gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember", "", `{"member":"user:a"}`, "may use the key"},
+		"other jobs":             {"gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider", "", `{"attributeCondition":"true"}`, "which jobs on GitHub"},
 		"a custom role":          {"gcp:projects/iAMCustomRole:IAMCustomRole", `{"permissions":["a"]}`, `{"permissions":["a","b"]}`, "allows more"},
 		"a reader of the files": {"gcp:storage/bucketIAMPolicy:BucketIAMPolicy",
 			`{"policyData":"{\"bindings\":[{\"role\":\"r\",\"members\":[\"user:a\"]}]}"}`,
