@@ -82,35 +82,41 @@ func Effects(all []Change) []Effect {
 		}
 	}
 	clusterGoes := slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && c.gone() })
+	clusterComes := slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && (c.Op == Create || c.Op == Replace) })
 	for _, c := range all {
 		if c.Unlocked {
 			add(Open, "protection is lifted: the next change may delete or replace what has people's work", false, c)
 		}
-		switch {
-		case c.Op == Same || c.Type == stack:
-		case clusterGoes && c.gone() && strings.HasPrefix(c.Type, "kubernetes:"):
+		if c.Op == Same || c.Type == stack {
+			continue
+		}
+		refused := c.Protected && c.gone()
+		if clusterGoes && c.gone() && strings.HasPrefix(c.Type, "kubernetes:") {
 			add(Quiet, "what is in the cluster goes with it, and is made anew in the new one", false, c)
-		default:
-			if !known(c.Type) {
-				add(Open, "a type that this report does not know: read it", c.Protected && c.gone(), c)
+			if !clusterComes {
+				continue // nothing is left that could be less safe
 			}
+		} else {
 			for meaning, properties := range meanings(c) {
 				part := c
 				part.Properties = properties
-				add(meaning.grade, meaning.text, c.Protected && c.gone(), part)
+				add(meaning.grade, meaning.text, refused, part)
 			}
-			for g, m := range moves(c) {
-				part := c
-				part.Properties = g.properties(c)
-				switch m {
-				case weaker:
-					add(Open, g.weaker, c.Protected && c.gone(), part)
-				case unclear:
-					add(Notable, "perhaps, as a value is known only when the change is made: "+g.weaker, c.Protected && c.gone(), part)
-				case tighter:
-					if g.tighter != "" {
-						add(Notable, g.tighter, c.Protected && c.gone(), part)
-					}
+		}
+		if !known(c.Type) {
+			add(Open, "a type that this report does not know: read it", refused, c)
+		}
+		for g, m := range moves(c) {
+			part := c
+			part.Properties = g.properties(c)
+			switch m {
+			case weaker:
+				add(Open, g.weaker, refused, part)
+			case unclear:
+				add(Notable, "perhaps, as a value is known only when the change is made: "+g.weaker, refused, part)
+			case tighter:
+				if g.tighter != "" {
+					add(Notable, g.tighter, refused, part)
 				}
 			}
 		}

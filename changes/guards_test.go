@@ -2,6 +2,7 @@ package changes
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -181,6 +182,45 @@ func openings(t *testing.T, typ, was, is string) []string {
 		}
 	}
 	return out
+}
+
+// TestANewClusterIsAsSafe: what is made anew in another cluster may be made less safe, or left out.
+func TestANewClusterIsAsSafe(t *testing.T) {
+	const label = "pod-security.kubernetes.io/enforce"
+	labelled := func(level string) map[string]any {
+		return map[string]any{"metadata": map[string]any{"labels": map[string]any{label: level}}}
+	}
+	anew := func(typ string, op Op, was, is map[string]any) Change {
+		c := change(typ, "openhands-x", op)
+		c.Old, c.New = was, is
+		return c
+	}
+	for what, test := range map[string]struct {
+		cluster Op
+		inside  Change
+		says    string // an effect of grade Open; none where empty
+	}{
+		"the same":        {Replace, anew(namespace, Replace, labelled("baseline"), labelled("baseline")), ""},
+		"weaker":          {Replace, anew(namespace, Replace, labelled("baseline"), labelled("privileged")), "more of their node"},
+		"left out":        {Replace, anew(admission, Delete, map[string]any{}, nil), "let in among the sandboxes is gone"},
+		"an unknown type": {Replace, anew("kubernetes:apps/v1:DaemonSet", Replace, map[string]any{}, map[string]any{}), "does not know"},
+		"all goes":        {Delete, anew(admission, Delete, map[string]any{}, nil), ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			var open []string
+			for _, effect := range Effects([]Change{change(cluster, "openhands-cluster", test.cluster), test.inside}) {
+				if effect.Grade == Open && slices.ContainsFunc(effect.Changes, func(c Change) bool { return c.URN == test.inside.URN }) {
+					open = append(open, effect.Text)
+				}
+			}
+			if test.says == "" {
+				assert.Empty(t, open)
+				return
+			}
+			require.Len(t, open, 1)
+			assert.Contains(t, open[0], test.says)
+		})
+	}
 }
 
 // TestWhatIsKnownLaterIsSaid: a value that the engine does not know yet may open something.
