@@ -97,7 +97,20 @@ func on(was, is any) move {
 	return between(truth(was) && !truth(is), !truth(was) && truth(is))
 }
 
-func off(was, is any) move { return on(!truth(was), !truth(is)) }
+func off(was, is any) move {
+	if isUnknown(is) {
+		return unclear
+	}
+	return on(!truth(was), !truth(is))
+}
+
+// declined is for a switch that is on where nothing is said, and has to be off.
+func declined(was, is any) move {
+	if isUnknown(is) {
+		return unclear
+	}
+	return on(was == false || was == "false", is == false || is == "false")
+}
 
 func differs(was, is any) move { return between(!reflect.DeepEqual(was, is), false) }
 

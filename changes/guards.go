@@ -97,7 +97,8 @@ var guards = []guard{
 	{statefulSet, nil, "spec.template.spec", privileges,
 		"an instance may do more to its node, or to the cluster", "an instance may do less to its node, or to the cluster"},
 	{"kubernetes:batch/v1:CronJob", nil, "spec.jobTemplate.spec.template.spec", privileges, "pods may do more to their node, or to the cluster", ""},
-	{"kubernetes:core/v1:ServiceAccount*", nil, "automountServiceAccountToken", off, "pods get a token of the cluster", ""},
+	{"kubernetes:core/v1:ServiceAccount*", nil, "automountServiceAccountToken", declined, "pods get a token of the cluster", ""},
+	{"kubernetes:core/v1:ServiceAccountPatch", nil, "", fence, "pods get a token of the cluster", ""},
 
 	// A single machine.
 	{machine, nil, "networkInterfaces", outside, "the machine gets a public address", "the machine has no public address any more"},

@@ -3,6 +3,7 @@ package changes
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -130,6 +131,9 @@ func TestGuards(t *testing.T) {
 			pod(`{"containers":[{"name":"a","securityContext":{"privileged":true}}]}`), "pods may do more",
 		},
 		"the node's network": {deployment, pod(`{}`), pod(`{"hostNetwork":true}`), "pods may do more"},
+		"a token":            {"kubernetes:core/v1:ServiceAccount", `{"automountServiceAccountToken":false}`, `{"automountServiceAccountToken":true}`, "get a token"},
+		"a token by default": {"kubernetes:core/v1:ServiceAccountPatch", `{"automountServiceAccountToken":false}`, `{}`, "get a token"},
+		"no patch":           {"kubernetes:core/v1:ServiceAccountPatch", `{"automountServiceAccountToken":false}`, "", "get a token"},
 		"a public machine":   {machine, `{"networkInterfaces":[{}]}`, `{"networkInterfaces":[{"accessConfigs":[{}]}]}`, "public address"},
 		"a public database": {database, `{"settings":{"ipConfiguration":{"ipv4Enabled":false}}}`,
 			`{"settings":{"ipConfiguration":{"ipv4Enabled":true}}}`, "public address",
@@ -158,7 +162,17 @@ func TestGuards(t *testing.T) {
 }
 
 // openings are the effects of grade Open that a change of inputs has.
-func openings(t *testing.T, typ, was, is string) []string {
+func openings(t *testing.T, typ, was, is string) (out []string) {
+	t.Helper()
+	for _, effect := range effectsOf(t, typ, was, is) {
+		if effect.Grade == Open {
+			out = append(out, effect.Text)
+		}
+	}
+	return out
+}
+
+func effectsOf(t *testing.T, typ, was, is string) []Effect {
 	t.Helper()
 	c := Change{URN: "urn:pulumi:prod::openhands::" + typ + "::openhands-x", Type: typ, Op: Update}
 	for _, side := range []struct {
@@ -175,13 +189,7 @@ func openings(t *testing.T, typ, was, is string) []string {
 	case is == "":
 		c.Op = Delete
 	}
-	var out []string
-	for _, effect := range Effects([]Change{c}) {
-		if effect.Grade == Open {
-			out = append(out, effect.Text)
-		}
-	}
-	return out
+	return Effects([]Change{c})
 }
 
 // TestANewClusterIsAsSafe: what is made anew in another cluster may be made less safe, or left out.
@@ -225,11 +233,21 @@ func TestANewClusterIsAsSafe(t *testing.T) {
 
 // TestWhatIsKnownLaterIsSaid: a value that the engine does not know yet may open something.
 func TestWhatIsKnownLaterIsSaid(t *testing.T) {
-	c := Change{URN: "urn:pulumi:prod::openhands::" + cluster + "::x", Type: cluster, Op: Update,
-		Old: map[string]any{"deletionProtection": true}, New: map[string]any{"deletionProtection": unknown}}
-	effects := Effects([]Change{c})
-	require.NotEmpty(t, effects)
-	assert.Contains(t, effects[0].Text, "perhaps, as a value is known only when the change is made")
+	for what, test := range map[string]struct {
+		typ, was, is string
+	}{
+		"a switch":           {cluster, `{"deletionProtection":true}`, `{"deletionProtection":"?"}`},
+		"one that is off":    {bucket, `{"forceDestroy":false}`, `{"forceDestroy":"?"}`},
+		"one that is unsaid": {"kubernetes:core/v1:ServiceAccount", `{"automountServiceAccountToken":false}`, `{"automountServiceAccountToken":"?"}`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			is := strings.ReplaceAll(test.is, "?", unknown)
+			assert.Empty(t, openings(t, test.typ, test.was, is))
+			assert.True(t, slices.ContainsFunc(effectsOf(t, test.typ, test.was, is), func(e Effect) bool {
+				return strings.Contains(e.Text, "perhaps, as a value is known only when the change is made")
+			}))
+		})
+	}
 }
 
 func TestValuesAreShownInAFewWords(t *testing.T) {
