@@ -2,6 +2,7 @@ package changes
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,9 @@ func TestGuards(t *testing.T) {
 	}
 	deny := func(ranges string) string {
 		return `{"priority":1000,"action":"deny(403)","match":{"config":{"srcIpRanges":["` + ranges + `"]}}},`
+	}
+	allow := func(priority int, ranges string) string {
+		return fmt.Sprintf(`{"priority":%d,"action":"allow","match":{"config":{"srcIpRanges":["%s"]}}},`, priority, ranges)
 	}
 	waf := func(preview string) string {
 		return `{"priority":2000,"action":"deny(403)","preview":` + preview + `,"match":{"expr":{"expression":"evaluatePreconfiguredWaf('sqli')"}}},`
@@ -68,8 +72,29 @@ func TestGuards(t *testing.T) {
 		"a denied range":         {armor, armorOf(deny("198.51.100.0/24") + every), armorOf(every), "lets through more"},
 		"a smaller denied range": {armor, armorOf(deny("198.51.100.0/24") + every), armorOf(deny("198.51.100.0/25") + every), "lets through more"},
 		"a rule that only logs":  {armor, armorOf(waf("false") + every), armorOf(waf("true") + every), "lets through more"},
-		"an old TLS":             {"gcp:compute/sSLPolicy:SSLPolicy", `{"minTlsVersion":"TLS_1_2"}`, `{"minTlsVersion":"TLS_1_0"}`, "older versions of TLS"},
-		"a Service outside":      {"kubernetes:core/v1:Service", `{"spec":{"type":"ClusterIP"}}`, `{"spec":{"type":"LoadBalancer"}}`, "reached from outside"},
+		"of denied ranges in two rules, the first": {armor, armorOf(deny("198.51.100.0/24") + strings.Replace(deny("203.0.113.0/24"), "1000", "1001", 1) + every),
+			armorOf(deny("203.0.113.0/24") + every), "lets through more",
+		},
+		"no limit of Armor": {armor, armorOf(throttle("*", "60") + every), armorOf(allow(10000, "*") + every), "lets through more"},
+		"its limit goes": {armor, armorOf(throttle("10.0.0.0/24", "60") + allow(20000, "*") + every),
+			armorOf(allow(20000, "*") + every), "lets through more"},
+		"everybody by an expression": {armor, armorOf(throttle("10.0.0.0/24", "60") + noOthers),
+			armorOf(`{"priority":1,"action":"allow","match":{"expr":{"expression":"true"}}},` + throttle("10.0.0.0/24", "60") + noOthers), "lets through more",
+		},
+		"past a denied range": {armor, armorOf(deny("198.51.100.0/24") + every), armorOf(allow(1, "198.51.100.9") + deny("198.51.100.0/24") + every),
+			"lets through more",
+		},
+		"another order": {armor, armorOf(deny("198.51.100.0/24") + allow(2000, "198.51.100.0/25") + every),
+			armorOf(allow(900, "198.51.100.0/25") + deny("198.51.100.0/24") + every), "lets through more",
+		},
+		"past the preconfigured rules": {armor, armorOf(waf("false") + throttle("*", "60") + every),
+			armorOf(strings.Replace(throttle("*", "60"), "10000", "1500", 1) + waf("false") + every), "lets through more",
+		},
+		"a limit of all together": {armor, armorOf(strings.Replace(throttle("*", "60"), `{"rate`, `{"enforceOnKey":"ALL","rate`, 1) + every),
+			armorOf(every), "lets through more",
+		},
+		"an old TLS":        {"gcp:compute/sSLPolicy:SSLPolicy", `{"minTlsVersion":"TLS_1_2"}`, `{"minTlsVersion":"TLS_1_0"}`, "older versions of TLS"},
+		"a Service outside": {"kubernetes:core/v1:Service", `{"spec":{"type":"ClusterIP"}}`, `{"spec":{"type":"LoadBalancer"}}`, "reached from outside"},
 		"a range of the firewall": {firewall, `{"sourceRanges":["10.0.0.0/24"],"allows":[{"protocol":"tcp","ports":["22"]}]}`,
 			`{"sourceRanges":["10.0.0.0/8"],"allows":[{"protocol":"tcp","ports":["22"]}]}`, "lets more through",
 		},
@@ -239,6 +264,23 @@ func TestWhatIsKnownLaterIsSaid(t *testing.T) {
 		"a switch":           {cluster, `{"deletionProtection":true}`, `{"deletionProtection":"?"}`},
 		"one that is off":    {bucket, `{"forceDestroy":false}`, `{"forceDestroy":"?"}`},
 		"one that is unsaid": {"kubernetes:core/v1:ServiceAccount", `{"automountServiceAccountToken":false}`, `{"automountServiceAccountToken":"?"}`},
+		"a range of the firewall": {firewall, `{"sourceRanges":["10.0.0.0/24"],"allows":[{"protocol":"tcp"}]}`,
+			`{"sourceRanges":["10.0.0.0/24","?"],"allows":[{"protocol":"tcp"}]}`,
+		},
+		"an address of a policy": {networkPolicy, `{"spec":{"policyTypes":["Egress"],"egress":[{"to":[{"ipBlock":{"cidr":"10.0.0.0/24"}}]}]}}`,
+			`{"spec":{"policyTypes":["Egress"],"egress":[{"to":[{"ipBlock":{"cidr":"?"}}]}]}}`,
+		},
+		"a range of the control plane": {cluster, `{"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"10.0.0.0/24"}]}}`,
+			`{"masterAuthorizedNetworksConfig":{"cidrBlocks":[{"cidrBlock":"?"}]}}`,
+		},
+		"a range of Armor": {armor, `{"rules":[{"priority":1,"action":"allow","match":{"config":{"srcIpRanges":["10.0.0.0/24"]}}},` +
+			`{"priority":2147483647,"action":"deny(403)","match":{"config":{"srcIpRanges":["*"]}}}]}`,
+			`{"rules":[{"priority":1,"action":"allow","match":{"config":{"srcIpRanges":["?"]}}},` +
+				`{"priority":2147483647,"action":"deny(403)","match":{"config":{"srcIpRanges":["*"]}}}]}`,
+		},
+		"a name": {"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy", `{"spec":{"egress":[{"matches":[{"name":"a"}]}]}}`,
+			`{"spec":{"egress":"?"}}`,
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			is := strings.ReplaceAll(test.is, "?", unknown)
