@@ -29,6 +29,8 @@ type Change struct {
 	Protected  bool           // and so refused, where it would be replaced or deleted
 	Unlocked   bool           // it was protected, and is not any more
 	Old, New   map[string]any // the inputs; nil before a creation and after a deletion
+
+	begins bool // in a namespace that is created with it: nobody was there who could have been safer
 }
 
 // Property is one property that changes.
@@ -83,7 +85,9 @@ func Effects(all []Change) []Effect {
 	}
 	clusterGoes := slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && c.gone() })
 	clusterComes := slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && (c.Op == Create || c.Op == Replace) })
+	begun := namespaces(all)
 	for _, c := range all {
+		c.begins = c.Op == Create && begun[name(c.New, "namespace")]
 		if c.Unlocked {
 			add(Open, "protection is lifted: the next change may delete or replace what has people's work", false, c)
 		}
@@ -218,6 +222,26 @@ func moves(c Change) map[*guard]move {
 		}
 	}
 	return found
+}
+
+// name is the name of an object in the cluster, or of its namespace.
+func name(inputs map[string]any, of string) string {
+	value, _ := lookup(inputs, "metadata."+of).(string)
+	return value
+}
+
+// namespaces are those that are created. The name of one is known later where there is no cluster yet that could be asked.
+func namespaces(all []Change) map[string]bool {
+	created, others := map[string]bool{}, false
+	for _, c := range all {
+		if c.Type == namespace && c.Op == Create {
+			created[name(c.New, "name")] = true
+		}
+		others = others || strings.HasPrefix(c.Type, "kubernetes:") && c.Op != Create
+	}
+	created[unknown] = !others && slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && c.Op == Create })
+	delete(created, "")
+	return created
 }
 
 // known says whether somebody has asked what of a type keeps something safe.

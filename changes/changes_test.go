@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 )
 
 // TestEveryTypeHasAMeaning: the rows that end the table say little, and a type of the plans needs one of its own.
@@ -194,6 +195,44 @@ func TestEffects(t *testing.T) {
 			assert.Contains(t, effects[0].Text, test.worst)
 			assert.Equal(t, test.grade, effects[0].Grade)
 			assert.Equal(t, len(test.refused) > 0, effects[0].Refused)
+		})
+	}
+}
+
+// TestAFirstDeploymentIsReadable: all is new then. Who gets what is said in a few lines, and nothing that there was is less safe.
+func TestAFirstDeploymentIsReadable(t *testing.T) {
+	plans, err := filepath.Glob(filepath.Join("..", "tests", "golden", "*.plan"))
+	require.NoError(t, err)
+	require.NotEmpty(t, plans)
+	for _, plan := range plans {
+		t.Run(filepath.Base(plan), func(t *testing.T) {
+			raw, err := os.ReadFile(plan)
+			require.NoError(t, err)
+			// A reference to another resource is known when that is there.
+			raw = regexp.MustCompile(`(?m)'\$\{[^}]*\}'$`).ReplaceAll(raw, []byte(unknown))
+			var resources map[string]struct {
+				Type   string
+				Inputs map[string]any
+			}
+			require.NoError(t, yaml.Unmarshal(raw, &resources))
+			var all []Change
+			for place, r := range resources {
+				if r.Type != "" && !strings.HasPrefix(r.Type, "openhands:") {
+					c := change(r.Type, place[strings.LastIndex(place, " ")+1:], Create)
+					c.New = r.Inputs
+					all = append(all, c)
+				}
+			}
+			var open []string
+			for _, effect := range Effects(all) {
+				if effect.Grade == Open {
+					open = append(open, effect.Text)
+				}
+				assert.NotContains(t, effect.Text, "pods reach more")
+				assert.NotContains(t, effect.Text, "does not know")
+			}
+			t.Log(strings.Join(open, "\n"))
+			assert.LessOrEqual(t, len(open), 12, "%s", strings.Join(open, "\n"))
 		})
 	}
 }

@@ -72,6 +72,7 @@ var guards = []guard{
 	{nodePool, nil, "networkConfig.enablePrivateNodes", on, "nodes get public addresses", ""},
 
 	// Sandboxes, and what pods may do.
+	{networkPolicy, beginning, "", fence, "", "pods reach less, or are reached from less, than before"},
 	{networkPolicy, nil, "", isolated, "pods reach more, or are reached from more, than before", "pods reach less, or are reached from less, than before"},
 	{"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy", nil, "", names,
 		"pods reach names that they did not reach before", "pods reach fewer names than before"},
@@ -136,6 +137,8 @@ var guardless = []string{
 	"kubernetes:gateway.networking.k8s.io/*", "kubernetes:networking.gke.io/v1:HealthCheckPolicy", "kubernetes:networking.k8s.io/v1:IngressClass",
 	"kubernetes:policy/*", "kubernetes:scheduling.k8s.io/*", "pulumi:providers:*", "random:*",
 }
+
+func beginning(c Change) bool { return c.begins }
 
 func everybody(c Change) bool {
 	return c.Op == Create && (c.New["member"] == "allUsers" || c.New["member"] == "allAuthenticatedUsers")

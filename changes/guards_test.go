@@ -125,10 +125,12 @@ func TestGuards(t *testing.T) {
 		"less than all others": {networkPolicy, policy(`[{"to":[{"ipBlock":{"cidr":"160.0.0.0/8"}}]}]`),
 			policy(`[{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["10.0.0.0/8"]}}]}]`), "pods reach more",
 		},
-		"a port":       {networkPolicy, policy(`[{"ports":[{"port":443}]}]`), policy(`[{"ports":[{"port":443},{"port":22}]}]`), "pods reach more"},
-		"everybody":    {networkPolicy, policy(`[{"to":[{"podSelector":{}}]}]`), policy(`[{}]`), "pods reach more"},
-		"no isolation": {networkPolicy, policy(`[]`), `{"spec":{"podSelector":{},"policyTypes":[]}}`, "pods reach more"},
-		"no policy":    {networkPolicy, policy(`[]`), "", "pods reach more"},
+		"a port":                       {networkPolicy, policy(`[{"ports":[{"port":443}]}]`), policy(`[{"ports":[{"port":443},{"port":22}]}]`), "pods reach more"},
+		"everybody":                    {networkPolicy, policy(`[{"to":[{"podSelector":{}}]}]`), policy(`[{}]`), "pods reach more"},
+		"no isolation":                 {networkPolicy, policy(`[]`), `{"spec":{"podSelector":{},"policyTypes":[]}}`, "pods reach more"},
+		"no policy":                    {networkPolicy, policy(`[]`), "", "pods reach more"},
+		"a policy more":                {networkPolicy, "", policy(`[{}]`), "pods reach more"},
+		"a policy more without a type": {networkPolicy, "", `{"spec":{"podSelector":{},"ingress":[{}]}}`, "pods reach more"},
 		"a name": {"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy", `{"spec":{"egress":[{"matches":[{"name":"a"}]}]}}`,
 			`{"spec":{"egress":[{"matches":[{"name":"a"},{"name":"b"}]}]}}`, "pods reach names",
 		},
@@ -178,7 +180,9 @@ func TestGuards(t *testing.T) {
 			found := openings(t, test.typ, test.tight, test.wide)
 			require.Len(t, found, 1)
 			assert.Contains(t, found[0], test.says)
-			assert.Empty(t, openings(t, test.typ, test.wide, test.tight), "the other way round")
+			if test.typ != networkPolicy || test.tight != "" { // a policy that goes may have been all that isolated its pods
+				assert.Empty(t, openings(t, test.typ, test.wide, test.tight), "the other way round")
+			}
 			if test.wide != "" {
 				assert.Empty(t, openings(t, test.typ, test.wide, test.wide), "no change")
 			}
@@ -252,6 +256,39 @@ func TestANewClusterIsAsSafe(t *testing.T) {
 			}
 			require.Len(t, open, 1)
 			assert.Contains(t, open[0], test.says)
+		})
+	}
+}
+
+// TestANewPolicyOpens, but where its namespace is new too: without one, all reach all.
+func TestANewPolicyOpens(t *testing.T) {
+	in := func(namespace string) map[string]any {
+		return map[string]any{"metadata": map[string]any{"namespace": namespace}, "spec": map[string]any{"ingress": []any{map[string]any{}}}}
+	}
+	created := func(typ string, inputs map[string]any) Change {
+		c := change(typ, "openhands-x", Create)
+		c.New = inputs
+		return c
+	}
+	a := map[string]any{"metadata": map[string]any{"name": "a"}}
+	for what, test := range map[string]struct {
+		namespace string
+		others    []Change
+		opens     bool
+	}{
+		"where others are":                         {"a", nil, true},
+		"in another new namespace":                 {"b", []Change{created(namespace, a)}, true},
+		"in a new namespace":                       {"a", []Change{created(namespace, a)}, false},
+		"in one that is made anew":                 {"a", []Change{change(namespace, "a", Replace)}, true},
+		"in a cluster of which nothing is known":   {unknown, []Change{created(cluster, nil)}, false},
+		"in one of which nothing is known":         {unknown, nil, true},
+		"in a second cluster, beside another one":  {unknown, []Change{created(cluster, nil), change(deployment, "openhands", Update)}, true},
+		"in a second cluster, by the name of both": {"a", []Change{created(cluster, nil)}, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			effects := Effects(append(test.others, created(networkPolicy, in(test.namespace))))
+			assert.Equal(t, test.opens, slices.ContainsFunc(effects, func(e Effect) bool { return strings.HasPrefix(e.Text, "pods reach more") }))
+			assert.Equal(t, !test.opens, slices.ContainsFunc(effects, func(e Effect) bool { return strings.HasPrefix(e.Text, "pods reach less") }))
 		})
 	}
 }

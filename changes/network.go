@@ -130,10 +130,17 @@ func reaches(was, is []reach) move {
 	return between(!all(is, was), !all(was, is))
 }
 
-// isolated compares what a network policy lets through. Without one, everything is: a policy that goes takes the isolation with it.
+// isolated compares what a network policy lets through. One that goes takes its isolation with it. What a new one lets through is added to what others of the
+// same pods do: only one that lets nothing through is sure to be tighter.
 func isolated(was, is any) move {
-	if was == nil || is == nil {
-		return fence(was, is)
+	switch {
+	case is == nil:
+		return weaker
+	case was == nil:
+		opens := slices.ContainsFunc([]string{"ingress", "egress"}, func(direction string) bool {
+			return (lookup(is, "spec.policyTypes") == nil || isolates(is, direction)) && len(list(lookup(is, "spec."+direction))) > 0
+		})
+		return perhaps(between(opens, true), lookup(is, "spec"))
 	}
 	if !reflect.DeepEqual(lookup(was, "spec.podSelector"), lookup(is, "spec.podSelector")) {
 		return weaker // it holds for other pods
@@ -146,9 +153,12 @@ func isolated(was, is any) move {
 	return perhaps(between(gained, lost), lookup(is, "spec"))
 }
 
+func isolates(policy any, direction string) bool {
+	return slices.ContainsFunc(items(lookup(policy, "spec.policyTypes")), func(kind string) bool { return strings.EqualFold(kind, strconv.Quote(direction)) })
+}
+
 func lets(policy any, direction, end string) []reach {
-	isolates := slices.ContainsFunc(items(lookup(policy, "spec.policyTypes")), func(kind string) bool { return strings.EqualFold(kind, strconv.Quote(direction)) })
-	if !isolates {
+	if !isolates(policy, direction) {
 		return []reach{{others: everywhere, port: everywhere}}
 	}
 	var out []reach
