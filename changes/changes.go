@@ -206,13 +206,20 @@ func moves(c Change) map[*guard]move {
 	found, seen := map[*guard]move{}, map[string]bool{}
 	for i := range guards {
 		g := &guards[i]
-		if !matches(g.typ, c.Type) || seen[g.path] || g.path != "" && (c.Old == nil || c.New == nil) || g.which != nil && !g.which(c) {
+		safe, asked := safe[[2]string{g.typ, g.path}]
+		switch {
+		case !matches(g.typ, c.Type), seen[g.path], g.which != nil && !g.which(c):
+			continue
+		case g.path != "" && (c.New == nil || c.Old == nil && !asked):
 			continue
 		}
 		seen[g.path] = true
 		var was, is any // nothing of a resource that is not there: a nil map in an interface is not nil
-		if c.Old != nil {
+		switch {
+		case c.Old != nil:
 			was = lookup(c.Old, g.path)
+		case c.Op == Create:
+			was = safe
 		}
 		if c.New != nil {
 			is = lookup(c.New, g.path)

@@ -47,7 +47,7 @@ var guards = []guard{
 	{"gcp:compute/sSLPolicy:SSLPolicy", nil, "minTlsVersion", least("TLS_1_0", "TLS_1_1", "TLS_1_2", "TLS_1_3"), "older versions of TLS are accepted", ""},
 	{"gcp:compute/sSLPolicy:SSLPolicy", nil, "profile", least("COMPATIBLE", "MODERN", "RESTRICTED"), "weaker ciphers are accepted", ""},
 	{"kubernetes:networking.gke.io/v1:GCPGatewayPolicy", nil, "spec.default.sslPolicy", present, "any version of TLS is accepted", ""},
-	{"kubernetes:core/v1:Service", nil, "spec.type", least("LoadBalancer", "NodePort", "ClusterIP"),
+	{"kubernetes:core/v1:Service", nil, "spec.type", least("LoadBalancer", "NodePort", "", "ClusterIP"),
 		"a Service is reached from outside of the cluster, past the door", ""},
 	{firewall, denying, "", firewalled(true), "the firewall denies less than before", "the firewall denies more than before"},
 	{firewall, allowing, "", firewalled(false), "the firewall lets more through than before", "the firewall lets less through than before"},
@@ -126,6 +126,44 @@ var guards = []guard{
 	{bucket, nil, "softDeletePolicy.retentionDurationSeconds", smaller, "a deleted file can be restored for less long", ""},
 	{repository, nil, "dockerConfig.immutableTags", on, "a tag of own images may be moved to another image", ""},
 }
+
+// safe is what a new resource is compared with, by the type and the path of a guard. A guard with a path that is not here is not asked of a new one: it is about
+// what was promised before, such as how many backups there are.
+var safe = map[[2]string]any{
+	{"gcp:storage/bucketIAMPolicy:BucketIAMPolicy", "policyData"}: "{}",
+	{backend, "spec.default.iap.enabled"}:                         true,
+	{"gcp:compute/sSLPolicy:SSLPolicy", "minTlsVersion"}:          "TLS_1_2",
+	{"kubernetes:core/v1:Service", "spec.type"}:                   "",
+
+	{cluster, "masterAuthorizedNetworksConfig.gcpPublicCidrsAccessEnabled"}:         false,
+	{cluster, "controlPlaneEndpointsConfig.dnsEndpointConfig.allowExternalTraffic"}: false,
+	{cluster, "privateClusterConfig.enablePrivateNodes"}:                            true,
+	{cluster, "privateClusterConfig.enablePrivateEndpoint"}:                         true,
+	{cluster, "enableShieldedNodes"}:                                                true,
+	{cluster, "workloadIdentityConfig.workloadPool"}:                                true,
+	{cluster, "serviceExternalIpsConfig.enabled"}:                                   false,
+	{cluster, "datapathProvider"}:                                                   "ADVANCED_DATAPATH",
+	{nodePool, "nodeConfig.workloadMetadataConfig.mode"}:                            "GKE_METADATA",
+	{nodePool, "nodeConfig.shieldedInstanceConfig.enableSecureBoot"}:                true,
+
+	{namespace, `metadata.labels["pod-security.kubernetes.io/enforce"]`}:   "baseline",
+	{deployment, "spec.template.spec"}:                                     map[string]any{},
+	{statefulSet, "spec.template.spec"}:                                    inGvisor,
+	{"kubernetes:batch/v1:CronJob", "spec.jobTemplate.spec.template.spec"}: map[string]any{},
+
+	{machine, "networkInterfaces"}:                       []any{},
+	{machine, "shieldedInstanceConfig.enableSecureBoot"}: true,
+	{machine, "metadata[\"enable-oslogin\"]"}:            true,
+	{machine, "metadata[\"block-project-ssh-keys\"]"}:    true,
+	{machine, "metadata[\"serial-port-enable\"]"}:        false,
+	{database, "settings.ipConfiguration.ipv4Enabled"}:   false,
+	{database, "settings.ipConfiguration.sslMode"}:       "ENCRYPTED_ONLY",
+	{bucket, "publicAccessPrevention"}:                   "enforced",
+	{bucket, "uniformBucketLevelAccess"}:                 true,
+}
+
+// inGvisor is how a pod is where people's agents run.
+var inGvisor = map[string]any{"runtimeClassName": "gvisor", "automountServiceAccountToken": false}
 
 // guardless are the types in which nothing of the kind can be made weaker: a deletion of what they are has its meaning in the other table.
 var guardless = []string{

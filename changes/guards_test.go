@@ -62,7 +62,7 @@ func TestGuards(t *testing.T) {
 			"nobody has to log in",
 		},
 		"no login at all":          {backend, `{"spec":{"default":{"iap":{"enabled":true}}}}`, `{"spec":{"default":{}}}`, "nobody has to log in"},
-		"no policy of the backend": {backend, `{"spec":{}}`, "", "nothing asks for Google's login"},
+		"no policy of the backend": {backend, `{"spec":{"default":{"iap":{"enabled":true}}}}`, "", "nothing asks for Google's login"},
 		"no Armor":                 {backend, `{"spec":{"default":{"securityPolicy":"a"}}}`, `{"spec":{"default":{}}}`, "Cloud Armor is not asked"},
 		"a range of Armor": {armor, armorOf(throttle("10.0.0.0/24", "60") + noOthers), armorOf(throttle("10.0.0.0/8", "60") + noOthers),
 			"lets through more",
@@ -171,6 +171,19 @@ func TestGuards(t *testing.T) {
 		"fewer backups": {database, `{"settings":{"backupConfiguration":{"backupRetentionSettings":{"retainedBackups":14}}}}`,
 			`{"settings":{"backupConfiguration":{"backupRetentionSettings":{"retainedBackups":3}}}}`, "fewer backups",
 		},
+		"a new Service outside":  {"kubernetes:core/v1:Service", "", `{"spec":{"type":"LoadBalancer"}}`, "reached from outside"},
+		"a new pod that is root": {deployment, "", pod(`{"containers":[{"name":"a","securityContext":{"privileged":true}}]}`), "pods may do more"},
+		"a new job on its node": {"kubernetes:batch/v1:CronJob", "", `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"hostNetwork":true}}}}}}`,
+			"pods may do more",
+		},
+		"a new instance without gVisor": {statefulSet, "", pod(`{"automountServiceAccountToken":false}`), "an instance may do more"},
+		"a second machine": {machine, "", `{"networkInterfaces":[{"accessConfigs":[{}]}],"shieldedInstanceConfig":{"enableSecureBoot":true},` +
+			`"metadata":{"enable-oslogin":"TRUE","block-project-ssh-keys":"TRUE"}}`, "public address",
+		},
+		"a new bucket":            {bucket, "", `{"uniformBucketLevelAccess":true}`, "made public"},
+		"its readers":             {"gcp:storage/bucketIAMPolicy:BucketIAMPolicy", "", `{"policyData":"{\"bindings\":[{\"members\":[\"allUsers\"]}]}"}`, "may reach"},
+		"a new namespace":         {namespace, "", `{"metadata":{"name":"a"}}`, "more of their node"},
+		"a new public database":   {database, "", `{"settings":{"ipConfiguration":{"ipv4Enabled":true,"sslMode":"ENCRYPTED_ONLY"}}}`, "public address"},
 		"public files":            {bucket, `{"publicAccessPrevention":"enforced"}`, `{"publicAccessPrevention":"inherited"}`, "made public"},
 		"files are not kept":      {bucket, `{"versioning":{"enabled":true}}`, `{}`, "is gone"},
 		"a bucket with its files": {bucket, `{"forceDestroy":false}`, `{"forceDestroy":true}`, "deletes its files"},
@@ -187,6 +200,13 @@ func TestGuards(t *testing.T) {
 				assert.Empty(t, openings(t, test.typ, test.wide, test.wide), "no change")
 			}
 		})
+	}
+}
+
+// TestSafeValuesAreOfGuards: one that no guard asks for says nothing.
+func TestSafeValuesAreOfGuards(t *testing.T) {
+	for key := range safe {
+		assert.True(t, slices.ContainsFunc(guards, func(g guard) bool { return g.typ == key[0] && g.path == key[1] }), "%v", key)
 	}
 }
 
