@@ -314,6 +314,45 @@ func powers(pod any) []string {
 	return out
 }
 
+// rewritten is for files. Of a list of the door's, what is not on it any more is let in no more; all else that is another than before has to be read.
+func rewritten(was, is any) move {
+	gained, lost := false, false
+	before, _ := was.(map[string]any)
+	now, _ := is.(map[string]any)
+	for name, content := range now {
+		if !isUnknown(content) {
+			m := allowed(entries(before[name]), entries(content))
+			gained, lost = gained || m == weaker, lost || m == tighter
+		}
+	}
+	for name := range before {
+		gained = gained || now[name] == nil && !isUnknown(is)
+	}
+	return perhaps(between(gained, lost), is)
+}
+
+// entries are those of a file of the door's that lists virtual hosts, or clusters; and else all that is in a file, as one.
+func entries(content any) []string {
+	raw, _ := content.(string)
+	var file any
+	if json.Unmarshal([]byte(raw), &file) != nil || lookup(file, "resources") == nil {
+		return []string{raw}
+	}
+	var out []string
+	for _, one := range list(lookup(file, "resources")) {
+		if object, ok := one.(map[string]any); ok {
+			hosts := list(object["virtual_hosts"])
+			delete(object, "virtual_hosts")
+			one = object
+			for _, host := range hosts {
+				out = append(out, text(host))
+			}
+		}
+		out = append(out, text(one))
+	}
+	return out
+}
+
 // outside compares which interfaces of a machine have a public address.
 func outside(was, is any) move {
 	count := func(value any) (n int) {

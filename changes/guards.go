@@ -1,5 +1,7 @@
 package changes
 
+import "strings"
+
 // Types that only the table of guards names.
 const (
 	firewall      = "gcp:compute/firewall:Firewall"
@@ -8,6 +10,7 @@ const (
 	mutation      = "kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicy"
 	backend       = "kubernetes:networking.gke.io/v1:GCPBackendPolicy"
 	statefulSet   = "kubernetes:apps/v1:StatefulSet"
+	configMap     = "kubernetes:core/v1:ConfigMap"
 )
 
 // guard is a row of the other table: what a type of resource has that keeps people, their data or the sandboxes safe. Every row that fits counts.
@@ -101,6 +104,8 @@ var guards = []guard{
 	{"kubernetes:core/v1:ServiceAccount*", nil, "automountServiceAccountToken", declined, "pods get a token of the cluster", ""},
 	{"kubernetes:core/v1:ServiceAccountPatch", nil, "", fence, "pods get a token of the cluster", ""},
 
+	{configMap, rewritable, "data", rewritten, "what keeps people's keys, or the door, is rewritten: read it", ""},
+
 	// A single machine.
 	{machine, nil, "networkInterfaces", outside, "the machine gets a public address", "the machine has no public address any more"},
 	{machine, nil, "shieldedInstanceConfig.enableSecureBoot", on, "the machine starts without being checked", ""},
@@ -127,8 +132,8 @@ var guards = []guard{
 	{repository, nil, "dockerConfig.immutableTags", on, "a tag of own images may be moved to another image", ""},
 }
 
-// safe is what a new resource is compared with, by the type and the path of a guard. A guard with a path that is not here is not asked of a new one: it is about
-// what was promised before, such as how many backups there are.
+// safe is what a new resource is compared with, by the type and the path of a guard. A guard with a path that is not here is not asked of a new one: it is
+// about what was promised before, such as how many backups there are.
 var safe = map[[2]string]any{
 	{"gcp:storage/bucketIAMPolicy:BucketIAMPolicy", "policyData"}: "{}",
 	{backend, "spec.default.iap.enabled"}:                         true,
@@ -148,6 +153,7 @@ var safe = map[[2]string]any{
 
 	{namespace, `metadata.labels["pod-security.kubernetes.io/enforce"]`}:   "baseline",
 	{deployment, "spec.template.spec"}:                                     map[string]any{},
+	{configMap, "data"}:                                                    map[string]any{},
 	{statefulSet, "spec.template.spec"}:                                    inGvisor,
 	{"kubernetes:batch/v1:CronJob", "spec.jobTemplate.spec.template.spec"}: map[string]any{},
 
@@ -171,12 +177,17 @@ var guardless = []string{
 	"gcp:certificatemanager/*", "gcp:compute/network:Network", "gcp:compute/router*", "gcp:compute/subnetwork:Subnetwork", "gcp:dns/*", "gcp:gkehub/*",
 	"gcp:iam/workloadIdentityPool:WorkloadIdentityPool", "gcp:kms/cryptoKey:CryptoKey", "gcp:kms/keyRing:KeyRing",
 	"gcp:monitoring/*", "gcp:projects/service:Service", "gcp:servicenetworking/*", "gcp:sql/database:Database", "gcp:sql/user:User",
-	"kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:PersistentVolumeClaimPatch", "kubernetes:core/v1:Secret",
+	"kubernetes:core/v1:PersistentVolumeClaimPatch", "kubernetes:core/v1:Secret",
 	"kubernetes:gateway.networking.k8s.io/*", "kubernetes:networking.gke.io/v1:HealthCheckPolicy", "kubernetes:networking.k8s.io/v1:IngressClass",
 	"kubernetes:policy/*", "kubernetes:scheduling.k8s.io/*", "pulumi:providers:*", "random:*",
 }
 
 func beginning(c Change) bool { return c.begins }
+
+// rewritable is what has programs or rules that people's keys and requests go through: the server's guard, and what the door lets in.
+func rewritable(c Change) bool {
+	return !c.begins && (strings.HasSuffix(c.Name(), "-launcher") || strings.HasSuffix(c.Name(), "-door"))
+}
 
 func everybody(c Change) bool {
 	return c.Op == Create && (c.New["member"] == "allUsers" || c.New["member"] == "allAuthenticatedUsers")

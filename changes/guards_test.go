@@ -241,6 +241,45 @@ func effectsOf(t *testing.T, typ, was, is string) []Effect {
 	return Effects([]Change{c})
 }
 
+// TestProgramsAndRulesAreRead: they are files, and what is written in them may be anything.
+func TestProgramsAndRulesAreRead(t *testing.T) {
+	file := func(name, content string) map[string]any {
+		return map[string]any{"data": map[string]any{name: content}}
+	}
+	routes := func(hosts ...string) map[string]any {
+		return file("public.json", `{"resources":[{"name":"public.json","virtual_hosts":[`+strings.Join(hosts, ",")+`]}]}`)
+	}
+	const ann, bob, other = `{"name":"ann","key":"/keys/ann"}`, `{"name":"bob","key":"/keys/bob"}`, `{"name":"bob","key":"/keys/ann"}`
+	for what, test := range map[string]struct {
+		name    string
+		op      Op
+		was, is map[string]any
+		read    bool
+	}{
+		"another guard":         {"openhands-launcher", Update, file("guard.py", "a"), file("guard.py", "b"), true},
+		"no guard":              {"openhands-launcher", Update, file("guard.py", "a"), file("launch.py", "a"), true},
+		"the same one":          {"openhands-launcher", Replace, file("guard.py", "a"), file("guard.py", "a"), false},
+		"another one, replaced": {"openhands-launcher", Replace, file("guard.py", "a"), file("guard.py", "b"), true},
+		"a new one":             {"openhands-launcher", Create, nil, file("guard.py", "a"), true},
+		"another door":          {"openhands-door", Update, file("envoy.json", "{}"), file("envoy.json", `{"a":1}`), true},
+		"a host more":           {"openhands-door", Update, routes(ann), routes(ann, bob), true},
+		"a host less":           {"openhands-door", Update, routes(ann, bob), routes(ann), false},
+		"another's key":         {"openhands-door", Update, routes(ann, bob), routes(ann, other), true},
+		"another cluster": {"openhands-door", Update, file("clusters.json", `{"resources":[{"name":"ann","at":"a"}]}`),
+			file("clusters.json", `{"resources":[{"name":"ann","at":"b"}]}`), true},
+		"known later": {"openhands-door", Update, routes(ann), file("public.json", unknown), false},
+		"settings":    {"openhands-environment", Update, file("A", "a"), file("A", "b"), false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := change(configMap, test.name, test.op, "data")
+			c.Old, c.New = test.was, test.is
+			assert.Equal(t, test.read, slices.ContainsFunc(Effects([]Change{c}), func(e Effect) bool {
+				return e.Grade == Open && strings.HasPrefix(e.Text, "what keeps people's keys, or the door, is rewritten")
+			}))
+		})
+	}
+}
+
 // TestANewClusterIsAsSafe: what is made anew in another cluster may be made less safe, or left out.
 func TestANewClusterIsAsSafe(t *testing.T) {
 	const label = "pod-security.kubernetes.io/enforce"
