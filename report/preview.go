@@ -181,13 +181,23 @@ func (p *Preview) add(s *step) {
 		c.New = s.New.Inputs
 	}
 	c.Unlocked = c.Protected && s.New != nil && !s.New.Protect
-	if i := slices.IndexFunc(p.Changes, func(other changes.Change) bool { return other.URN == c.URN }); i >= 0 {
-		if p.Changes[i].Op != changes.Replace {
-			p.Changes[i] = c
-		}
+	// What is left of an earlier replacement has the same name as what came after it, and both may have a step: none of the two hides the other.
+	i := slices.IndexFunc(p.Changes, func(other changes.Change) bool { return other.URN == c.URN && other.Op == changes.Replace })
+	if i < 0 || c.Op != changes.Replace {
+		p.Changes = append(p.Changes, c)
 		return
 	}
-	p.Changes = append(p.Changes, c)
+	whole := &p.Changes[i]
+	if whole.Old == nil {
+		whole.Old = c.Old
+	}
+	if whole.New == nil {
+		whole.New = c.New
+	}
+	if len(whole.Properties) == 0 {
+		whole.Properties = c.Properties
+	}
+	whole.Protected, whole.Unlocked = whole.Protected || c.Protected, whole.Unlocked || c.Unlocked
 }
 
 func (p *Preview) readOutputs(outputs map[string]any) {
