@@ -20,7 +20,7 @@ type Preview struct {
 	Same     int // resources that stay as they are
 	Errors   []string
 	Warnings []string
-	Profile  string // of the stack; empty where the document does not say it
+	Profile  string // that the change proposes; empty where the document does not say it
 
 	Instances []string          // of Agent Canvas, before
 	WasQuotas map[string]string // what the project needed, by quota

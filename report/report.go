@@ -35,8 +35,8 @@ type Restart struct {
 // Quota is how much of one the project needs.
 type Quota struct{ Name, Was, Is string }
 
-// New makes a report of a stack's preview. Approvals hold, or not, at a moment.
-func New(stack string, p *Preview, approvals []Approval, now time.Time) *Report {
+// New makes a report of a stack's preview. was is the profile of the stack before the change, empty where nobody knows. Approvals hold, or not, at a moment.
+func New(stack, was string, p *Preview, approvals []Approval, now time.Time) *Report {
 	r := &Report{
 		Stack: stack, Counts: map[changes.Op]int{changes.Same: p.Same}, Effects: changes.Effects(p.Changes), Warnings: p.Warnings, Errors: p.Errors, now: now,
 	}
@@ -45,7 +45,7 @@ func New(stack string, p *Preview, approvals []Approval, now time.Time) *Report 
 			r.Counts[c.Op]++
 		}
 	}
-	r.destructions(p.Profile, approvals, now)
+	r.destructions(p, was, approvals, now)
 	r.restarts(p)
 	if p.WasQuotas != nil && p.Quotas != nil {
 		all := maps.Clone(p.WasQuotas)

@@ -62,7 +62,11 @@ func reportOf(t *testing.T, raw []byte, stack string, approvals ...Approval) *Re
 	t.Helper()
 	preview, err := Read(raw, stack)
 	require.NoError(t, err)
-	return New(stack, preview, approvals, today)
+	was := "prod"
+	if stack == "dev" {
+		was = "dev"
+	}
+	return New(stack, was, preview, approvals, today)
 }
 
 // TestRecordedChangesAreGraded is over what the real CLI says of real changes.
@@ -181,16 +185,51 @@ func TestApprovals(t *testing.T) {
 	preview, err := Read(raw, "prod")
 	require.NoError(t, err)
 	last := approvals[0].until
-	assert.False(t, New("prod", preview, approvals, last.Add(-time.Second)).Failed())
-	assert.True(t, New("prod", preview, approvals, last).Failed())
+	assert.False(t, New("prod", "prod", preview, approvals, last.Add(-time.Second)).Failed())
+	assert.True(t, New("prod", "prod", preview, approvals, last).Failed())
 }
 
-// TestWhatNeedsAnApproval: in a stack of profile dev only what is protected does, and where nobody says the profile, everything.
+// TestWhatNeedsAnApproval: nothing does where the stack was of profile dev and stays so, unless something was protected; all does where nobody knows.
 func TestWhatNeedsAnApproval(t *testing.T) {
 	raw := string(recording(t, "zone"))
-	assert.False(t, reportOf(t, []byte(raw), "dev").Failed())
-	assert.True(t, reportOf(t, []byte(strings.ReplaceAll(raw, `"openhands:profile":"dev"`, `"x":"dev"`)), "dev").Failed())
-	assert.True(t, reportOf(t, []byte(strings.ReplaceAll(raw, `"custom":true`, `"protect":true,"custom":true`)), "dev").Failed())
+	const dev = `"openhands:profile":"dev"`
+	require.Contains(t, raw, dev)
+	for what, test := range map[string]struct {
+		was, document string
+		failed        bool
+	}{
+		"dev before and after":            {"dev", raw, false},
+		"the change itself makes it dev":  {"prod", raw, true},
+		"nobody knows what it was":        {"", raw, true},
+		"the change makes it prod":        {"dev", strings.ReplaceAll(raw, dev, `"openhands:profile":"prod"`), true},
+		"the preview says no profile":     {"dev", strings.ReplaceAll(raw, dev, `"x":"dev"`), true},
+		"something of it was protected":   {"dev", strings.Replace(raw, `"oldState":{`, `"oldState":{"protect":true,`, 3), true},
+		"dev, and all of it is protected": {"dev", strings.ReplaceAll(raw, `"custom":true`, `"protect":true,"custom":true`), true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			preview, err := Read([]byte(test.document), "dev")
+			require.NoError(t, err)
+			assert.Equal(t, test.failed, New("dev", test.was, preview, nil, today).Failed())
+		})
+	}
+}
+
+func TestTheProfileOfAStackFile(t *testing.T) {
+	for what, test := range map[string]struct{ content, profile string }{
+		"dev":             {"config:\n  openhands:profile: dev\n", "dev"},
+		"none":            {"config:\n  gcp:project: dev\n", ""},
+		"nothing":         {"", ""},
+		"a secret":        {"config:\n  openhands:profile:\n    secure: dev\n", ""},
+		"another program": {"config:\n  other:profile: dev\n", ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			profile, err := Profile([]byte(test.content))
+			require.NoError(t, err)
+			assert.Equal(t, test.profile, profile)
+		})
+	}
+	_, err := Profile([]byte("config: [dev]"))
+	require.ErrorContains(t, err, "cannot unmarshal")
 }
 
 func TestBadApprovals(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"time"
@@ -90,5 +91,26 @@ func read(stack, marker, approvals string, files []string, now time.Time) (*repo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", files[0], err)
 	}
-	return report.New(stack, preview, approved, now), nil
+	was, err := profile("Pulumi." + stack + ".yaml")
+	if err != nil {
+		return nil, err
+	}
+	return report.New(stack, was, preview, approved, now), nil
+}
+
+// profile is that of a stack's file in the working directory: of the branch that a change goes to, where a workflow judges it. Nobody knows it where there is
+// no file.
+func profile(file string) (string, error) {
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("stack file: %w", err)
+	}
+	is, err := report.Profile(raw)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	return is, nil
 }
