@@ -67,7 +67,7 @@ doctor: ## ask the real project, before the first resource exists, whether `pulu
 .PHONY: report
 report: ## what a change means to people, in colours: STACK=prod, and PREVIEW=preview.json of the real stack, or FROM=git:main; FORMAT=markdown, json
 	@$(if $(word 2,$(STACK)),echo "name one stack: make report STACK=prod" >&2; exit 1)
-	@failed=; $(if $(PREVIEW),,go build -o bin/compile ./rehearsal/cmd/compile && bin/compile . ./rehearsal/cmd/rehearse bin/rehearse && \
+	@failed=; $(if $(PREVIEW),,go build -o bin/compile ./rehearsal/cmd/compile && bin/compile . ./rehearsal/cmd/rehearse bin/rehearse >&2 && \
 		rm -f bin/rehearsal/$(STACK).preview.json && mkdir -p bin/rehearsal || exit 1; \
 		bin/rehearse -stack=$(STACK) -steps=plan -from=$(or $(FROM),git:main) -preview=bin/rehearsal/$(STACK).preview.json >&2 || failed=1; \
 		[ -s bin/rehearsal/$(STACK).preview.json ] || exit 1;) \
