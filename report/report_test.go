@@ -89,7 +89,7 @@ func TestRecordedChangesAreGraded(t *testing.T) {
 				return
 			}
 			if test.Field != "" {
-				assert.Contains(t, r.Markdown("x"), test.Field)
+				assert.Contains(t, r.Markdown(), test.Field)
 			}
 			var approvals, restarts []string
 			for _, d := range r.refused() {
@@ -111,7 +111,7 @@ func TestRecordedChangesAreGraded(t *testing.T) {
 			}
 			assert.Equal(t, test.Quotas, len(r.Quotas) > 0, "quotas: %v", r.Quotas)
 			assert.Equal(t, len(approvals) > 0, r.Failed())
-			for _, format := range []string{r.Markdown("x"), terminal(r)} {
+			for _, format := range []string{r.Markdown(), terminal(r)} {
 				assert.NotContains(t, format, state.Marker, "a secret of the rehearsal")
 			}
 		})
@@ -147,7 +147,7 @@ func TestApprovals(t *testing.T) {
 	raw := recording(t, "database-replaced")
 	refused := reportOf(t, raw, "prod")
 	require.True(t, refused.Failed())
-	assert.Contains(t, refused.Markdown("x"), "    resource: sql.DatabaseInstance openhands-postgres\n    change: replace\n")
+	assert.Contains(t, refused.Markdown(), "    resource: sql.DatabaseInstance openhands-postgres\n    change: replace\n")
 	approvals := approvalsFor(t, refused)
 	other := func(change func(*Approval)) []Approval {
 		out := slices.Clone(approvals)
@@ -172,7 +172,7 @@ func TestApprovals(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			r := reportOf(t, raw, "prod", test.approvals...)
 			assert.Equal(t, test.failed, r.Failed())
-			assert.Contains(t, r.Markdown("x"), test.says)
+			assert.Contains(t, r.Markdown(), test.says)
 		})
 	}
 	// Where the protection was lifted before, nothing else refuses it.
@@ -180,7 +180,7 @@ func TestApprovals(t *testing.T) {
 	require.True(t, reportOf(t, lifted, "prod").Failed())
 	allowed := reportOf(t, lifted, "prod", approvals...)
 	assert.False(t, allowed.Failed())
-	assert.NotContains(t, allowed.Markdown("x"), "Pulumi refuses it")
+	assert.NotContains(t, allowed.Markdown(), "Pulumi refuses it")
 	// Until is a whole day.
 	preview, err := Read(raw, "prod")
 	require.NoError(t, err)
@@ -311,7 +311,7 @@ func TestAPreviewThatFailed(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			r := reportOf(t, []byte(document), "prod")
 			assert.True(t, r.Failed())
-			assert.Contains(t, r.Markdown("x"), "The preview failed, and what it would do is not known")
+			assert.Contains(t, r.Markdown(), "The preview failed, and what it would do is not known")
 		})
 	}
 }
@@ -350,7 +350,7 @@ func TestTheFieldThatForces(t *testing.T) {
 	r := reportOf(t, preview(t, update("gcp:sql/databaseInstance:DatabaseInstance", "openhands-postgres",
 		map[string]any{"region": "a", "settings": map[string]any{"tier": "b"}}, map[string]any{"region": "c", "settings": map[string]any{"tier": "d"}},
 		map[string]string{"region": "update-replace", "settings.tier": "update"})), "prod")
-	assert.Contains(t, r.Markdown("x"), "replace `sql.DatabaseInstance openhands-postgres`: `region: a → c` forces it, `settings.tier: b → d`\n")
+	assert.Contains(t, r.Markdown(), "replace `sql.DatabaseInstance openhands-postgres`: `region: a → c` forces it, `settings.tier: b → d`\n")
 }
 
 // TestSecretsAreNotShown: markers are planted wherever a secret may be, and in what Pulumi does not know to be one.
@@ -382,7 +382,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		r := reportOf(t, preview(t, update(typ, "openhands-x", inputs(marker+"-a"), inputs(marker+"-b"), map[string]string{path: "update"})), "prod")
 		var document bytes.Buffer
 		require.NoError(t, r.JSON(&document))
-		for format, text := range map[string]string{"markdown": r.Markdown("x"), "terminal": terminal(r), "json": document.String()} {
+		for format, text := range map[string]string{"markdown": r.Markdown(), "terminal": terminal(r), "json": document.String()} {
 			assert.NotContains(t, text, marker, "%s of %s, as %s", path, typ, format)
 			assert.Contains(t, text, "openhands-x")
 		}
@@ -394,7 +394,7 @@ func TestWhatPeopleWriteIsNoMarkup(t *testing.T) {
 	for _, name := range []string{"@everyone", "`@everyone`", "a``b", "</details><script>", "a\n# title", "\x1b[31mred", "| a | b |", "x]]>--><!--"} {
 		steps := preview(t, update("gcp:iap/webIamMember:WebIamMember", name, map[string]any{"member": "user:" + name}, map[string]any{"member": "user:b" + name},
 			map[string]string{"member": "update-replace"}))
-		text := reportOf(t, steps, "prod").Markdown("x")
+		text := reportOf(t, steps, "prod").Markdown()
 		assert.NotContains(t, text, "\x1b")
 		for _, line := range strings.Split(text, "\n") {
 			assert.False(t, strings.HasPrefix(line, "# "))
@@ -444,7 +444,7 @@ func TestACommentFits(t *testing.T) {
 	cut := 0
 	for _, n := range []int{1, 24, 25, 26, 100, 140, 150, 160, 170, 180, 190, 200, 400, 1000} {
 		r := reportOf(t, many(n), "prod")
-		text := r.Markdown("x")
+		text := r.Markdown()
 		require.LessOrEqual(t, len(text), Limit)
 		assert.Equal(t, 0, strings.Count(text, "```")%2, "a quotation is cut")
 		assert.Contains(t, text, "**LOST**: the database and its backups", "%d", n)
@@ -463,7 +463,7 @@ var rewrite = flag.Bool("update", false, "write the example in docs/preview-repo
 func TestTheExample(t *testing.T) {
 	const page = "../docs/preview-report.md"
 	const begin, end = "<!-- example: written by `go test ./report -run TestTheExample -update` -->\n", "<!-- end of example -->"
-	text := reportOf(t, recording(t, "example"), "team").Markdown("openhands-preview:team")
+	text := reportOf(t, recording(t, "example"), "team").Markdown()
 	quoted := "\n> " + strings.ReplaceAll(strings.TrimSpace(strings.SplitN(text, "\n", 2)[1]), "\n", "\n> ") + "\n\n"
 	quoted = strings.ReplaceAll(quoted, "> \n", ">\n")
 	raw, err := os.ReadFile(page)
@@ -482,5 +482,5 @@ func TestTheExample(t *testing.T) {
 func TestNothingChanges(t *testing.T) {
 	r := reportOf(t, preview(t), "prod")
 	assert.False(t, r.Failed())
-	assert.Contains(t, r.Markdown("x"), "**Nothing changes.**")
+	assert.Contains(t, r.Markdown(), "**Nothing changes.**")
 }

@@ -48,7 +48,6 @@ func TestExitCodes(t *testing.T) {
 		says string // on either output
 	}{
 		"nothing to refuse":        {[]string{"-stack", "prod", "-approvals", none, quiet}, fine, "<!-- openhands-preview:prod -->\n"},
-		"another marker":           {[]string{"-stack", "prod", "-approvals", none, "-marker", "mine", quiet}, fine, "<!-- mine -->\n"},
 		"at a terminal":            {[]string{"-stack", "prod", "-approvals", none, "-format", "terminal", quiet}, fine, "Preview of stack prod: no data is lost"},
 		"as JSON":                  {[]string{"-stack", "prod", "-approvals", none, "-format", "json", quiet}, fine, `"failed": false`},
 		"without an approval":      {[]string{"-stack", "prod", "-approvals", none, bucket}, refused, "resource: storage.Bucket openhands-files"},
@@ -62,7 +61,7 @@ func TestExitCodes(t *testing.T) {
 		"bad approvals":            {[]string{"-stack", "prod", "-approvals", quiet, quiet}, unusable, "field config not found"},
 		"no preview":               {[]string{"-stack", "prod", "-approvals", none, file("text.json", "Updating (prod)")}, unusable, "the preview is no JSON"},
 		"another format":           {[]string{"-stack", "prod", "-approvals", none, "-format", "html", quiet}, unusable, "write markdown, terminal or json"},
-		"a marker with markup":     {[]string{"-stack", "prod", "-approvals", none, "-marker", "a --> b", quiet}, unusable, "letters, digits"},
+		"a stack with markup":      {[]string{"-stack", "a --> b", "-approvals", none, quiet}, unusable, "name the stack"},
 		"an unknown flag":          {[]string{"-force", quiet}, unusable, "not defined"},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -77,7 +76,7 @@ func TestExitCodes(t *testing.T) {
 
 // TestTheRepositorysApprovalsAreReadable, as the workflows read them.
 func TestTheRepositorysApprovalsAreReadable(t *testing.T) {
-	_, err := read("prod", "x", "../../approvals.yaml", []string{"nothing"}, time.Now())
+	_, err := read("prod", "../../approvals.yaml", []string{"nothing"}, time.Now())
 	require.ErrorContains(t, err, "preview: open nothing")
 }
 
