@@ -65,6 +65,9 @@ func ReadApprovals(raw []byte, file string) ([]Approval, error) {
 	return content.Approvals, nil
 }
 
+// over says whether an approval does not hold any more.
+func (r *Report) over(a Approval) bool { return !r.now.Before(a.until) }
+
 func (a *Approval) key() string { return a.Stack + "\x00" + a.Resource + "\x00" + a.Change }
 
 // Destruction is a change that loses data or keeps people from their work, and deletes what there was of a resource.
@@ -97,7 +100,7 @@ func (p *Preview) lax(was string) bool {
 }
 
 // destructions are those of a preview.
-func (r *Report) destructions(p *Preview, was string, approvals []Approval, now time.Time) {
+func (r *Report) destructions(p *Preview, was string, approvals []Approval) {
 	seen := map[string]bool{}
 	used := map[string]bool{}
 	for _, effect := range r.Effects {
@@ -112,7 +115,7 @@ func (r *Report) destructions(p *Preview, was string, approvals []Approval, now 
 			d := Destruction{Change: c, Needs: !p.lax(was)}
 			for i := range approvals {
 				if a := &approvals[i]; a.Stack == r.Stack && a.Resource == c.Title() && a.Change == string(c.Op) {
-					d.Approval, d.Expired, used[a.key()] = a, !now.Before(a.until), true
+					d.Approval, d.Expired, used[a.key()] = a, r.over(*a), true
 				}
 			}
 			r.Destructions = append(r.Destructions, d)
@@ -131,9 +134,9 @@ func isMinor(c changes.Change) bool {
 }
 
 // example is the entry that approves a destruction.
-func (r *Report) example(d Destruction, now time.Time) string {
+func (r *Report) example(d Destruction) string {
 	return fmt.Sprintf("  - stack: %s\n    resource: %s\n    change: %s\n    because: what becomes of the data and of the people, in your words\n    until: %s\n",
-		r.Stack, quoted(d.Change.Title()), d.Change.Op, now.UTC().AddDate(0, 0, 7).Format(time.DateOnly))
+		r.Stack, quoted(d.Change.Title()), d.Change.Op, r.now.UTC().AddDate(0, 0, 7).Format(time.DateOnly))
 }
 
 // quoted writes a text so that YAML reads it as it is.

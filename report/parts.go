@@ -192,7 +192,7 @@ func (r *Report) refusals() []block {
 			l = append(l, ours("; its approval held until "), theirs(d.Approval.Until), ours(", and is refused: renew it, with a reason of today"))
 		}
 		b.lines = append(b.lines, l)
-		b.quote += r.example(d, r.now)
+		b.quote += r.example(d)
 		if len(b.lines) == mostLines {
 			close()
 		}
@@ -269,7 +269,7 @@ func (r *Report) unused() []block {
 	b := block{text: "nothing that this change does needs them: remove them from approvals.yaml, unless their change is still to come:"}
 	for _, a := range r.Unused {
 		l := line{ours(a.Change + " "), theirs(a.Resource), ours(", until "), theirs(a.Until)}
-		if !r.now.Before(a.until) {
+		if r.over(a) {
 			l = append(l, ours(" (over)"))
 		}
 		b.add(l)

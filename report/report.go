@@ -45,7 +45,7 @@ func New(stack, was string, p *Preview, approvals []Approval, now time.Time) *Re
 			r.Counts[c.Op]++
 		}
 	}
-	r.destructions(p, was, approvals, now)
+	r.destructions(p, was, approvals)
 	r.restarts(p)
 	if p.WasQuotas != nil && p.Quotas != nil {
 		all := maps.Clone(p.WasQuotas)

@@ -136,7 +136,7 @@ func approvalsFor(t *testing.T, r *Report) []Approval {
 	t.Helper()
 	content := "approvals:\n"
 	for _, d := range r.refused() {
-		content += r.example(d, today)
+		content += r.example(d)
 	}
 	approvals, err := ReadApprovals([]byte(content), "approvals.yaml")
 	require.NoError(t, err)
