@@ -38,6 +38,14 @@ type Property struct {
 	Replaces bool   // the resource is replaced for it
 }
 
+// Value returns the value at a path of a resource's inputs, or else of its outputs; nil where there is none.
+func Value(inputs, outputs map[string]any, path string) any {
+	if value := lookup(inputs, path); value != nil {
+		return value
+	}
+	return lookup(outputs, path)
+}
+
 // Name is the name of the resource in the program.
 func (c Change) Name() string { return c.URN[strings.LastIndex(c.URN, "::")+2:] }
 

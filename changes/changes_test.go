@@ -199,3 +199,28 @@ func TestLostTextsNameWhatIsLost(t *testing.T) {
 		}
 	}
 }
+
+func TestTheValueAtAPath(t *testing.T) {
+	inputs := map[string]any{
+		"spec":   map[string]any{"containers": []any{map[string]any{"image": "a"}, map[string]any{"image": "b"}}, "nothing": nil},
+		"labels": map[string]any{"a.b/c": "dotted", `say "x"`: "quoted", "0": "zero"},
+		"later":  unknown,
+	}
+	outputs := map[string]any{"id": "known", "spec": map[string]any{"nothing": "of the outputs"}, "labels": "other"}
+	for path, value := range map[string]any{
+		"spec.containers[1].image":   "b",
+		"spec.containers[2].image":   nil,
+		"spec.containers.image":      nil,
+		"spec.containers[0].image.x": nil,
+		`labels["a.b/c"]`:            "dotted",
+		`labels["say \"x\""]`:        "quoted",
+		"labels[0]":                  nil,
+		"labels.0":                   "zero",
+		"later.a[0]":                 unknown,
+		"id":                         "known",
+		"spec.nothing":               "of the outputs",
+		"missing":                    nil,
+	} {
+		assert.Equal(t, value, Value(inputs, outputs, path), path)
+	}
+}
