@@ -174,7 +174,7 @@ func (c *change) print() {
 	c.screen.Text("")
 }
 
-var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Down: screen.Warn}
+var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Away: screen.Warn}
 
 // apply makes the change, and fails where the stack is not as it must be then, or where the change is refused.
 func (c *change) apply(ctx context.Context) (string, error) {

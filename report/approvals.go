@@ -104,7 +104,7 @@ func (r *Report) destructions(p *Preview, was string, approvals []Approval) {
 	seen := map[string]bool{}
 	used := map[string]bool{}
 	for _, effect := range r.Effects {
-		if effect.Grade != changes.Lost && effect.Grade != changes.Down {
+		if effect.Grade != changes.Lost && effect.Grade != changes.Away {
 			continue
 		}
 		for _, c := range effect.Changes {

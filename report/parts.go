@@ -82,18 +82,18 @@ func cleanLines(text string) string {
 	return shortened(text, mostOfMessage)
 }
 
-var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Down: screen.Warn}
+var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Away: screen.Warn}
 
 // sections are the parts of the report, the most important first.
 func (r *Report) sections() []section {
 	all := []section{
 		{title: "The preview failed", blocks: messages(screen.Bad, r.Errors)},
-		{title: "Risk", blocks: r.effects(changes.Lost, changes.Open, changes.Down)},
+		{title: "Risk", blocks: r.effects(changes.Lost, changes.Open, changes.Away)},
 		{title: "Refused: it needs an approval", blocks: r.refusals()},
 		{title: "Approved", blocks: r.approved()},
 		{title: "Whose work restarts", blocks: r.restarting()},
 		{title: "Quotas of the project", blocks: r.quotas()},
-		{title: "To know", blocks: r.effects(changes.Notable)},
+		{title: "To know", blocks: r.effects(changes.Note)},
 		{title: "Approvals that nothing needs", blocks: r.unused()},
 		{title: "Nobody notices", blocks: r.effects(changes.Quiet), folded: true},
 		{title: "Warnings of the program", blocks: messages(screen.Warn, r.Warnings), folded: true},

@@ -19,7 +19,7 @@ func (r *Report) Markdown() string {
 	switch {
 	case r.Failed():
 		sign = "⛔"
-	case len(r.Effects) > 0 && r.Effects[0].Grade <= changes.Down:
+	case len(r.Effects) > 0 && r.Effects[0].Grade <= changes.Away:
 		sign = "⚠️"
 	}
 	var b strings.Builder

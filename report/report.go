@@ -137,7 +137,7 @@ func (r *Report) restarts(p *Preview) {
 	slices.Sort(all)
 	all = slices.Compact(all)
 	for _, effect := range r.Effects {
-		if effect.Grade != changes.Lost && effect.Grade != changes.Down {
+		if effect.Grade != changes.Lost && effect.Grade != changes.Away {
 			continue
 		}
 		for _, c := range effect.Changes {
