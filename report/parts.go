@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -177,27 +178,23 @@ func describe(c changes.Change) line {
 // refusals are what lacks an approval, and below them what to write.
 func (r *Report) refusals() []block {
 	var out []block
-	b := block{mark: screen.Bad}
-	close := func() {
-		if len(b.lines) > 0 {
-			b.text = fmt.Sprintf("%d of what would be deleted or replaced has no approval. If it is meant, add below `approvals:` in "+
-				"approvals.yaml, and have it reviewed with the change:", len(b.lines))
-			out = append(out, b)
+	for some := range slices.Chunk(r.refused(), mostLines) {
+		has := "has"
+		if len(some) > 1 {
+			has = "have"
 		}
-		b = block{mark: screen.Bad}
+		b := block{mark: screen.Bad, text: fmt.Sprintf("%d of what would be deleted or replaced %s no approval. If it is meant, add below `approvals:` in "+
+			"approvals.yaml, and have it reviewed with the change:", len(some), has)}
+		for _, d := range some {
+			l := describe(d.Change)
+			if d.Expired {
+				l = append(l, ours("; its approval held until "), theirs(d.Approval.Until), ours(", and is refused: renew it, with a reason of today"))
+			}
+			b.lines = append(b.lines, l)
+			b.quote += r.example(d)
+		}
+		out = append(out, b)
 	}
-	for _, d := range r.refused() {
-		l := describe(d.Change)
-		if d.Expired {
-			l = append(l, ours("; its approval held until "), theirs(d.Approval.Until), ours(", and is refused: renew it, with a reason of today"))
-		}
-		b.lines = append(b.lines, l)
-		b.quote += r.example(d)
-		if len(b.lines) == mostLines {
-			close()
-		}
-	}
-	close()
 	return out
 }
 

@@ -161,9 +161,9 @@ func TestApprovals(t *testing.T) {
 		failed    bool
 		says      string
 	}{
-		"none":             {nil, true, "Refused: it needs an approval"},
+		"none":             {nil, true, "3 of what would be deleted or replaced have no approval."},
 		"all":              {approvals, false, "Pulumi refuses it all the same, as it is protected"},
-		"one is missing":   {approvals[1:], true, "1 change needs an approval"},
+		"one is missing":   {approvals[1:], true, "1 of what would be deleted or replaced has no approval."},
 		"another stack's":  {other(func(a *Approval) { a.Stack = "team" }), true, "Refused"},
 		"another change":   {other(func(a *Approval) { a.Change = "delete" }), true, "Approvals that nothing needs"},
 		"another resource": {other(func(a *Approval) { a.Resource += "x" }), true, "Approvals that nothing needs"},
