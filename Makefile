@@ -149,9 +149,10 @@ test-facts: bin/staticcheck ## the command behind make facts, on providers made 
 	go -C tools/facts test -p 2 $(TESTFLAGS) ./...
 
 .PHONY: docs
-docs: ## write docs/configuration.md, the quotas in docs/quotas.md, the tables in docs/doctor.md and the README's list of resources anew
+docs: ## write what tests write into docs/ and README.md anew
 	go test ./stacks -run 'TestConfigurationReference|TestQuotasOfTheProfiles' -update
 	go test . -run 'TestReadmeListsTheResources|TestDoctorsTables|TestPermissionsPage' -update
+	go test ./report -run TestTheExample -update
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time

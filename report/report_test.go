@@ -462,7 +462,7 @@ var rewrite = flag.Bool("update", false, "write the example in docs/preview-repo
 // TestTheExample is the comment that the documentation shows: several changes at once.
 func TestTheExample(t *testing.T) {
 	const page = "../docs/preview-report.md"
-	const begin, end = "<!-- example: written by `go test ./report -run TestTheExample -update` -->\n", "<!-- end of example -->"
+	const begin, end = "<!-- example: written by `make docs` -->\n", "<!-- end of example -->"
 	text := reportOf(t, recording(t, "example"), "team").Markdown()
 	quoted := "\n> " + strings.ReplaceAll(strings.TrimSpace(strings.SplitN(text, "\n", 2)[1]), "\n", "\n> ") + "\n\n"
 	quoted = strings.ReplaceAll(quoted, "> \n", ">\n")
@@ -476,7 +476,7 @@ func TestTheExample(t *testing.T) {
 		require.NoError(t, os.WriteFile(page, []byte(before+begin+quoted+end+after), 0o644))
 		return
 	}
-	assert.True(t, quoted == example, "the example is old: go test ./report -run TestTheExample -update")
+	assert.True(t, quoted == example, "docs/preview-report.md has an old example: make docs")
 }
 
 func TestNothingChanges(t *testing.T) {
