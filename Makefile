@@ -48,16 +48,18 @@ rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulate
 			[ -z "$$failed" ] || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
 
-# STACK has a default for rehearsals, which is none for a stack that stands.
+# STACK has a default for rehearsals, which is none for what asks about one stack.
+one_stack = $(if $(filter 1,$(words $(STACK))),,echo "name one stack: make $@ STACK=prod" >&2; exit 1)
+
 .PHONY: check
 check: ## a person's way through the stack that stands, after pulumi up: STACK=prod, INSTANCE=ann, LOGIN_AS=<service account>, JSON=1
-	@$(if $(and $(filter command line environment,$(origin STACK)),$(STACK)),,echo "which stack? make check STACK=prod" >&2; exit 1)
+	@$(one_stack)
 	@go build -o bin/check ./cmd/check
 	@bin/check -stack="$(STACK)" -instance="$(INSTANCE)" -as="$(LOGIN_AS)" $(if $(JSON),-json)
 
 .PHONY: doctor
 doctor: ## ask the real project, before the first resource exists, whether `pulumi up` will pass: STACK=prod, JSON=1. It only reads
-	@$(if $(word 2,$(STACK)),echo "doctor needs one stack: make doctor STACK=prod" >&2; exit 2)
+	@$(one_stack)
 	@go build -o bin/compile ./rehearsal/cmd/compile
 	@bin/compile . . bin/openhands >&2 && bin/compile . ./cmd/doctor bin/doctor >&2
 	@bin/doctor -stack=$(STACK) $(if $(JSON),-json)

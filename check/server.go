@@ -364,7 +364,7 @@ func (c *serverConversation) remove(ctx context.Context) (string, error) {
 		return "no conversation had begun", nil
 	}
 	if err := is(false); err != nil {
-		return "", fail("`kubectl --namespace="+c.namespace+" get pods`: the clean-up removes it within an hour", "its sandbox is still there: %v", err)
+		return "", fail("`kubectl --namespace="+c.namespace+" get pods`: the clean-up removes it, an hour later at the latest", "its sandbox is still there: %v", err)
 	}
 	if c.own {
 		return "the conversation with its sandbox, volume and objects", nil
