@@ -1,11 +1,14 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"openhands-gcp/changes"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -89,7 +92,10 @@ func TestWhatNeedsAnApproval(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			preview, err := Read([]byte(test.document), "dev")
 			require.NoError(t, err)
-			assert.Equal(t, test.failed, New("dev", test.was, preview, nil, today).Failed())
+			r := New("dev", test.was, preview, nil, today)
+			assert.Equal(t, test.failed, r.Failed())
+			assert.Equal(t, test.was == "prod", strings.Contains(r.Markdown(), "- **open**: the stack becomes one of profile dev"))
+			assert.True(t, slices.IsSortedFunc(r.Effects, func(a, b changes.Effect) int { return cmp.Compare(a.Grade, b.Grade) }))
 		})
 	}
 }

@@ -23,7 +23,8 @@ func (r *Report) Markdown() string {
 		sign = "⚠️"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "<!-- openhands-preview:%s -->\n## %s Preview of stack %s\n\n**%s.**\n\n%s.\n", r.Stack, sign, code(r.Stack), sentence(r.Headline()), sentence(r.counts()))
+	fmt.Fprintf(&b, "<!-- openhands-preview:%s -->\n## %s Preview of stack %s\n\n**%s.**\n\n%s.\n",
+		r.Stack, sign, code(r.Stack), sentence(r.Headline()), sentence(r.counts()))
 	const reserve = 400 // for the last sentence
 	blocks, resources := 0, 0
 	for _, s := range r.sections() {
@@ -188,7 +189,7 @@ func (r *Report) JSON(out io.Writer) error {
 	}{Stack: r.Stack, Failed: r.Failed(), Headline: r.Headline(), Counts: r.Counts, Effects: []effect{}, Refused: []resource{}, Restarts: []string{},
 		Quotas: append([]Quota{}, r.Quotas...), Errors: append([]string{}, r.Errors...), Warnings: append([]string{}, r.Warnings...)}
 	for _, e := range r.Effects {
-		one := effect{Grade: e.Grade.String(), Text: e.Text, Refused: e.Refused}
+		one := effect{Grade: e.Grade.String(), Text: e.Text, Refused: e.Refused, Resources: []resource{}}
 		for _, c := range e.Changes {
 			one.Resources = append(one.Resources, of(c))
 		}

@@ -45,6 +45,12 @@ func New(stack, was string, p *Preview, approvals []Approval, now time.Time) *Re
 			r.Counts[c.Op]++
 		}
 	}
+	if was != "" && was != "dev" && p.Profile == "dev" {
+		i := slices.IndexFunc(append(r.Effects, changes.Effect{Grade: changes.Quiet}), func(e changes.Effect) bool { return e.Grade >= changes.Open })
+		r.Effects = slices.Insert(r.Effects, i, changes.Effect{
+			Grade: changes.Open, Text: "the stack becomes one of profile dev, in which what deletes or replaces something needs no approval",
+		})
+	}
 	r.destructions(p, was, approvals)
 	r.restarts(p)
 	if p.WasQuotas != nil && p.Quotas != nil {
