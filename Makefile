@@ -48,16 +48,18 @@ rehearse: ## a stack's life, or with FROM=git:HEAD a change of it, on a simulate
 			[ -z "$$failed" ] || exit 1; \
 		done ) || { kill -PIPE $$PPID; exit 1; }
 
-# STACK has a default for rehearsals, which is none for a stack that stands.
+# STACK has a default for rehearsals, which is none for what asks about one stack.
+one_stack = $(if $(filter 1,$(words $(STACK))),,echo "name one stack: make $@ STACK=prod" >&2; exit 1)
+
 .PHONY: check
 check: ## a person's way through the stack that stands, after pulumi up: STACK=prod, INSTANCE=ann, LOGIN_AS=<service account>, JSON=1
-	@$(if $(and $(filter command line environment,$(origin STACK)),$(STACK)),,echo "which stack? make check STACK=prod" >&2; exit 1)
+	@$(one_stack)
 	@go build -o bin/check ./cmd/check
 	@bin/check -stack="$(STACK)" -instance="$(INSTANCE)" -as="$(LOGIN_AS)" $(if $(JSON),-json)
 
 .PHONY: doctor
 doctor: ## ask the real project, before the first resource exists, whether `pulumi up` will pass: STACK=prod, JSON=1. It only reads
-	@$(if $(word 2,$(STACK)),echo "doctor needs one stack: make doctor STACK=prod" >&2; exit 2)
+	@$(one_stack)
 	@go build -o bin/compile ./rehearsal/cmd/compile
 	@bin/compile . . bin/openhands >&2 && bin/compile . ./cmd/doctor bin/doctor >&2
 	@bin/doctor -stack=$(STACK) $(if $(JSON),-json)
@@ -67,10 +69,11 @@ doctor: ## ask the real project, before the first resource exists, whether `pulu
 .PHONY: report
 report: ## what a change means to people, in colours: STACK=prod, and PREVIEW=preview.json of the real stack, or FROM=git:main; FORMAT=markdown, json
 	@$(if $(word 2,$(STACK)),echo "name one stack: make report STACK=prod" >&2; exit 1)
-	@$(if $(PREVIEW),,go build -o bin/compile ./rehearsal/cmd/compile && bin/compile . ./rehearsal/cmd/rehearse bin/rehearse && \
-		rm -f bin/rehearsal/$(STACK).preview.json && mkdir -p bin/rehearsal && \
-		bin/rehearse -stack=$(STACK) -steps=plan -from=$(or $(FROM),git:main) -preview=bin/rehearsal/$(STACK).preview.json >&2 &&) \
-		go run ./cmd/preview-report -stack=$(STACK) -format=$(FORMAT) $(or $(PREVIEW),bin/rehearsal/$(STACK).preview.json)
+	@failed=; $(if $(PREVIEW),,go build -o bin/compile ./rehearsal/cmd/compile && bin/compile . ./rehearsal/cmd/rehearse bin/rehearse >&2 && \
+		rm -f bin/rehearsal/$(STACK).preview.json && mkdir -p bin/rehearsal || exit 1; \
+		bin/rehearse -stack=$(STACK) -steps=plan -from=$(or $(FROM),git:main) -preview=bin/rehearsal/$(STACK).preview.json >&2 || failed=1; \
+		[ -s bin/rehearsal/$(STACK).preview.json ] || exit 1;) \
+		go run ./cmd/preview-report -stack=$(STACK) -format=$(FORMAT) $(or $(PREVIEW),bin/rehearsal/$(STACK).preview.json) && [ -z "$$failed" ]
 
 .PHONY: recordings
 recordings: ## what the real CLI says of changes, for the tests of the report: write it anew, or with CHECK=1 say whether it is old; ONLY=database
@@ -107,6 +110,7 @@ test-app: bin/staticcheck ## the real OpenHands on what the program deploys; nee
 	go -C tests/app vet ./...
 	cd tests/app && ../../bin/staticcheck ./...
 	cd infra/app/cleanup && PYTHONDONTWRITEBYTECODE=1 python3 -W error -m unittest -q
+	cd check && PYTHONDONTWRITEBYTECODE=1 python3 -W error -m unittest -q
 	go -C tests/app test -timeout 45m $(TESTFLAGS) ./...
 
 # Real file systems on a loop device, real firewalls between namespaces. It needs root.
@@ -147,9 +151,10 @@ test-facts: bin/staticcheck ## the command behind make facts, on providers made 
 	go -C tools/facts test -p 2 $(TESTFLAGS) ./...
 
 .PHONY: docs
-docs: ## write docs/configuration.md, the quotas in docs/quotas.md, the tables in docs/doctor.md and the README's list of resources anew
+docs: ## write what tests write into docs/ and README.md anew
 	go test ./stacks -run 'TestConfigurationReference|TestQuotasOfTheProfiles' -update
 	go test . -run 'TestReadmeListsTheResources|TestDoctorsTables|TestPermissionsPage' -update
+	go test ./report -run TestTheExample -update
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time

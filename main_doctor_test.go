@@ -398,7 +398,7 @@ func TestDoctor(t *testing.T) {
 			[][]string{{"ok", "exists already, with 1 resource,"}}, 0,
 		},
 
-		{"no project", "prod", "project", set(resourceOf+prod, says(404, `{}`)), [][]string{{"fails 0", "there is no project " + prod, "projects describe"}}, 1},
+		{"no project", "prod", "project", set(resourceOf+prod, says(404, `{}`)), [][]string{{"fails 0", "there is no project " + prod, "projects create"}}, 1},
 		{"somebody's project", "prod", "project", set(resourceOf+prod, refuses), [][]string{{"fails 0", "may not see or use it"}}, 1},
 		{
 			"a deleted project", "prod", "project", set(resourceOf+prod, says(200, `{"state": "DELETE_REQUESTED", "parent": "folders/1"}`)),

@@ -22,7 +22,7 @@ const instanceContainer = "canvas"
 // instanceConversation opens the page of an instance, and has a conversation in it.
 func (w *walk) instanceConversation(ctx context.Context, name string) {
 	address := w.Outputs.URLs[name]
-	opened := w.station(ctx, "page", func(ctx context.Context) (string, error) {
+	w.station(ctx, "page", func(ctx context.Context) (string, error) {
 		switch {
 		case !w.public(address):
 			way, err := w.forward(ctx)
@@ -36,8 +36,7 @@ func (w *walk) instanceConversation(ctx context.Context, name string) {
 		}
 		return "", notHere("only who has logged in comes to an instance: name a service account of its members by LOGIN_AS")
 	})
-	failed := w.results[len(w.results)-1].Verdict == Failed
-	if !opened && failed {
+	if w.results[len(w.results)-1].Verdict == Failed {
 		w.skip(ctx, "the page does not open", "conversation", "sandbox", "command", "metadata", "neighbour", "volume", "removed")
 		return
 	}

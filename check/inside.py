@@ -13,16 +13,21 @@ It reads a line of JSON for each question, and writes one for each answer. The f
 When its input ends, whatever the reason, it takes back what the check has made.
 """
 
+import fcntl
 import http.client
 import http.server
 import json
 import os
+import re
 import signal
 import sys
+import tempfile
 import threading
 
-# A leftover of another check is known by this: conversations by their title or tag, settings by the key of the model.
+# A leftover of another check is known by this: settings by the key of the model, conversations of instances by their tag.
 NAME = "openhands-check"
+# Conversations of the server are known by their title, and directories by their name: whole, as a person may give one of their own a name that begins so.
+MARK = re.compile(re.escape(NAME) + "-[0-9a-f]{12}")
 SETTINGS = "settings.json"
 # An agent that does not come to the end is told to end.
 MOST_CALLS = 5
@@ -156,7 +161,7 @@ def of_a_check(everything):
     """Lists the conversations of this check, or of every one."""
     if settings["line"] == "server":
         status, found = call("GET", "/api/conversations?limit=100")
-        ids = [c["conversation_id"] for c in found["results"] if str(c.get("title", "")).startswith(NAME)] if status == 200 else []
+        ids = [c["conversation_id"] for c in found["results"] if MARK.fullmatch(str(c.get("title", "")))] if status == 200 else []
     else:
         status, found = call("GET", "/api/conversations/search?limit=100")
         ids = [c["id"] for c in found["items"] if "openhandscheck" in (c.get("tags") or {})] if status == 200 else []
@@ -181,13 +186,13 @@ def take_back(everything=False):
 
 
 def take_back_files():
-    import glob
     import shutil
 
-    directories = glob.glob(os.path.join(settings["directory"], NAME + "-*"))
-    for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
-    return len(directories)
+    names = os.listdir(settings["directory"]) if os.path.isdir(settings["directory"]) else []
+    names = [name for name in names if MARK.fullmatch(name)]
+    for name in names:
+        shutil.rmtree(os.path.join(settings["directory"], name), ignore_errors=True)
+    return len(names)
 
 
 def objects(conversation):
@@ -231,6 +236,13 @@ def main():
             say(error=f"{type(failure).__name__}: {failure}")
 
 
+# What another check has made looks like what it has left. The lock ends with this process, however it ends.
+lock = open(os.path.join(tempfile.gettempdir(), NAME + ".lock"), "w")
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    say(error="another check of this application is under way: wait until it has ended")
+    sys.exit(1)
 settings, mine = json.loads(sys.stdin.readline()), set()
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
 server.daemon_threads = True

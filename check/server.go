@@ -163,7 +163,7 @@ func (c *serverConversation) serverPort() int {
 	return port
 }
 
-// makeRoom refuses to start a conversation that would close somebody's.
+// makeRoom refuses to start a conversation that would close somebody's, or after which the next one that a person starts would.
 func (c *serverConversation) makeRoom(ctx context.Context, limit string) error {
 	most, err := strconv.Atoi(limit)
 	if err != nil {
@@ -181,8 +181,8 @@ func (c *serverConversation) makeRoom(ctx context.Context, limit string) error {
 			running++
 		}
 	}
-	if running >= most {
-		return notHere(fmt.Sprintf("%d conversations run, which is as many as openhands:sandboxes.max allows: one more would close somebody's", running))
+	if running > 0 && running+1 >= most {
+		return notHere(fmt.Sprintf("%d conversations run, and openhands:sandboxes.max is %d: with the check's, one more would close somebody's", running, most))
 	}
 	return nil
 }
@@ -364,7 +364,7 @@ func (c *serverConversation) remove(ctx context.Context) (string, error) {
 		return "no conversation had begun", nil
 	}
 	if err := is(false); err != nil {
-		return "", fail("`kubectl --namespace="+c.namespace+" get pods`: the clean-up removes it within an hour", "its sandbox is still there: %v", err)
+		return "", fail("`kubectl --namespace="+c.namespace+" get pods`: the clean-up removes it, an hour later at the latest", "its sandbox is still there: %v", err)
 	}
 	if c.own {
 		return "the conversation with its sandbox, volume and objects", nil

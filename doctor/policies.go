@@ -27,7 +27,7 @@ type Constraint struct {
 // Stops says whether it may stop anything.
 func (c Constraint) Stops() bool { return c.check != nil }
 
-// Constraints are those that docs/quotas.md lists.
+// Constraints are those that docs/quotas.md lists. One without a check stops nothing of this program.
 var Constraints = []Constraint{
 	{Name: "compute.requireShieldedVm"}, {Name: "compute.vmExternalIpAccess"}, {Name: "compute.disableGuestAttributesAccess"},
 	{Name: "compute.disableSerialPortAccess"}, {Name: "compute.disableNestedVirtualization"}, {Name: "compute.skipDefaultNetworkCreation"},

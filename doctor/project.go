@@ -29,8 +29,8 @@ func (e *exam) project(ctx context.Context) []Finding {
 	switch {
 	case errors.As(err, &answer) && (answer.Code == http.StatusNotFound || (answer.Code == http.StatusForbidden && !isDisabled(err))):
 		// Google answers the same for a project that there is not and for one that is not shown.
-		return []Finding{e.fails("gcloud projects describe "+id, nil, "there is no project %s, or %s may not see or use it "+
-			"(roles/serviceusage.serviceUsageConsumer)", id, e.member())}
+		return []Finding{e.fails("gcloud projects create "+id, nil, "there is no project %s, or %s may not see or use it: "+
+			"then its owner grants roles/serviceusage.serviceUsageConsumer", id, e.member())}
 	case err != nil:
 		return []Finding{e.unasked("project "+id, "roles/browser", err)}
 	case project.State != "ACTIVE":

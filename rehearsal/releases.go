@@ -16,8 +16,9 @@ import (
 
 // The scenarios of a release: the stack was of the release before its own.
 const (
-	scenarioUpgrade  = "upgrade"  // and gets its own
-	scenarioRollback = "rollback" // and gets its own, and goes back: by one command, or where migrations are in between, not before the data is from before too
+	scenarioUpgrade = "upgrade" // and gets its own
+	// scenarioRollback upgrades too, and goes back: by one command, or, where migrations lie in between, only with data from before them.
+	scenarioRollback = "rollback"
 )
 
 // Scenarios lists them.

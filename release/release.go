@@ -164,7 +164,7 @@ const OneReplica = "conversations live in the memory of one process, and a secon
 // releases are the supported ones, of each line the older first. Each was run (tests/app).
 var releases = []Release{
 	inPods("0.60.0", "001"),
-	// 0.61.0 is left out: it imports what the version of the SDK that it names has not, and dies.
+	// 0.61.0 is left out: it imports a module that its own version of the SDK does not have, and ends at its start.
 	inPods("0.62.0", "002", "0.60.0"),
 	// The last releases of the Python server (July 2026). Upstream has removed it from its repository: it gets no fixes any more.
 	elsewhere("1.10.0", "014"),

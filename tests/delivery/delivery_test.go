@@ -72,9 +72,10 @@ func built(t *testing.T) engine.Options {
 func pullRequest(t *testing.T, r *runner) {
 	answers := filepath.Join(t.TempDir(), "comments.json")
 	comment := map[string]string{"GH_TOKEN": "token", "GH_ANSWERS": answers, "PULL_REQUEST": "7", "RUN_URL": "https://example.com/run", "GITHUB_REPOSITORY": "o/r"}
-	r.must(t, "preview.yml", "plan", "Plan", nil)
+	r.must(t, "preview-stack.yml", "plan", "Plan", nil)
+	r.write(t, "plan/preview.json", r.read(t, "preview.json"))
 	r.write(t, "proposed/approvals.yaml", r.read(t, "approvals.yaml"))
-	r.must(t, "preview.yml", "report", "Report", nil)
+	r.must(t, "preview-stack.yml", "report", "Report", nil)
 	report := r.read(t, "comment.md")
 	assert.True(t, strings.HasPrefix(report, "<!-- openhands-preview:dev -->\n"), report[:min(len(report), 300)])
 
@@ -83,25 +84,25 @@ func pullRequest(t *testing.T, r *runner) {
 	others := `[{"id": 1, "user": {"login": "ann"}, "body": "` + marker + `"},
 		{"id": 2, "user": {"login": "github-actions[bot]"}, "body": "<!-- openhands-preview:prod -->"}]`
 	require.NoError(t, os.WriteFile(answers, []byte(others), 0o600))
-	r.must(t, "preview.yml", "report", "Comment", comment)
+	r.must(t, "preview-stack.yml", "report", "Comment", comment)
 	assert.Contains(t, r.called(t), "POST repos/o/r/issues/7/comments body=\n"+report)
 	require.NoError(t, os.WriteFile(answers, []byte(`[{"id": 3, "user": {"login": "github-actions[bot]"}, "body": "`+marker+`\nold"}]`), 0o600))
-	r.must(t, "preview.yml", "report", "Comment", comment)
+	r.must(t, "preview-stack.yml", "report", "Comment", comment)
 	assert.Contains(t, r.called(t), "PATCH repos/o/r/issues/comments/3 body=\n"+report)
 
 	// No plan: the comment says so, and the old report is gone. A text that the next run would not find is refused.
 	r.write(t, "comment.md", "")
-	r.must(t, "preview.yml", "report", "Comment", comment)
+	r.must(t, "preview-stack.yml", "report", "Comment", comment)
 	assert.Contains(t, r.called(t), "**No report**: the plan ended before it said anything. [The run](https://example.com/run)")
 	r.write(t, "comment.md", "anything\n")
-	output, err := r.run(t, "preview.yml", "report", "Comment", comment)
+	output, err := r.run(t, "preview-stack.yml", "report", "Comment", comment)
 	require.Error(t, err)
 	assert.Contains(t, output, "the next run would not find its comment")
 	assert.Empty(t, r.called(t))
 
 	// A plan that fails is reported as one.
-	r.write(t, "preview.json", "{")
-	output, err = r.run(t, "preview.yml", "report", "Report", nil)
+	r.write(t, "plan/preview.json", "{")
+	output, err = r.run(t, "preview-stack.yml", "report", "Report", nil)
 	require.Error(t, err, output)
 }
 
@@ -131,7 +132,7 @@ func deployment(t *testing.T, r *runner) {
 	r.must(t, "deploy-stack.yml", "deploy", "Way back", summary)
 	written, err = os.ReadFile(summary["GITHUB_STEP_SUMMARY"])
 	require.NoError(t, err)
-	assert.Contains(t, string(written), "stack `dev` and, as commit, the last one that was deployed well")
+	assert.Regexp(t, "stack `dev` and, as commit, the last one that was deployed well: `[0-9a-f]{40}`", string(written))
 }
 
 // settled waits until the database is there, and nothing else is being made: what Google has made, and Pulumi has not written down, is made a second time.
@@ -144,6 +145,13 @@ func settled(t *testing.T, r *runner) {
 		}
 		return has(r, types.SQLInstance) && time.Since(since) > 3*time.Second
 	}, 3*time.Minute, 50*time.Millisecond, "the deployment did not get to the database")
+}
+
+// tell hands what was found to the job that writes the issue.
+func (r *runner) tell(t *testing.T, env map[string]string) {
+	t.Helper()
+	r.write(t, "found/drift.txt", r.read(t, "drift.txt"))
+	r.must(t, "drift.yml", "tell", "Issue", env)
 }
 
 func has(r *runner, typ string) bool {
@@ -166,7 +174,7 @@ func drift(t *testing.T, r *runner) {
 
 	open(none)
 	r.must(t, "drift.yml", "look", "Look", nil)
-	r.must(t, "drift.yml", "tell", "Issue", env)
+	r.tell(t, env)
 	assert.Empty(t, r.called(t), "nothing differs, and no issue is open")
 
 	i := -1
@@ -180,13 +188,13 @@ func drift(t *testing.T, r *runner) {
 	require.NoError(t, r.cloud.Cloud.Delete(types.Alert, "", entries[i].ID))
 	output, err := r.run(t, "drift.yml", "look", "Look", nil)
 	require.Error(t, err, output)
-	r.must(t, "drift.yml", "tell", "Issue", env)
+	r.tell(t, env)
 	opened := r.called(t)
 	assert.Contains(t, opened, "POST repos/o/r/issues title=Stack dev is not what its state says body=\n")
 	assert.Contains(t, opened, "AlertPolicy")
 	assert.NotContains(t, opened, "secret-")
 	open(one)
-	r.must(t, "drift.yml", "tell", "Issue", env)
+	r.tell(t, env)
 	assert.Contains(t, r.called(t), "PATCH repos/o/r/issues/6 body=\n")
 
 	r.must(t, "deploy-stack.yml", "deploy", "Deploy", nil) // which does not know that it is gone
@@ -194,7 +202,7 @@ func drift(t *testing.T, r *runner) {
 	require.NoError(t, err)
 	r.must(t, "deploy-stack.yml", "deploy", "Deploy", nil)
 	r.must(t, "drift.yml", "look", "Look", nil)
-	r.must(t, "drift.yml", "tell", "Issue", env)
+	r.tell(t, env)
 	closed := r.called(t)
 	assert.Contains(t, closed, "POST repos/o/r/issues/6/comments body=Nothing differs any more: https://example.com/run --silent\n")
 	assert.Contains(t, closed, "PATCH repos/o/r/issues/6 state=closed --silent\n")
@@ -253,11 +261,20 @@ func fork(t *testing.T, r *runner) {
 	assert.Contains(t, string(summary), "restarts on another machine")
 	assert.Contains(t, string(summary), "+a line that is new\n")
 
-	git("checkout", "--quiet", "--detach", before)
-	r.must(t, "deploy-stack.yml", "deploy", "Of main", nil)
+	// Only what is of main is deployed; what else is asked for is not even checked out.
+	after := git("rev-parse", "HEAD")
+	for wanted, reason := range map[string]string{
+		after: "is not of main", "main": "is not of main", "": "is not of main", "nothing": "there is no commit nothing",
+	} {
+		output, err := r.run(t, "deploy-stack.yml", "deploy", "Commit", map[string]string{"COMMIT": wanted})
+		require.Error(t, err)
+		assert.Contains(t, output, reason)
+		assert.Equal(t, after, git("rev-parse", "HEAD"))
+	}
+	r.must(t, "deploy-stack.yml", "deploy", "Commit", map[string]string{"COMMIT": before})
+	assert.Equal(t, before, git("rev-parse", "HEAD"))
+	r.must(t, "deploy-stack.yml", "deploy", "Commit", map[string]string{"COMMIT": ""})
 	git("checkout", "--quiet", "main")
-	_, err = r.run(t, "deploy-stack.yml", "deploy", "Of main", nil)
-	assert.Error(t, err, "a commit that is not on main is deployed")
 
 	r.write(t, "Pulumi.dev.yaml", stack)
 	r.write(t, "tests/golden/dev.plan", plan)
@@ -295,7 +312,9 @@ func images(t *testing.T, r *runner) {
 	push(upstream+"/openhands/runtime:0.62-nikolaik", "runtime")
 	push(upstream+"/envoyproxy/envoy:distroless-v1.40.0", "envoy")
 	env := func() map[string]string {
-		return map[string]string{"RELEASE": "0.62.0", "IMAGES_REPOSITORY": own, "GITHUB_STEP_SUMMARY": filepath.Join(t.TempDir(), "summary.md")}
+		return map[string]string{
+			"RELEASE": "0.62.0", "REF": "refs/tags/0.62.0", "IMAGES_REPOSITORY": own, "GITHUB_STEP_SUMMARY": filepath.Join(t.TempDir(), "summary.md"),
+		}
 	}
 
 	vulnerable := env()

@@ -42,7 +42,9 @@ type Job struct {
 	Permissions permissions  `yaml:"permissions"`
 	Concurrency *concurrency `yaml:"concurrency"`
 	Strategy    struct {
-		Matrix struct{ Stack []string }
+		FailFast    *bool `yaml:"fail-fast"`
+		MaxParallel int   `yaml:"max-parallel"`
+		Matrix      struct{ Stack any }
 	}
 	Uses  string
 	With  map[string]any

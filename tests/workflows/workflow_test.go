@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,6 +48,14 @@ func TestWorkflowsLetNobodyIn(t *testing.T) {
 		assert.Empty(t, ActionProblems(a))
 		texts = append(texts, a.Text)
 	}
+	scripts, err := filepath.Glob(filepath.Join(root, ".github/scripts/*.sh"))
+	require.NoError(t, err)
+	require.NotEmpty(t, scripts)
+	for _, path := range scripts {
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.Empty(t, ScriptProblems(filepath.Base(path), string(raw)))
+	}
 	for action, commits := range Versions(texts...) {
 		assert.Len(t, commits, 1, "%s is used in more than one version", action)
 	}
@@ -73,19 +82,31 @@ func TestEachRuleRefuses(t *testing.T) {
 		{"test.yml", "      - run: make test\n", "      - run: make test\n        env: {T: '${{ github.token }}'}\n", "has nothing to write with it"},
 		{"test.yml", "      - run: make test\n", "      - run: make test\n        env: {T: '${{ secrets.KEY }}'}\n", "a long-lived key"},
 		{"test.yml", "      - run: make test\n", "      - uses: ./.github/actions/set-up\n", "logs in to Google without id-token"},
-		{"preview.yml", "  pull_request:\n", "  pull_request_target:\n", "pull_request_target gives a fork's"},
-		{"preview.yml", " && github.event.pull_request.head.repo.full_name == github.repository", "", "job plan: logs in to Google for pull requests from forks"},
-		{"preview.yml", "vars.WORKLOAD_IDENTITY_PROVIDER != '' && ", "", "job plan: fails in a repository that was not set up"},
-		{"preview.yml", "    environment: ${{ matrix.stack }}-preview\n", "", "job plan: logs in to Google outside of an environment"},
-		{"preview.yml", "      id-token: write\n", "      id-token: write\n      pull-requests: write\n", "job plan: logs in to Google and may write pull-requests"},
+		{"preview.yml", "  pull_request:\n", "  pull_request_target:\n", "pull_request_target gives what a stranger"},
+		{"preview.yml", "  pull_request:\n", "  workflow_run: {workflows: [test]}\n", "workflow_run gives what a stranger"},
+		{"preview.yml", " && github.event.pull_request.head.repo.full_name == github.repository", "", "job stack: logs in to Google for pull requests from forks"},
+		{"preview.yml", "full_name == github.repository", "full_name == github.repository || true", "and no || beside it"},
+		{"preview.yml", "vars.WORKLOAD_IDENTITY_PROVIDER != '' && ", "", "job stack: fails in a repository that was not set up"},
+		{"preview-stack.yml", "    environment: ${{ inputs.stack }}-preview\n", "", "job plan: logs in to Google outside of an environment"},
 		{
-			"preview.yml", "      pull-requests: write\n", "      pull-requests: write\n      issues: write\n",
+			"preview-stack.yml", "      id-token: write\n", "      id-token: write\n      pull-requests: write\n",
+			"job plan: logs in to Google and may write pull-requests",
+		},
+		{
+			"preview-stack.yml", "      pull-requests: write\n", "      pull-requests: write\n      issues: write\n",
 			"job report: issues: write is for .github/scripts/drift.sh",
 		},
-		{"preview.yml", "      pull-requests: write\n", "      pull-requests: write\n      packages: write\n", "job report: packages: write is used by nothing"},
-		{"preview.yml", "run: .github/scripts/comment.sh", "run: true #", "job report: pull-requests: write is for .github/scripts/comment.sh"},
-		{"preview.yml", "- uses: ./.github/actions/set-up", "- uses: ./.github/actions/other", "job plan: id-token: write, and no login to Google"},
+		{
+			"preview-stack.yml", "      pull-requests: write\n", "      pull-requests: write\n      packages: write\n",
+			"job report: packages: write is used by nothing",
+		},
+		{"preview-stack.yml", "run: .github/scripts/comment.sh", "run: true #", "job report: pull-requests: write is for .github/scripts/comment.sh"},
+		{"preview-stack.yml", "- uses: ./.github/actions/set-up", "- uses: ./.github/actions/other", "job plan: id-token: write, and no login to Google"},
 		{"deploy-stack.yml", "cancel-in-progress: false", "cancel-in-progress: true", "job deploy: a newer run cuts this one off"},
+		{"images.yml", "cancel-in-progress: false", "cancel-in-progress: true", "in the middle of what it does at Google"},
+		{"deploy-stack.yml", "if: failure() && steps.up.outcome != 'skipped'", "if: failure()", "runs although a step before it has failed"},
+		{"drift.yml", "          path: found\n", "", "lays what another job has left over the checkout"},
+		{"images.yml", "- name: Tools", "- {uses: a/b@main}\n      - name: Tools", "a/b@main is not pinned"},
 		{"images.yml", "service-account:", "credentials_json: x\n          service-account:", "credentials_json: a long-lived key"},
 	} {
 		t.Run(row.problem, func(t *testing.T) {
@@ -160,7 +181,6 @@ func TestEveryCommandOfAWorkflowExists(t *testing.T) {
 	for _, path := range scripts {
 		raw, err := os.ReadFile(path)
 		require.NoError(t, err)
-		assert.Contains(t, string(raw), "\nset -euo pipefail\n", path)
 		for _, name := range used.FindAllString(string(raw), -1) {
 			if name != "bin/env" {
 				exists("target", name)
@@ -169,26 +189,65 @@ func TestEveryCommandOfAWorkflowExists(t *testing.T) {
 	}
 }
 
-// TestStacksOfTheWorkflows: a stack without a file, or one that is planned and never deployed, is found before it is missed.
+// TestStacksOfTheWorkflows: the stacks are named in one place, a variable of the repository; those of a fork's rehearsal have a file.
 func TestStacksOfTheWorkflows(t *testing.T) {
-	var deployed []string
-	for _, job := range named(t, "deploy.yml").Jobs {
-		deployed = append(deployed, job.With["stack"].(string))
-	}
-	for _, stack := range deployed {
-		assert.FileExists(t, filepath.Join(root, "Pulumi."+stack+".yaml"))
-	}
-	inputs := named(t, "deploy.yml").On["workflow_dispatch"].(map[string]any)["inputs"].(map[string]any)
-	options := inputs["stack"].(map[string]any)["options"]
-	assert.ElementsMatch(t, deployed, options, "the stacks that can be deployed by hand")
 	workflows, _ := read(t)
 	for _, w := range workflows {
 		for name, job := range w.Jobs {
-			if stacks := job.Strategy.Matrix.Stack; stacks != nil {
-				assert.ElementsMatch(t, deployed, stacks, "%s, job %s", w.Path, name)
+			switch stacks := job.Strategy.Matrix.Stack.(type) {
+			case string:
+				assert.Contains(t, stacks, "fromJSON(vars.STACKS)", "%s, job %s", w.Path, name)
+			case []any:
+				assert.Equal(t, "preview.yml fork", w.Path+" "+name)
+				for _, stack := range stacks {
+					assert.FileExists(t, filepath.Join(root, fmt.Sprintf("Pulumi.%s.yaml", stack)))
+				}
 			}
 		}
 	}
+	apart := named(t, "deploy-stack.yml").Jobs["deploy"].Concurrency
+	require.NotNil(t, apart)
+	assert.Equal(t, "deploy-${{ inputs.stack }}", apart.Group, "two deployments of a stack meet")
+	deploy := named(t, "deploy.yml").Jobs["stack"].Strategy
+	assert.Equal(t, 1, deploy.MaxParallel, "prod is deployed beside dev")
+	require.NotNil(t, deploy.FailFast)
+	assert.True(t, *deploy.FailFast, "prod is deployed although dev has failed")
+}
+
+// TestCallersGiveWhatIsNeeded: a workflow that is called gets the rights of its jobs, and no other.
+func TestCallersGiveWhatIsNeeded(t *testing.T) {
+	workflows, _ := read(t)
+	for _, w := range workflows {
+		for name, job := range w.Jobs {
+			if job.Uses == "" {
+				continue
+			}
+			needed := permissions{}
+			for _, called := range named(t, filepath.Base(job.Uses)).Jobs {
+				for right, value := range called.Permissions {
+					needed[right] = max(needed[right], value) // write comes after read
+				}
+			}
+			assert.Equal(t, needed, job.Permissions, "%s, job %s", w.Path, name)
+		}
+	}
+}
+
+// TestScriptsAreLookedAt breaks the rules of scripts.
+func TestScriptsAreLookedAt(t *testing.T) {
+	const good = "#!/usr/bin/env bash\nset -euo pipefail\n"
+	assert.Empty(t, ScriptProblems("a.sh", good))
+	for script, problem := range map[string]string{
+		good + "echo \"$GH_TOKEN\"":      "writes a secret into the log",
+		good + "set -x":                  "writes a secret into the log",
+		"#!/usr/bin/env bash\n":          "goes on after a command has failed",
+		good + "docker pull a/b:latest":  "another image tomorrow",
+		good + "PULUMI_ACCESS_TOKEN=abc": "a long-lived key",
+	} {
+		assert.Contains(t, strings.Join(ScriptProblems("a.sh", script), "\n"), problem)
+	}
+	action := Action{Path: "a", Text: "", Runs: struct{ Steps []Step }{[]Step{{Uses: "google-github-actions/setup-gcloud@" + strings.Repeat("a", 40)}}}}
+	assert.Equal(t, []string{"a: installs another gcloud tomorrow: write its version"}, ActionProblems(action))
 }
 
 // TestTheWorkflowsTakeTheCLIOfTheSDK: another CLI plans another state.
