@@ -38,6 +38,14 @@ type Property struct {
 	Replaces bool   // the resource is replaced for it
 }
 
+// Value returns the value at a path of a resource's inputs, or else of its outputs; nil where there is none.
+func Value(inputs, outputs map[string]any, path string) any {
+	if value := lookup(inputs, path); value != nil {
+		return value
+	}
+	return lookup(outputs, path)
+}
+
 // Name is the name of the resource in the program.
 func (c Change) Name() string { return c.URN[strings.LastIndex(c.URN, "::")+2:] }
 
@@ -49,11 +57,11 @@ type Grade int
 
 // The grades, the worst first.
 const (
-	Lost    Grade = iota // data that nothing brings back
-	Open                 // more is allowed than before, or less kept safe
-	Down                 // nobody can work, or what runs ends
-	Notable              // somebody has to know or to do something
-	Quiet                // nobody notices
+	Lost  Grade = iota // data that nothing brings back
+	Open               // more is allowed than before, or less kept safe
+	Away               // nobody can work, or what runs ends
+	Note               // somebody has to know or to do something
+	Quiet              // nobody notices
 )
 
 func (g Grade) String() string { return [...]string{"LOST", "open", "away", "note", "quiet"}[g] }
@@ -103,10 +111,10 @@ func Effects(all []Change) []Effect {
 				case weaker:
 					add(Open, g.weaker, c.Protected && c.gone(), part)
 				case unclear:
-					add(Notable, "perhaps, as a value is known only when the change is made: "+g.weaker, c.Protected && c.gone(), part)
+					add(Note, "perhaps, as a value is known only when the change is made: "+g.weaker, c.Protected && c.gone(), part)
 				case tighter:
 					if g.tighter != "" {
-						add(Notable, g.tighter, c.Protected && c.gone(), part)
+						add(Note, g.tighter, c.Protected && c.gone(), part)
 					}
 				}
 			}
@@ -145,13 +153,13 @@ func Headline(effects []Effect) string {
 		return "DATA IS LOST: " + strings.Join(lost, ", ")
 	case effects[0].Grade == Open:
 		text := "no data is lost; more is allowed than before, or less kept safe: " + effects[0].Text
-		if i := slices.IndexFunc(effects, func(e Effect) bool { return e.Grade == Down }); i > 0 {
+		if i := slices.IndexFunc(effects, func(e Effect) bool { return e.Grade == Away }); i > 0 {
 			text += "; " + effects[i].Text
 		}
 		return text
-	case effects[0].Grade == Down:
+	case effects[0].Grade == Away:
 		return "no data is lost; " + effects[0].Text
-	case effects[0].Grade == Notable:
+	case effects[0].Grade == Note:
 		return "no data is lost, and nothing is interrupted; " + effects[0].Text
 	}
 	return "no data is lost, and nobody notices"

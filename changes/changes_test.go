@@ -95,18 +95,18 @@ func TestEffects(t *testing.T) {
 		},
 		"another release": {
 			[]Change{change("kubernetes:apps/v1:StatefulSet", "openhands-ann", Update, releaseLabel)},
-			"no data is lost, and nothing is interrupted; another release", "take a backup before", Notable, nil,
+			"no data is lost, and nothing is interrupted; another release", "take a backup before", Note, nil,
 		},
 		"another release on a machine": {
-			[]Change{change(disk, "openhands-data", Update, "labels")}, "no data is lost, and nothing is interrupted; another release", "take a backup", Notable, nil,
+			[]Change{change(disk, "openhands-data", Update, "labels")}, "no data is lost, and nothing is interrupted; another release", "take a backup", Note, nil,
 		},
 		"another machine of the database": {
 			[]Change{change(database, "openhands-postgres", Update, "settings.tier")},
-			"no data is lost; the database restarts", "restarts on another machine", Down, nil,
+			"no data is lost; the database restarts", "restarts on another machine", Away, nil,
 		},
 		"labels and the machine of the database": {
 			[]Change{change(database, "openhands-postgres", Update, "settings.userLabels.team", "settings.tier")},
-			"no data is lost; the database restarts", "restarts on another machine", Down, nil,
+			"no data is lost; the database restarts", "restarts on another machine", Away, nil,
 		},
 		"a database in another region": {
 			[]Change{change(database, "openhands-postgres", Replace, "region")},
@@ -118,7 +118,7 @@ func TestEffects(t *testing.T) {
 			Lost, []string{"openhands-postgres"},
 		},
 		"a change of what is protected is not refused": {
-			[]Change{protected(change(database, "openhands-postgres", Update, "settings.tier"))}, "no data is lost", "restarts", Down, nil,
+			[]Change{protected(change(database, "openhands-postgres", Update, "settings.tier"))}, "no data is lost", "restarts", Away, nil,
 		},
 		"lost data comes before all else": {
 			[]Change{change(deployment, "openhands", Update, "spec.template"), change(bucket, "openhands-files", Delete)},
@@ -133,11 +133,11 @@ func TestEffects(t *testing.T) {
 		},
 		"other app nodes": {
 			[]Change{change(nodePool, "openhands-app", Update, "nodeConfig.machineType")},
-			"no data is lost; GKE makes each of OpenHands' nodes anew", "OpenHands' nodes", Down, nil,
+			"no data is lost; GKE makes each of OpenHands' nodes anew", "OpenHands' nodes", Away, nil,
 		},
 		"another environment": {
 			[]Change{change(deployment, "openhands", Update, "spec.template.metadata.annotations")},
-			"OpenHands starts anew", "OpenHands starts anew", Down, nil,
+			"OpenHands starts anew", "OpenHands starts anew", Away, nil,
 		},
 		"another door": {
 			[]Change{change(deployment, "openhands-door", Update, "spec.template.metadata.annotations")}, "nobody notices", "the door's two pods", Quiet, nil,
@@ -151,10 +151,10 @@ func TestEffects(t *testing.T) {
 			"refused, as DATA WOULD BE LOST: what the data disk has", "Snapshots stay", Lost, []string{"openhands-data"},
 		},
 		"a larger data disk": {
-			[]Change{change(disk, "openhands-data", Update, "size")}, "the data disk grows", "the data disk grows", Notable, nil,
+			[]Change{change(disk, "openhands-data", Update, "size")}, "the data disk grows", "the data disk grows", Note, nil,
 		},
 		"another machine": {
-			[]Change{change(machine, "openhands-machine", Replace)}, "no data is lost; the machine is made anew", "the machine is made anew", Down, nil,
+			[]Change{change(machine, "openhands-machine", Replace)}, "no data is lost; the machine is made anew", "the machine is made anew", Away, nil,
 		},
 		"a mirror of images": {
 			[]Change{with(change(repository, "openhands-ghcr", Replace), map[string]any{"mode": "REMOTE_REPOSITORY"})},
@@ -164,14 +164,14 @@ func TestEffects(t *testing.T) {
 			[]Change{change(repository, "openhands-images", Replace)}, "DATA IS LOST: your own images", "your own images", Lost, nil,
 		},
 		"another public address": {
-			[]Change{with(change(address, "openhands-address", Replace), map[string]any{"addressType": "EXTERNAL"})}, "DNS records", "DNS records", Down, nil,
+			[]Change{with(change(address, "openhands-address", Replace), map[string]any{"addressType": "EXTERNAL"})}, "DNS records", "DNS records", Away, nil,
 		},
 		"what is in a cluster goes with it": {
 			[]Change{change(deployment, "openhands", Replace), change(cluster, "openhands-cluster", Replace)},
 			"DATA IS LOST: the workspaces", "the cluster is deleted", Lost, nil,
 		},
 		"a type that nobody knows": {
-			[]Change{change("gcp:nobody/knows:Knows", "openhands-topic", Delete)}, "resources are deleted", "resources are deleted", Notable, nil,
+			[]Change{change("gcp:nobody/knows:Knows", "openhands-topic", Delete)}, "resources are deleted", "resources are deleted", Note, nil,
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -197,5 +197,30 @@ func TestLostTextsNameWhatIsLost(t *testing.T) {
 			what, _, found := strings.Cut(row.text, ": ")
 			assert.True(t, found && len(what) < 50, "%q: begin with what is lost, and a colon", row.text)
 		}
+	}
+}
+
+func TestTheValueAtAPath(t *testing.T) {
+	inputs := map[string]any{
+		"spec":   map[string]any{"containers": []any{map[string]any{"image": "a"}, map[string]any{"image": "b"}}, "nothing": nil},
+		"labels": map[string]any{"a.b/c": "dotted", `say "x"`: "quoted", "0": "zero"},
+		"later":  unknown,
+	}
+	outputs := map[string]any{"id": "known", "spec": map[string]any{"nothing": "of the outputs"}, "labels": "other"}
+	for path, value := range map[string]any{
+		"spec.containers[1].image":   "b",
+		"spec.containers[2].image":   nil,
+		"spec.containers.image":      nil,
+		"spec.containers[0].image.x": nil,
+		`labels["a.b/c"]`:            "dotted",
+		`labels["say \"x\""]`:        "quoted",
+		"labels[0]":                  nil,
+		"labels.0":                   "zero",
+		"later.a[0]":                 unknown,
+		"id":                         "known",
+		"spec.nothing":               "of the outputs",
+		"missing":                    nil,
+	} {
+		assert.Equal(t, value, Value(inputs, outputs, path), path)
 	}
 }

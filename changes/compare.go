@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,22 +30,27 @@ func isUnknown(value any) bool {
 
 func hasPrefix(text, prefix string) bool { return strings.HasPrefix(text, prefix) }
 
-// lookup returns what is at a path of inputs, such as settings.tier or metadata.labels["a.b/c"]; nil where there is nothing, or what is not known above it.
+// part is one step of a path, such as spec.containers[0].env or labels["a.b/c"].
+var part = regexp.MustCompile(`\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|[^.\[\]]+`)
+
+// lookup returns what is at a path of inputs; nil where there is nothing, or what is not known above it.
 func lookup(inputs any, path string) any {
-	for path != "" {
-		var key string
-		if quoted, ok := strings.CutPrefix(path, `["`); ok {
-			key, path, _ = strings.Cut(quoted, `"]`)
-		} else {
-			end := strings.IndexAny(path, ".[")
-			if end < 0 {
-				end = len(path)
-			}
-			key, path = path[:end], path[end:]
-		}
-		path = strings.TrimPrefix(path, ".")
+	for _, match := range part.FindAllStringSubmatch(path, -1) {
 		if isUnknown(inputs) {
 			return inputs
+		}
+		key, quoted, index := match[0], match[1], match[2]
+		if index != "" {
+			list, _ := inputs.([]any)
+			if i, err := strconv.Atoi(index); err == nil && i < len(list) {
+				inputs = list[i]
+			} else {
+				inputs = nil
+			}
+			continue
+		}
+		if strings.HasPrefix(key, "[") {
+			key = strings.ReplaceAll(quoted, `\"`, `"`)
 		}
 		object, _ := inputs.(map[string]any)
 		inputs = object[key]
