@@ -158,7 +158,7 @@ func lacks(a, b []string) bool {
 }
 
 // more is for a list whose entries allow something, and fewer for one whose entries forbid something, or record it.
-func more(was, is any) move { return allowed(items(was), items(is)) }
+func more(was, is any) move { return perhaps(allowed(items(was), items(is)), is) }
 
 func fewer(was, is any) move { return allowed(items(is), items(was)) }
 
@@ -337,26 +337,25 @@ func rewritten(was, is any) move {
 	return perhaps(between(gained, lost), is)
 }
 
-// entries are those of a file of the door's that lists virtual hosts, or clusters; and else all that is in a file, as one.
+// entries are those of a file of the door's that lists virtual hosts, or clusters, and all else that is in it; of another file, all that is in it, as one.
 func entries(content any) []string {
 	raw, _ := content.(string)
-	var file any
-	if json.Unmarshal([]byte(raw), &file) != nil || lookup(file, "resources") == nil {
-		return []string{raw}
+	var file map[string]any
+	if json.Unmarshal([]byte(raw), &file) != nil || file["resources"] == nil {
+		return []string{text(content)}
 	}
 	var out []string
-	for _, one := range list(lookup(file, "resources")) {
+	for _, one := range list(file["resources"]) {
 		if object, ok := one.(map[string]any); ok {
-			hosts := list(object["virtual_hosts"])
-			delete(object, "virtual_hosts")
-			one = object
-			for _, host := range hosts {
+			for _, host := range list(object["virtual_hosts"]) {
 				out = append(out, text(host))
 			}
+			delete(object, "virtual_hosts")
 		}
 		out = append(out, text(one))
 	}
-	return out
+	delete(file, "resources")
+	return append(out, text(file))
 }
 
 // outside compares which interfaces of a machine have a public address.

@@ -138,7 +138,7 @@ func isolated(was, is any) move {
 		return weaker
 	case was == nil:
 		opens := slices.ContainsFunc([]string{"ingress", "egress"}, func(direction string) bool {
-			return (lookup(is, "spec.policyTypes") == nil || isolates(is, direction)) && len(list(lookup(is, "spec."+direction))) > 0
+			return isolates(is, direction) && len(list(lookup(is, "spec."+direction))) > 0
 		})
 		return perhaps(between(opens, true), lookup(is, "spec"))
 	}
@@ -153,7 +153,12 @@ func isolated(was, is any) move {
 	return perhaps(between(gained, lost), lookup(is, "spec"))
 }
 
+// isolates says whether pods reach, or are reached by, nothing but what a policy lets through. One that does not say it decides who reaches its pods, and what
+// they reach where it has rules for that.
 func isolates(policy any, direction string) bool {
+	if len(list(lookup(policy, "spec.policyTypes"))) == 0 {
+		return direction == "ingress" || len(list(lookup(policy, "spec."+direction))) > 0
+	}
 	return slices.ContainsFunc(items(lookup(policy, "spec.policyTypes")), func(kind string) bool { return strings.EqualFold(kind, strconv.Quote(direction)) })
 }
 
