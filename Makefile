@@ -69,10 +69,11 @@ doctor: ## ask the real project, before the first resource exists, whether `pulu
 .PHONY: report
 report: ## what a change means to people, in colours: STACK=prod, and PREVIEW=preview.json of the real stack, or FROM=git:main; FORMAT=markdown, json
 	@$(if $(word 2,$(STACK)),echo "name one stack: make report STACK=prod" >&2; exit 1)
-	@$(if $(PREVIEW),,go build -o bin/compile ./rehearsal/cmd/compile && bin/compile . ./rehearsal/cmd/rehearse bin/rehearse && \
-		rm -f bin/rehearsal/$(STACK).preview.json && mkdir -p bin/rehearsal && \
-		bin/rehearse -stack=$(STACK) -steps=plan -from=$(or $(FROM),git:main) -preview=bin/rehearsal/$(STACK).preview.json >&2 &&) \
-		go run ./cmd/preview-report -stack=$(STACK) -format=$(FORMAT) $(or $(PREVIEW),bin/rehearsal/$(STACK).preview.json)
+	@failed=; $(if $(PREVIEW),,go build -o bin/compile ./rehearsal/cmd/compile && bin/compile . ./rehearsal/cmd/rehearse bin/rehearse >&2 && \
+		rm -f bin/rehearsal/$(STACK).preview.json && mkdir -p bin/rehearsal || exit 1; \
+		bin/rehearse -stack=$(STACK) -steps=plan -from=$(or $(FROM),git:main) -preview=bin/rehearsal/$(STACK).preview.json >&2 || failed=1; \
+		[ -s bin/rehearsal/$(STACK).preview.json ] || exit 1;) \
+		go run ./cmd/preview-report -stack=$(STACK) -format=$(FORMAT) $(or $(PREVIEW),bin/rehearsal/$(STACK).preview.json) && [ -z "$$failed" ]
 
 .PHONY: recordings
 recordings: ## what the real CLI says of changes, for the tests of the report: write it anew, or with CHECK=1 say whether it is old; ONLY=database
@@ -150,9 +151,10 @@ test-facts: bin/staticcheck ## the command behind make facts, on providers made 
 	go -C tools/facts test -p 2 $(TESTFLAGS) ./...
 
 .PHONY: docs
-docs: ## write docs/configuration.md, the quotas in docs/quotas.md, the tables in docs/doctor.md and the README's list of resources anew
+docs: ## write what tests write into docs/ and README.md anew
 	go test ./stacks -run 'TestConfigurationReference|TestQuotasOfTheProfiles' -update
 	go test . -run 'TestReadmeListsTheResources|TestDoctorsTables|TestPermissionsPage' -update
+	go test ./report -run TestTheExample -update
 
 .PHONY: bench
 bench: ## preview time against the engine's floor, and simulated deployment time

@@ -29,6 +29,8 @@ type Change struct {
 	Protected  bool           // and so refused, where it would be replaced or deleted
 	Unlocked   bool           // it was protected, and is not any more
 	Old, New   map[string]any // the inputs; nil before a creation and after a deletion
+
+	begins bool // in a namespace that is created with it: nobody was there who could have been safer
 }
 
 // Property is one property that changes.
@@ -36,6 +38,14 @@ type Property struct {
 	Path     string // such as settings.tier
 	From, To any    // nil where it was or is not there
 	Replaces bool   // the resource is replaced for it
+}
+
+// Value returns the value at a path of a resource's inputs, or else of its outputs; nil where there is none.
+func Value(inputs, outputs map[string]any, path string) any {
+	if value := lookup(inputs, path); value != nil {
+		return value
+	}
+	return lookup(outputs, path)
 }
 
 // Name is the name of the resource in the program.
@@ -49,11 +59,11 @@ type Grade int
 
 // The grades, the worst first.
 const (
-	Lost    Grade = iota // data that nothing brings back
-	Open                 // more is allowed than before, or less kept safe
-	Down                 // nobody can work, or what runs ends
-	Notable              // somebody has to know or to do something
-	Quiet                // nobody notices
+	Lost  Grade = iota // data that nothing brings back
+	Open               // more is allowed than before, or less kept safe
+	Away               // nobody can work, or what runs ends
+	Note               // somebody has to know or to do something
+	Quiet              // nobody notices
 )
 
 func (g Grade) String() string { return [...]string{"LOST", "open", "away", "note", "quiet"}[g] }
@@ -82,32 +92,43 @@ func Effects(all []Change) []Effect {
 		}
 	}
 	clusterGoes := slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && c.gone() })
+	clusterComes := slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && (c.Op == Create || c.Op == Replace) })
+	begun := namespaces(all)
 	for _, c := range all {
+		c.begins = c.Op == Create && begun[name(c.New, "namespace")]
 		if c.Unlocked {
 			add(Open, "protection is lifted: the next change may delete or replace what has people's work", false, c)
 		}
-		switch {
-		case c.Op == Same || c.Type == stack:
-		case clusterGoes && c.gone() && strings.HasPrefix(c.Type, "kubernetes:"):
+		if c.Op == Same || c.Type == stack {
+			continue
+		}
+		refused := c.Protected && c.gone()
+		if clusterGoes && c.gone() && strings.HasPrefix(c.Type, "kubernetes:") {
 			add(Quiet, "what is in the cluster goes with it, and is made anew in the new one", false, c)
-		default:
+			if !clusterComes {
+				continue // nothing is left that could be less safe
+			}
+		} else {
 			for meaning, properties := range meanings(c) {
 				part := c
 				part.Properties = properties
-				add(meaning.grade, meaning.text, c.Protected && c.gone(), part)
+				add(meaning.grade, meaning.text, refused, part)
 			}
-			for g, m := range moves(c) {
-				part := c
-				part.Properties = g.properties(c)
-				switch m {
-				case weaker:
-					add(Open, g.weaker, c.Protected && c.gone(), part)
-				case unclear:
-					add(Notable, "perhaps, as a value is known only when the change is made: "+g.weaker, c.Protected && c.gone(), part)
-				case tighter:
-					if g.tighter != "" {
-						add(Notable, g.tighter, c.Protected && c.gone(), part)
-					}
+		}
+		if !known(c.Type) {
+			add(Open, "a type that this report does not know: read it", refused, c)
+		}
+		for g, m := range moves(c) {
+			part := c
+			part.Properties = g.properties(c)
+			switch m {
+			case weaker:
+				add(Open, g.weaker, refused, part)
+			case unclear:
+				add(Note, "perhaps, as a value is known only when the change is made: "+g.weaker, refused, part)
+			case tighter:
+				if g.tighter != "" {
+					add(Note, g.tighter, refused, part)
 				}
 			}
 		}
@@ -145,13 +166,13 @@ func Headline(effects []Effect) string {
 		return "DATA IS LOST: " + strings.Join(lost, ", ")
 	case effects[0].Grade == Open:
 		text := "no data is lost; more is allowed than before, or less kept safe: " + effects[0].Text
-		if i := slices.IndexFunc(effects, func(e Effect) bool { return e.Grade == Down }); i > 0 {
+		if i := slices.IndexFunc(effects, func(e Effect) bool { return e.Grade == Away }); i > 0 {
 			text += "; " + effects[i].Text
 		}
 		return text
-	case effects[0].Grade == Down:
+	case effects[0].Grade == Away:
 		return "no data is lost; " + effects[0].Text
-	case effects[0].Grade == Notable:
+	case effects[0].Grade == Note:
 		return "no data is lost, and nothing is interrupted; " + effects[0].Text
 	}
 	return "no data is lost, and nobody notices"
@@ -193,13 +214,20 @@ func moves(c Change) map[*guard]move {
 	found, seen := map[*guard]move{}, map[string]bool{}
 	for i := range guards {
 		g := &guards[i]
-		if !matches(g.typ, c.Type) || seen[g.path] || g.path != "" && (c.Old == nil || c.New == nil) || g.which != nil && !g.which(c) {
+		safe, asked := safe[[2]string{g.typ, g.path}]
+		switch {
+		case !matches(g.typ, c.Type), seen[g.path], g.which != nil && !g.which(c):
+			continue
+		case g.path != "" && (c.New == nil || c.Old == nil && !asked):
 			continue
 		}
 		seen[g.path] = true
 		var was, is any // nothing of a resource that is not there: a nil map in an interface is not nil
-		if c.Old != nil {
+		switch {
+		case c.Old != nil:
 			was = lookup(c.Old, g.path)
+		case c.Op == Create:
+			was = safe
 		}
 		if c.New != nil {
 			is = lookup(c.New, g.path)
@@ -209,6 +237,32 @@ func moves(c Change) map[*guard]move {
 		}
 	}
 	return found
+}
+
+// name is the name of an object in the cluster, or of its namespace.
+func name(inputs map[string]any, of string) string {
+	value, _ := lookup(inputs, "metadata."+of).(string)
+	return value
+}
+
+// namespaces are those that are created. The name of one is known later where there is no cluster yet that could be asked.
+func namespaces(all []Change) map[string]bool {
+	created, others := map[string]bool{}, false
+	for _, c := range all {
+		if c.Type == namespace && c.Op == Create {
+			created[name(c.New, "name")] = true
+		}
+		others = others || strings.HasPrefix(c.Type, "kubernetes:") && c.Op != Create
+	}
+	created[unknown] = !others && slices.ContainsFunc(all, func(c Change) bool { return c.Type == cluster && c.Op == Create })
+	delete(created, "")
+	return created
+}
+
+// known says whether somebody has asked what of a type keeps something safe.
+func known(typ string) bool {
+	return slices.ContainsFunc(guards, func(g guard) bool { return matches(g.typ, typ) }) ||
+		slices.ContainsFunc(guardless, func(row string) bool { return matches(row, typ) })
 }
 
 // properties are those of a change that a guard is about.

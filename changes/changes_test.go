@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 )
 
 // TestEveryTypeHasAMeaning: the rows that end the table say little, and a type of the plans needs one of its own.
@@ -29,6 +30,7 @@ func goldenTypes(t *testing.T) map[string]bool {
 	t.Helper()
 	plans, err := filepath.Glob(filepath.Join("..", "tests", "golden", "*.plan"))
 	require.NoError(t, err)
+	plans = append(plans, filepath.Join("..", "bootstrap", "testdata", "home.plan"))
 	types := map[string]bool{}
 	for _, plan := range plans {
 		raw, err := os.ReadFile(plan)
@@ -95,18 +97,18 @@ func TestEffects(t *testing.T) {
 		},
 		"another release": {
 			[]Change{change("kubernetes:apps/v1:StatefulSet", "openhands-ann", Update, releaseLabel)},
-			"no data is lost, and nothing is interrupted; another release", "take a backup before", Notable, nil,
+			"no data is lost, and nothing is interrupted; another release", "take a backup before", Note, nil,
 		},
 		"another release on a machine": {
-			[]Change{change(disk, "openhands-data", Update, "labels")}, "no data is lost, and nothing is interrupted; another release", "take a backup", Notable, nil,
+			[]Change{change(disk, "openhands-data", Update, "labels")}, "no data is lost, and nothing is interrupted; another release", "take a backup", Note, nil,
 		},
 		"another machine of the database": {
 			[]Change{change(database, "openhands-postgres", Update, "settings.tier")},
-			"no data is lost; the database restarts", "restarts on another machine", Down, nil,
+			"no data is lost; the database restarts", "restarts on another machine", Away, nil,
 		},
 		"labels and the machine of the database": {
 			[]Change{change(database, "openhands-postgres", Update, "settings.userLabels.team", "settings.tier")},
-			"no data is lost; the database restarts", "restarts on another machine", Down, nil,
+			"no data is lost; the database restarts", "restarts on another machine", Away, nil,
 		},
 		"a database in another region": {
 			[]Change{change(database, "openhands-postgres", Replace, "region")},
@@ -118,7 +120,7 @@ func TestEffects(t *testing.T) {
 			Lost, []string{"openhands-postgres"},
 		},
 		"a change of what is protected is not refused": {
-			[]Change{protected(change(database, "openhands-postgres", Update, "settings.tier"))}, "no data is lost", "restarts", Down, nil,
+			[]Change{protected(change(database, "openhands-postgres", Update, "settings.tier"))}, "no data is lost", "restarts", Away, nil,
 		},
 		"lost data comes before all else": {
 			[]Change{change(deployment, "openhands", Update, "spec.template"), change(bucket, "openhands-files", Delete)},
@@ -133,11 +135,11 @@ func TestEffects(t *testing.T) {
 		},
 		"other app nodes": {
 			[]Change{change(nodePool, "openhands-app", Update, "nodeConfig.machineType")},
-			"no data is lost; GKE makes each of OpenHands' nodes anew", "OpenHands' nodes", Down, nil,
+			"no data is lost; GKE makes each of OpenHands' nodes anew", "OpenHands' nodes", Away, nil,
 		},
 		"another environment": {
 			[]Change{change(deployment, "openhands", Update, "spec.template.metadata.annotations")},
-			"OpenHands starts anew", "OpenHands starts anew", Down, nil,
+			"OpenHands starts anew", "OpenHands starts anew", Away, nil,
 		},
 		"another door": {
 			[]Change{change(deployment, "openhands-door", Update, "spec.template.metadata.annotations")}, "nobody notices", "the door's two pods", Quiet, nil,
@@ -151,10 +153,10 @@ func TestEffects(t *testing.T) {
 			"refused, as DATA WOULD BE LOST: what the data disk has", "Snapshots stay", Lost, []string{"openhands-data"},
 		},
 		"a larger data disk": {
-			[]Change{change(disk, "openhands-data", Update, "size")}, "the data disk grows", "the data disk grows", Notable, nil,
+			[]Change{change(disk, "openhands-data", Update, "size")}, "the data disk grows", "the data disk grows", Note, nil,
 		},
 		"another machine": {
-			[]Change{change(machine, "openhands-machine", Replace)}, "no data is lost; the machine is made anew", "the machine is made anew", Down, nil,
+			[]Change{change(machine, "openhands-machine", Replace)}, "no data is lost; the machine is made anew", "the machine is made anew", Away, nil,
 		},
 		"a mirror of images": {
 			[]Change{with(change(repository, "openhands-ghcr", Replace), map[string]any{"mode": "REMOTE_REPOSITORY"})},
@@ -164,14 +166,21 @@ func TestEffects(t *testing.T) {
 			[]Change{change(repository, "openhands-images", Replace)}, "DATA IS LOST: your own images", "your own images", Lost, nil,
 		},
 		"another public address": {
-			[]Change{with(change(address, "openhands-address", Replace), map[string]any{"addressType": "EXTERNAL"})}, "DNS records", "DNS records", Down, nil,
+			[]Change{with(change(address, "openhands-address", Replace), map[string]any{"addressType": "EXTERNAL"})}, "DNS records", "DNS records", Away, nil,
 		},
 		"what is in a cluster goes with it": {
 			[]Change{change(deployment, "openhands", Replace), change(cluster, "openhands-cluster", Replace)},
 			"DATA IS LOST: the workspaces", "the cluster is deleted", Lost, nil,
 		},
 		"a type that nobody knows": {
-			[]Change{change("gcp:nobody/knows:Knows", "openhands-topic", Delete)}, "resources are deleted", "resources are deleted", Notable, nil,
+			[]Change{change("gcp:nobody/knows:Knows", "openhands-topic", Delete)}, "a type that this report does not know", "read it", Open, nil,
+		},
+		"a new owner, by a type that is not used here": {
+			[]Change{change("gcp:projects/iAMBinding:IAMBinding", "openhands-owners", Create)}, "a type that this report does not know", "read it", Open, nil,
+		},
+		"another cluster role": {
+			[]Change{change("kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding", "openhands-x", Update, "subjects")},
+			"a type that this report does not know", "read it", Open, nil,
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -190,6 +199,44 @@ func TestEffects(t *testing.T) {
 	}
 }
 
+// TestAFirstDeploymentIsReadable: all is new then. Who gets what is said in a few lines, and nothing that there was is less safe.
+func TestAFirstDeploymentIsReadable(t *testing.T) {
+	plans, err := filepath.Glob(filepath.Join("..", "tests", "golden", "*.plan"))
+	require.NoError(t, err)
+	require.NotEmpty(t, plans)
+	for _, plan := range plans {
+		t.Run(filepath.Base(plan), func(t *testing.T) {
+			raw, err := os.ReadFile(plan)
+			require.NoError(t, err)
+			// A reference to another resource is known when that is there.
+			raw = regexp.MustCompile(`(?m)'\$\{[^}]*\}'$`).ReplaceAll(raw, []byte(unknown))
+			var resources map[string]struct {
+				Type   string
+				Inputs map[string]any
+			}
+			require.NoError(t, yaml.Unmarshal(raw, &resources))
+			var all []Change
+			for place, r := range resources {
+				if r.Type != "" && !strings.HasPrefix(r.Type, "openhands:") {
+					c := change(r.Type, place[strings.LastIndex(place, " ")+1:], Create)
+					c.New = r.Inputs
+					all = append(all, c)
+				}
+			}
+			var open []string
+			for _, effect := range Effects(all) {
+				if effect.Grade == Open {
+					open = append(open, effect.Text)
+				}
+				assert.NotContains(t, effect.Text, "pods reach more")
+				assert.NotContains(t, effect.Text, "does not know")
+			}
+			t.Log(strings.Join(open, "\n"))
+			assert.LessOrEqual(t, len(open), 12, "%s", strings.Join(open, "\n"))
+		})
+	}
+}
+
 // TestLostTextsNameWhatIsLost: the headline takes what stands before the colon.
 func TestLostTextsNameWhatIsLost(t *testing.T) {
 	for _, row := range table {
@@ -197,5 +244,30 @@ func TestLostTextsNameWhatIsLost(t *testing.T) {
 			what, _, found := strings.Cut(row.text, ": ")
 			assert.True(t, found && len(what) < 50, "%q: begin with what is lost, and a colon", row.text)
 		}
+	}
+}
+
+func TestTheValueAtAPath(t *testing.T) {
+	inputs := map[string]any{
+		"spec":   map[string]any{"containers": []any{map[string]any{"image": "a"}, map[string]any{"image": "b"}}, "nothing": nil},
+		"labels": map[string]any{"a.b/c": "dotted", `say "x"`: "quoted", "0": "zero"},
+		"later":  unknown,
+	}
+	outputs := map[string]any{"id": "known", "spec": map[string]any{"nothing": "of the outputs"}, "labels": "other"}
+	for path, value := range map[string]any{
+		"spec.containers[1].image":   "b",
+		"spec.containers[2].image":   nil,
+		"spec.containers.image":      nil,
+		"spec.containers[0].image.x": nil,
+		`labels["a.b/c"]`:            "dotted",
+		`labels["say \"x\""]`:        "quoted",
+		"labels[0]":                  nil,
+		"labels.0":                   "zero",
+		"later.a[0]":                 unknown,
+		"id":                         "known",
+		"spec.nothing":               "of the outputs",
+		"missing":                    nil,
+	} {
+		assert.Equal(t, value, Value(inputs, outputs, path), path)
 	}
 }

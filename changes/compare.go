@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,22 +30,27 @@ func isUnknown(value any) bool {
 
 func hasPrefix(text, prefix string) bool { return strings.HasPrefix(text, prefix) }
 
-// lookup returns what is at a path of inputs, such as settings.tier or metadata.labels["a.b/c"]; nil where there is nothing, or what is not known above it.
+// part is one step of a path, such as spec.containers[0].env or labels["a.b/c"].
+var part = regexp.MustCompile(`\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|[^.\[\]]+`)
+
+// lookup returns what is at a path of inputs; nil where there is nothing, or what is not known above it.
 func lookup(inputs any, path string) any {
-	for path != "" {
-		var key string
-		if quoted, ok := strings.CutPrefix(path, `["`); ok {
-			key, path, _ = strings.Cut(quoted, `"]`)
-		} else {
-			end := strings.IndexAny(path, ".[")
-			if end < 0 {
-				end = len(path)
-			}
-			key, path = path[:end], path[end:]
-		}
-		path = strings.TrimPrefix(path, ".")
+	for _, match := range part.FindAllStringSubmatch(path, -1) {
 		if isUnknown(inputs) {
 			return inputs
+		}
+		key, quoted, index := match[0], match[1], match[2]
+		if index != "" {
+			list, _ := inputs.([]any)
+			if i, err := strconv.Atoi(index); err == nil && i < len(list) {
+				inputs = list[i]
+			} else {
+				inputs = nil
+			}
+			continue
+		}
+		if strings.HasPrefix(key, "[") {
+			key = strings.ReplaceAll(quoted, `\"`, `"`)
 		}
 		object, _ := inputs.(map[string]any)
 		inputs = object[key]
@@ -71,7 +77,9 @@ func grant(was, is any) move {
 	case is == nil:
 		return tighter
 	}
-	for _, key := range []string{"member", "role", "condition", "serviceAccountId", "repository", "project"} {
+	for _, key := range []string{
+		"member", "role", "condition", "serviceAccountId", "repository", "project", "cryptoKeyId", "oidc", "attributeCondition", "attributeMapping",
+	} {
 		if !reflect.DeepEqual(lookup(was, key), lookup(is, key)) && !isUnknown(lookup(is, key)) {
 			return weaker // somebody else, something else, or somewhere else
 		}
@@ -95,7 +103,20 @@ func on(was, is any) move {
 	return between(truth(was) && !truth(is), !truth(was) && truth(is))
 }
 
-func off(was, is any) move { return on(!truth(was), !truth(is)) }
+func off(was, is any) move {
+	if isUnknown(is) {
+		return unclear
+	}
+	return on(!truth(was), !truth(is))
+}
+
+// declined is for a switch that is on where nothing is said, and has to be off.
+func declined(was, is any) move {
+	if isUnknown(is) {
+		return unclear
+	}
+	return on(was == false || was == "false", is == false || is == "false")
+}
 
 func differs(was, is any) move { return between(!reflect.DeepEqual(was, is), false) }
 
@@ -137,7 +158,7 @@ func lacks(a, b []string) bool {
 }
 
 // more is for a list whose entries allow something, and fewer for one whose entries forbid something, or record it.
-func more(was, is any) move { return allowed(items(was), items(is)) }
+func more(was, is any) move { return perhaps(allowed(items(was), items(is)), is) }
 
 func fewer(was, is any) move { return allowed(items(is), items(was)) }
 
@@ -297,6 +318,44 @@ func powers(pod any) []string {
 		}
 	}
 	return out
+}
+
+// rewritten is for files. Of a list of the door's, what is not on it any more is let in no more; all else that is another than before has to be read.
+func rewritten(was, is any) move {
+	gained, lost := false, false
+	before, _ := was.(map[string]any)
+	now, _ := is.(map[string]any)
+	for name, content := range now {
+		if !isUnknown(content) {
+			m := allowed(entries(before[name]), entries(content))
+			gained, lost = gained || m == weaker, lost || m == tighter
+		}
+	}
+	for name := range before {
+		gained = gained || now[name] == nil && !isUnknown(is)
+	}
+	return perhaps(between(gained, lost), is)
+}
+
+// entries are those of a file of the door's that lists virtual hosts, or clusters, and all else that is in it; of another file, all that is in it, as one.
+func entries(content any) []string {
+	raw, _ := content.(string)
+	var file map[string]any
+	if json.Unmarshal([]byte(raw), &file) != nil || file["resources"] == nil {
+		return []string{text(content)}
+	}
+	var out []string
+	for _, one := range list(file["resources"]) {
+		if object, ok := one.(map[string]any); ok {
+			for _, host := range list(object["virtual_hosts"]) {
+				out = append(out, text(host))
+			}
+			delete(object, "virtual_hosts")
+		}
+		out = append(out, text(one))
+	}
+	delete(file, "resources")
+	return append(out, text(file))
 }
 
 // outside compares which interfaces of a machine have a public address.

@@ -1,5 +1,7 @@
 package changes
 
+import "strings"
+
 // Types that only the table of guards names.
 const (
 	firewall      = "gcp:compute/firewall:Firewall"
@@ -8,6 +10,7 @@ const (
 	mutation      = "kubernetes:admissionregistration.k8s.io/v1:MutatingAdmissionPolicy"
 	backend       = "kubernetes:networking.gke.io/v1:GCPBackendPolicy"
 	statefulSet   = "kubernetes:apps/v1:StatefulSet"
+	configMap     = "kubernetes:core/v1:ConfigMap"
 )
 
 // guard is a row of the other table: what a type of resource has that keeps people, their data or the sandboxes safe. Every row that fits counts.
@@ -31,6 +34,9 @@ var guards = []guard{
 	{"gcp:artifactregistry/repositoryIamMember:RepositoryIamMember", nil, "", grant, "somebody may reach the registry's images", ""},
 	{"gcp:compute/instanceIAMMember:InstanceIAMMember", nil, "", grant, "somebody may see the machine, or log in to it", ""},
 	{"gcp:iap/tunnelInstanceIAMMember:TunnelInstanceIAMMember", nil, "", grant, "somebody may open a tunnel to the machine", ""},
+	{"gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember", nil, "", grant, "somebody may use the key of a stack's secrets", ""},
+	{"gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider", nil, "", grant,
+		"which jobs on GitHub may act as the identities of the stacks is rewritten: read it", ""},
 	{"gcp:projects/iAMCustomRole:IAMCustomRole", nil, "permissions", more, "a role of the stack's own allows more", "a role of the stack's own allows less"},
 	{"gcp:storage/bucketIAMPolicy:BucketIAMPolicy", nil, "policyData", bindings, "somebody more may reach the files", "somebody may not reach the files any more"},
 	{"kubernetes:rbac.authorization.k8s.io/v1:Role", nil, "", rules, "a role in the cluster allows more", "a role in the cluster allows less"},
@@ -44,7 +50,7 @@ var guards = []guard{
 	{"gcp:compute/sSLPolicy:SSLPolicy", nil, "minTlsVersion", least("TLS_1_0", "TLS_1_1", "TLS_1_2", "TLS_1_3"), "older versions of TLS are accepted", ""},
 	{"gcp:compute/sSLPolicy:SSLPolicy", nil, "profile", least("COMPATIBLE", "MODERN", "RESTRICTED"), "weaker ciphers are accepted", ""},
 	{"kubernetes:networking.gke.io/v1:GCPGatewayPolicy", nil, "spec.default.sslPolicy", present, "any version of TLS is accepted", ""},
-	{"kubernetes:core/v1:Service", nil, "spec.type", least("LoadBalancer", "NodePort", "ClusterIP"),
+	{"kubernetes:core/v1:Service", nil, "spec.type", least("LoadBalancer", "NodePort", "", "ClusterIP"),
 		"a Service is reached from outside of the cluster, past the door", ""},
 	{firewall, denying, "", firewalled(true), "the firewall denies less than before", "the firewall denies more than before"},
 	{firewall, allowing, "", firewalled(false), "the firewall lets more through than before", "the firewall lets less through than before"},
@@ -69,6 +75,7 @@ var guards = []guard{
 	{nodePool, nil, "networkConfig.enablePrivateNodes", on, "nodes get public addresses", ""},
 
 	// Sandboxes, and what pods may do.
+	{networkPolicy, beginning, "", fence, "", "pods reach less, or are reached from less, than before"},
 	{networkPolicy, nil, "", isolated, "pods reach more, or are reached from more, than before", "pods reach less, or are reached from less, than before"},
 	{"kubernetes:networking.gke.io/v1alpha1:FQDNNetworkPolicy", nil, "", names,
 		"pods reach names that they did not reach before", "pods reach fewer names than before"},
@@ -94,7 +101,10 @@ var guards = []guard{
 	{statefulSet, nil, "spec.template.spec", privileges,
 		"an instance may do more to its node, or to the cluster", "an instance may do less to its node, or to the cluster"},
 	{"kubernetes:batch/v1:CronJob", nil, "spec.jobTemplate.spec.template.spec", privileges, "pods may do more to their node, or to the cluster", ""},
-	{"kubernetes:core/v1:ServiceAccount*", nil, "automountServiceAccountToken", off, "pods get a token of the cluster", ""},
+	{"kubernetes:core/v1:ServiceAccount*", nil, "automountServiceAccountToken", declined, "pods get a token of the cluster", ""},
+	{"kubernetes:core/v1:ServiceAccountPatch", nil, "", fence, "pods get a token of the cluster", ""},
+
+	{configMap, rewritable, "data", rewritten, "what keeps people's keys, or the door, is rewritten: read it", ""},
 
 	// A single machine.
 	{machine, nil, "networkInterfaces", outside, "the machine gets a public address", "the machine has no public address any more"},
@@ -122,14 +132,61 @@ var guards = []guard{
 	{repository, nil, "dockerConfig.immutableTags", on, "a tag of own images may be moved to another image", ""},
 }
 
+// safe is what a new resource is compared with, by the type and the path of a guard. A guard with a path that is not here is not asked of a new one: it is
+// about what was promised before, such as how many backups there are.
+var safe = map[[2]string]any{
+	{"gcp:storage/bucketIAMPolicy:BucketIAMPolicy", "policyData"}: "{}",
+	{backend, "spec.default.iap.enabled"}:                         true,
+	{"gcp:compute/sSLPolicy:SSLPolicy", "minTlsVersion"}:          "TLS_1_2",
+	{"kubernetes:core/v1:Service", "spec.type"}:                   "",
+
+	{cluster, "masterAuthorizedNetworksConfig.gcpPublicCidrsAccessEnabled"}:         false,
+	{cluster, "controlPlaneEndpointsConfig.dnsEndpointConfig.allowExternalTraffic"}: false,
+	{cluster, "privateClusterConfig.enablePrivateNodes"}:                            true,
+	{cluster, "privateClusterConfig.enablePrivateEndpoint"}:                         true,
+	{cluster, "enableShieldedNodes"}:                                                true,
+	{cluster, "workloadIdentityConfig.workloadPool"}:                                true,
+	{cluster, "serviceExternalIpsConfig.enabled"}:                                   false,
+	{cluster, "datapathProvider"}:                                                   "ADVANCED_DATAPATH",
+	{nodePool, "nodeConfig.workloadMetadataConfig.mode"}:                            "GKE_METADATA",
+	{nodePool, "nodeConfig.shieldedInstanceConfig.enableSecureBoot"}:                true,
+
+	{namespace, `metadata.labels["pod-security.kubernetes.io/enforce"]`}:   "baseline",
+	{deployment, "spec.template.spec"}:                                     map[string]any{},
+	{configMap, "data"}:                                                    map[string]any{},
+	{statefulSet, "spec.template.spec"}:                                    inGvisor,
+	{"kubernetes:batch/v1:CronJob", "spec.jobTemplate.spec.template.spec"}: map[string]any{},
+
+	{machine, "networkInterfaces"}:                       []any{},
+	{machine, "shieldedInstanceConfig.enableSecureBoot"}: true,
+	{machine, "metadata[\"enable-oslogin\"]"}:            true,
+	{machine, "metadata[\"block-project-ssh-keys\"]"}:    true,
+	{machine, "metadata[\"serial-port-enable\"]"}:        false,
+	{database, "settings.ipConfiguration.ipv4Enabled"}:   false,
+	{database, "settings.ipConfiguration.sslMode"}:       "ENCRYPTED_ONLY",
+	{bucket, "publicAccessPrevention"}:                   "enforced",
+	{bucket, "uniformBucketLevelAccess"}:                 true,
+}
+
+// inGvisor is how a pod is where people's agents run.
+var inGvisor = map[string]any{"runtimeClassName": "gvisor", "automountServiceAccountToken": false}
+
 // guardless are the types in which nothing of the kind can be made weaker: a deletion of what they are has its meaning in the other table.
 var guardless = []string{
 	account, address, disk, schedule,
 	"gcp:certificatemanager/*", "gcp:compute/network:Network", "gcp:compute/router*", "gcp:compute/subnetwork:Subnetwork", "gcp:dns/*", "gcp:gkehub/*",
+	"gcp:iam/workloadIdentityPool:WorkloadIdentityPool", "gcp:kms/cryptoKey:CryptoKey", "gcp:kms/keyRing:KeyRing",
 	"gcp:monitoring/*", "gcp:projects/service:Service", "gcp:servicenetworking/*", "gcp:sql/database:Database", "gcp:sql/user:User",
-	"kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:PersistentVolumeClaimPatch", "kubernetes:core/v1:Secret",
+	"kubernetes:core/v1:PersistentVolumeClaimPatch", "kubernetes:core/v1:Secret",
 	"kubernetes:gateway.networking.k8s.io/*", "kubernetes:networking.gke.io/v1:HealthCheckPolicy", "kubernetes:networking.k8s.io/v1:IngressClass",
 	"kubernetes:policy/*", "kubernetes:scheduling.k8s.io/*", "pulumi:providers:*", "random:*",
+}
+
+func beginning(c Change) bool { return c.begins }
+
+// rewritable is what has programs or rules that people's keys and requests go through: the server's guard, and what the door lets in.
+func rewritable(c Change) bool {
+	return !c.begins && (strings.HasSuffix(c.Name(), "-launcher") || strings.HasSuffix(c.Name(), "-door"))
 }
 
 func everybody(c Change) bool {

@@ -1,6 +1,9 @@
 package changes
 
 import (
+	"cmp"
+	"maps"
+	"math"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -44,6 +47,25 @@ func covers(a, b []netip.Prefix) bool {
 	return true
 }
 
+// knownLater says whether something of a value is known only when the change is made.
+func knownLater(value any) bool {
+	switch value := value.(type) {
+	case []any:
+		return slices.ContainsFunc(value, knownLater)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(value)), knownLater)
+	}
+	return isUnknown(value)
+}
+
+// perhaps is a move of values of which some may be known later: what is not wider by those that are known may be so by the others.
+func perhaps(m move, values ...any) move {
+	if m != weaker && slices.ContainsFunc(values, knownLater) {
+		return unclear
+	}
+	return m
+}
+
 // addresses is for ranges that are let in. Where there is no such list at all, as of a control plane, everybody is.
 func addresses(was, is any) move {
 	switch {
@@ -52,7 +74,7 @@ func addresses(was, is any) move {
 	case (was == nil) != (is == nil):
 		return between(is == nil, was == nil)
 	}
-	return between(!covers(prefixes(was), prefixes(is)), !covers(prefixes(is), prefixes(was)))
+	return perhaps(between(!covers(prefixes(was), prefixes(is)), !covers(prefixes(is), prefixes(was))), is)
 }
 
 // names are those that pods may reach.
@@ -66,7 +88,7 @@ func names(was, is any) move {
 		}
 		return out
 	}
-	return allowed(read(was), read(is))
+	return perhaps(allowed(read(was), read(is)), lookup(is, "spec.egress"), lookup(is, "spec.podSelector"))
 }
 
 // reach is what a rule of a firewall or of a network policy is about: addresses, or others by their labels, at a port.
@@ -108,10 +130,17 @@ func reaches(was, is []reach) move {
 	return between(!all(is, was), !all(was, is))
 }
 
-// isolated compares what a network policy lets through. Without one, everything is: a policy that goes takes the isolation with it.
+// isolated compares what a network policy lets through. One that goes takes its isolation with it. What a new one lets through is added to what others of the
+// same pods do: only one that lets nothing through is sure to be tighter.
 func isolated(was, is any) move {
-	if was == nil || is == nil {
-		return fence(was, is)
+	switch {
+	case is == nil:
+		return weaker
+	case was == nil:
+		opens := slices.ContainsFunc([]string{"ingress", "egress"}, func(direction string) bool {
+			return isolates(is, direction) && len(list(lookup(is, "spec."+direction))) > 0
+		})
+		return perhaps(between(opens, true), lookup(is, "spec"))
 	}
 	if !reflect.DeepEqual(lookup(was, "spec.podSelector"), lookup(is, "spec.podSelector")) {
 		return weaker // it holds for other pods
@@ -121,12 +150,20 @@ func isolated(was, is any) move {
 		m := reaches(lets(was, direction, end), lets(is, direction, end))
 		gained, lost = gained || m == weaker, lost || m == tighter
 	}
-	return between(gained, lost)
+	return perhaps(between(gained, lost), lookup(is, "spec"))
+}
+
+// isolates says whether pods reach, or are reached by, nothing but what a policy lets through. One that does not say it decides who reaches its pods, and what
+// they reach where it has rules for that.
+func isolates(policy any, direction string) bool {
+	if len(list(lookup(policy, "spec.policyTypes"))) == 0 {
+		return direction == "ingress" || len(list(lookup(policy, "spec."+direction))) > 0
+	}
+	return slices.ContainsFunc(items(lookup(policy, "spec.policyTypes")), func(kind string) bool { return strings.EqualFold(kind, strconv.Quote(direction)) })
 }
 
 func lets(policy any, direction, end string) []reach {
-	isolates := slices.ContainsFunc(items(lookup(policy, "spec.policyTypes")), func(kind string) bool { return strings.EqualFold(kind, strconv.Quote(direction)) })
-	if !isolates {
+	if !isolates(policy, direction) {
 		return []reach{{others: everywhere, port: everywhere}}
 	}
 	var out []reach
@@ -194,54 +231,102 @@ func firewalled(denies bool) func(was, is any) move {
 				}
 			}
 		}
+		m := reaches(read(was), read(is))
 		if denies {
-			return reaches(read(is), read(was))
+			m = reaches(read(is), read(was))
 		}
-		return reaches(read(was), read(is))
+		return perhaps(m, lookup(is, "sourceRanges"), lookup(is, "destinationRanges"), lookup(is, "allows"), lookup(is, "denies"))
 	}
 }
 
-// armored compares rules of Cloud Armor.
+// armored compares rules of Cloud Armor: each of those that keep something out must be kept by one of now.
 func armored(was, is any) move {
 	if was == nil || is == nil {
 		return fence(was, is)
 	}
-	before, now := readArmor(was), readArmor(is)
-	moves := []move{
-		reaches(now.denied, before.denied), reaches(before.allowed, now.allowed), allowed(now.expressions, before.expressions),
-		between(now.limit > before.limit, now.limit < before.limit), between(before.others != now.others && before.others != "allow", now.others != before.others),
-		on(lookup(was, "adaptiveProtectionConfig.layer7DdosDefenseConfig.enable"), lookup(is, "adaptiveProtectionConfig.layer7DdosDefenseConfig.enable")),
-	}
-	return between(slices.Contains(moves, weaker), slices.Contains(moves, tighter))
+	before, now := limits(was), limits(is)
+	const adaptive = "adaptiveProtectionConfig.layer7DdosDefenseConfig.enable"
+	moves := []move{between(!keptBy(before, now), !keptBy(now, before)), on(lookup(was, adaptive), lookup(is, adaptive))}
+	return perhaps(between(slices.Contains(moves, weaker), slices.Contains(moves, tighter)), lookup(is, "rules"))
 }
 
-type armorRules struct {
-	denied, allowed []reach
-	expressions     []string // that are denied, and not only logged
-	others          string   // what happens to everyone else
-	limit           float64  // the largest
+// limit is a rule of Cloud Armor that keeps something out: all of it, or what is too much of it.
+type limit struct {
+	reach
+	rate  float64 // that is let through; none where something is denied, and any where it is allowed
+	how   string  // it is counted, or what is done with it
+	first []limit // what is asked before, and lets more through
 }
 
-func readArmor(policy any) armorRules {
-	var out armorRules
-	for _, rule := range list(lookup(policy, "rules")) {
-		action, _ := lookup(rule, "action").(string)
-		enforced := !truth(lookup(rule, "preview"))
-		priority, _ := number(lookup(rule, "priority"))
-		at := reach{from: prefixes(lookup(rule, "match.config.srcIpRanges")), port: everywhere}
-		expression := lookup(rule, "match.expr.expression")
-		switch {
-		case priority == 2147483647:
-			out.others = action
-		case hasPrefix(action, "deny") && enforced && expression != nil:
-			out.expressions = append(out.expressions, text(expression))
-		case hasPrefix(action, "deny") && enforced:
-			out.denied = append(out.denied, at)
-		case !hasPrefix(action, "deny"):
-			out.allowed = append(out.allowed, at)
-			limit, _ := number(lookup(rule, "rateLimitOptions.rateLimitThreshold.count"))
-			out.limit = max(out.limit, limit)
+// limits reads the rules in the order in which they are asked, one for each range. One that only logs is none.
+func limits(policy any) []limit {
+	rules := slices.DeleteFunc(slices.Clone(list(lookup(policy, "rules"))), func(rule any) bool { return truth(lookup(rule, "preview")) })
+	slices.SortStableFunc(rules, func(a, b any) int {
+		first, _ := number(lookup(a, "priority"))
+		second, _ := number(lookup(b, "priority"))
+		return cmp.Compare(first, second)
+	})
+	var before, out []limit
+	for _, rule := range rules {
+		one := limit{rate: math.Inf(1)}
+		switch action, _ := lookup(rule, "action").(string); {
+		case hasPrefix(action, "deny"):
+			one.rate = 0
+		case action == "redirect":
+			one.rate, one.how = math.SmallestNonzeroFloat64, text(lookup(rule, "redirectOptions"))
+		case action != "allow": // as often as it says
+			options := lookup(rule, "rateLimitOptions")
+			one.how = text([]any{action, lookup(options, "enforceOnKey"), lookup(options, "enforceOnKeyConfigs"), lookup(options, "exceedAction")})
+			count, counted := number(lookup(options, "rateLimitThreshold.count"))
+			if counted && count > 0 {
+				seconds, _ := number(lookup(options, "rateLimitThreshold.intervalSec"))
+				one.rate = count / max(seconds, 1)
+			}
+		}
+		for _, at := range armorReach(rule) {
+			next := one
+			next.reach = at
+			for _, earlier := range before {
+				if earlier.rate > next.rate && (earlier.others != "" || next.others != "" || slices.ContainsFunc(earlier.from, next.from[0].Overlaps)) {
+					next.first = append(next.first, earlier)
+				}
+			}
+			before = append(before, next)
+			if !math.IsInf(next.rate, 1) {
+				out = append(out, next)
+			}
 		}
 	}
 	return out
+}
+
+// armorReach is what a rule is about: each of its ranges, or what its expression says, which may be anything.
+func armorReach(rule any) []reach {
+	if expression := lookup(rule, "match.expr.expression"); expression != nil {
+		return []reach{{others: text(expression), port: everywhere}}
+	}
+	ranges := lookup(rule, "match.config.srcIpRanges")
+	if slices.Contains(items(ranges), text(everywhere)) {
+		return []reach{{others: everywhere, port: everywhere}}
+	}
+	var out []reach
+	for _, prefix := range prefixes(ranges) {
+		out = append(out, reach{from: []netip.Prefix{prefix}, port: everywhere})
+	}
+	return out
+}
+
+// keptBy says whether all that limits keep out is kept out by others too.
+func keptBy(of, by []limit) bool {
+	return !slices.ContainsFunc(of, func(old limit) bool {
+		return !slices.ContainsFunc(by, func(l limit) bool {
+			// What is asked before it must not let through more than it did, or than this limit does.
+			past := slices.ContainsFunc(l.first, func(earlier limit) bool {
+				return earlier.rate > old.rate && !slices.ContainsFunc(old.first, func(was limit) bool {
+					return earlier.within(was.reach) && earlier.rate <= was.rate && (earlier.how == was.how || earlier.rate == 0)
+				})
+			})
+			return old.within(l.reach) && l.rate <= old.rate && (l.how == old.how || l.rate == 0) && !past
+		})
+	})
 }

@@ -107,18 +107,20 @@ type change struct {
 // plan finds out what the change means.
 func (c *change) plan(ctx context.Context) (string, error) {
 	// The engine stops at the first resource that is protected, unless it is told to go on: a person wants all that would be lost in one list.
-	result, err := c.Run(ctx, "preview", "--ignore-protect")
-	if err != nil {
-		return "", err
-	}
+	const onward = "--ignore-protect"
+	// A change that cannot be planned is reported too.
 	if c.preview != "" {
-		document, err := c.PreviewJSON(ctx, "--ignore-protect")
+		document, err := c.PreviewJSON(ctx, onward)
 		if err != nil {
 			return "", err
 		}
 		if err := os.WriteFile(c.preview, document, 0o600); err != nil {
 			return "", fmt.Errorf("preview of the change: %w", err)
 		}
+	}
+	result, err := c.Run(ctx, "preview", onward)
+	if err != nil {
+		return "", err
 	}
 	c.all = changed(result)
 	c.effects = changes.Effects(c.all)
@@ -172,7 +174,7 @@ func (c *change) print() {
 	c.screen.Text("")
 }
 
-var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Down: screen.Warn}
+var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Away: screen.Warn}
 
 // apply makes the change, and fails where the stack is not as it must be then, or where the change is refused.
 func (c *change) apply(ctx context.Context) (string, error) {

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
 	"openhands-gcp/changes"
 	"openhands-gcp/rehearsal/engine"
@@ -69,21 +68,8 @@ func properties(step apitype.StepEventMetadata) []changes.Property {
 	}
 	var out []changes.Property
 	for _, path := range slices.Sorted(slices.Values(step.Diffs)) {
-		out = append(out, changes.Property{Path: path, From: at(step.Old, path), To: at(step.New, path), Replaces: slices.Contains(step.Keys, path)})
+		from, to := changes.Value(step.Old.Inputs, step.Old.Outputs, path), changes.Value(step.New.Inputs, step.New.Outputs, path)
+		out = append(out, changes.Property{Path: path, From: from, To: to, Replaces: slices.Contains(step.Keys, path)})
 	}
 	return out
-}
-
-// at returns the value at a path of a resource's inputs, or else of its outputs; nil where there is none.
-func at(s *apitype.StepEventStateMetadata, path string) any {
-	parsed, err := resource.ParsePropertyPath(path)
-	if err != nil {
-		return nil
-	}
-	for _, properties := range []map[string]any{s.Inputs, s.Outputs} {
-		if value, ok := parsed.Get(resource.NewPropertyValue(properties)); ok && !value.IsNull() {
-			return value.Mappable()
-		}
-	}
-	return nil
 }

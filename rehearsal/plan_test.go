@@ -1,6 +1,9 @@
 package rehearsal
 
 import (
+	"io"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
@@ -36,4 +39,25 @@ func TestAReplacementIsOneChange(t *testing.T) {
 func TestComponentsAreNoChanges(t *testing.T) {
 	component := &apitype.StepEventStateMetadata{Type: "openhands:gcp:Network"}
 	assert.Empty(t, changed(engine.Result{Planned: []apitype.StepEventMetadata{{Op: apitype.OpCreate, Type: "openhands:gcp:Network", New: component}}}))
+}
+
+// TestAPlanThatFailsIsReported: what `pulumi preview --json` says of a change is written before the rehearsal ends for it.
+func TestAPlanThatFailsIsReported(t *testing.T) {
+	dir := t.TempDir()
+	cli, document := filepath.Join(dir, "pulumi"), filepath.Join(dir, "preview.json")
+	require.NoError(t, os.WriteFile(cli, []byte(`#!/bin/sh
+case "$*" in
+"preview --json"*) echo '{"diagnostics":[{"message":"no","severity":"error"}]}'; exit 1 ;;
+preview*) exit 1 ;;
+esac
+`), 0o700))
+	e, err := engine.New(t.Context(), engine.Options{Root: "..", Stack: "dev", CLI: cli, Output: io.Discard})
+	require.NoError(t, err)
+	defer e.Close()
+	c := &change{run: &run{Engine: e}, preview: document}
+	_, err = c.plan(t.Context())
+	require.ErrorContains(t, err, "pulumi preview")
+	raw, err := os.ReadFile(document)
+	require.NoError(t, err)
+	assert.Contains(t, string(raw), `"message":"no"`)
 }

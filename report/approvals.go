@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,9 @@ func ReadApprovals(raw []byte, file string) ([]Approval, error) {
 	return content.Approvals, nil
 }
 
+// over says whether an approval does not hold any more.
+func (r *Report) over(a Approval) bool { return !r.now.Before(a.until) }
+
 func (a *Approval) key() string { return a.Stack + "\x00" + a.Resource + "\x00" + a.Change }
 
 // Destruction is a change that loses data or keeps people from their work, and deletes what there was of a resource.
@@ -77,12 +81,30 @@ type Destruction struct {
 // Refused says whether it lacks an approval.
 func (d Destruction) Refused() bool { return d.Needs && (d.Approval == nil || d.Expired) }
 
-// destructions are those of a preview. In a stack of profile dev only what is protected needs an approval; where nobody knows the profile, all does.
-func (r *Report) destructions(profile string, approvals []Approval, now time.Time) {
+// Profile is the profile that a stack's file has; empty where it has none that can be read.
+func Profile(stackFile []byte) (string, error) {
+	var file struct {
+		Config map[string]any `yaml:"config"`
+	}
+	if err := yaml.Unmarshal(stackFile, &file); err != nil {
+		return "", fmt.Errorf("the profile of a stack: %w", err)
+	}
+	profile, _ := file.Config["openhands:profile"].(string)
+	return profile, nil
+}
+
+// lax says whether nothing needs an approval: before the change and after it the profile is dev, and nothing that the preview lists was protected. The preview
+// has the profile that the change proposes, which alone must not decide: a change would take what judges it away. What nobody knows is not dev.
+func (p *Preview) lax(was string) bool {
+	return was == "dev" && p.Profile == "dev" && !slices.ContainsFunc(p.Changes, func(c changes.Change) bool { return c.Protected })
+}
+
+// destructions are those of a preview.
+func (r *Report) destructions(p *Preview, was string, approvals []Approval) {
 	seen := map[string]bool{}
 	used := map[string]bool{}
 	for _, effect := range r.Effects {
-		if effect.Grade != changes.Lost && effect.Grade != changes.Down {
+		if effect.Grade != changes.Lost && effect.Grade != changes.Away {
 			continue
 		}
 		for _, c := range effect.Changes {
@@ -90,10 +112,10 @@ func (r *Report) destructions(profile string, approvals []Approval, now time.Tim
 				continue
 			}
 			seen[c.URN] = true
-			d := Destruction{Change: c, Needs: profile != "dev" || c.Protected}
+			d := Destruction{Change: c, Needs: !p.lax(was)}
 			for i := range approvals {
 				if a := &approvals[i]; a.Stack == r.Stack && a.Resource == c.Title() && a.Change == string(c.Op) {
-					d.Approval, d.Expired, used[a.key()] = a, !now.Before(a.until), true
+					d.Approval, d.Expired, used[a.key()] = a, r.over(*a), true
 				}
 			}
 			r.Destructions = append(r.Destructions, d)
@@ -112,9 +134,9 @@ func isMinor(c changes.Change) bool {
 }
 
 // example is the entry that approves a destruction.
-func (r *Report) example(d Destruction, now time.Time) string {
+func (r *Report) example(d Destruction) string {
 	return fmt.Sprintf("  - stack: %s\n    resource: %s\n    change: %s\n    because: what becomes of the data and of the people, in your words\n    until: %s\n",
-		r.Stack, quoted(d.Change.Title()), d.Change.Op, now.UTC().AddDate(0, 0, 7).Format(time.DateOnly))
+		r.Stack, quoted(d.Change.Title()), d.Change.Op, r.now.UTC().AddDate(0, 0, 7).Format(time.DateOnly))
 }
 
 // quoted writes a text so that YAML reads it as it is.

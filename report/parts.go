@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -82,18 +83,18 @@ func cleanLines(text string) string {
 	return shortened(text, mostOfMessage)
 }
 
-var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Down: screen.Warn}
+var marks = map[changes.Grade]screen.Mark{changes.Lost: screen.Bad, changes.Open: screen.Warn, changes.Away: screen.Warn}
 
 // sections are the parts of the report, the most important first.
 func (r *Report) sections() []section {
 	all := []section{
 		{title: "The preview failed", blocks: messages(screen.Bad, r.Errors)},
-		{title: "Risk", blocks: r.effects(changes.Lost, changes.Open, changes.Down)},
+		{title: "Risk", blocks: r.effects(changes.Lost, changes.Open, changes.Away)},
 		{title: "Refused: it needs an approval", blocks: r.refusals()},
 		{title: "Approved", blocks: r.approved()},
 		{title: "Whose work restarts", blocks: r.restarting()},
 		{title: "Quotas of the project", blocks: r.quotas()},
-		{title: "To know", blocks: r.effects(changes.Notable)},
+		{title: "To know", blocks: r.effects(changes.Note)},
 		{title: "Approvals that nothing needs", blocks: r.unused()},
 		{title: "Nobody notices", blocks: r.effects(changes.Quiet), folded: true},
 		{title: "Warnings of the program", blocks: messages(screen.Warn, r.Warnings), folded: true},
@@ -177,27 +178,23 @@ func describe(c changes.Change) line {
 // refusals are what lacks an approval, and below them what to write.
 func (r *Report) refusals() []block {
 	var out []block
-	b := block{mark: screen.Bad}
-	close := func() {
-		if len(b.lines) > 0 {
-			b.text = fmt.Sprintf("%d of what would be deleted or replaced has no approval. If it is meant, add below `approvals:` in "+
-				"approvals.yaml, and have it reviewed with the change:", len(b.lines))
-			out = append(out, b)
+	for some := range slices.Chunk(r.refused(), mostLines) {
+		has := "has"
+		if len(some) > 1 {
+			has = "have"
 		}
-		b = block{mark: screen.Bad}
+		b := block{mark: screen.Bad, text: fmt.Sprintf("%d of what would be deleted or replaced %s no approval. If it is meant, add below `approvals:` in "+
+			"approvals.yaml, and have it reviewed with the change:", len(some), has)}
+		for _, d := range some {
+			l := describe(d.Change)
+			if d.Expired {
+				l = append(l, ours("; its approval held until "), theirs(d.Approval.Until), ours(", and is refused: renew it, with a reason of today"))
+			}
+			b.lines = append(b.lines, l)
+			b.quote += r.example(d)
+		}
+		out = append(out, b)
 	}
-	for _, d := range r.refused() {
-		l := describe(d.Change)
-		if d.Expired {
-			l = append(l, ours("; its approval held until "), theirs(d.Approval.Until), ours(", and is refused: renew it, with a reason of today"))
-		}
-		b.lines = append(b.lines, l)
-		b.quote += r.example(d, r.now)
-		if len(b.lines) == mostLines {
-			close()
-		}
-	}
-	close()
 	return out
 }
 
@@ -269,7 +266,7 @@ func (r *Report) unused() []block {
 	b := block{text: "nothing that this change does needs them: remove them from approvals.yaml, unless their change is still to come:"}
 	for _, a := range r.Unused {
 		l := line{ours(a.Change + " "), theirs(a.Resource), ours(", until "), theirs(a.Until)}
-		if !r.now.Before(a.until) {
+		if r.over(a) {
 			l = append(l, ours(" (over)"))
 		}
 		b.add(l)

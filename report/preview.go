@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -20,7 +19,7 @@ type Preview struct {
 	Same     int // resources that stay as they are
 	Errors   []string
 	Warnings []string
-	Profile  string // of the stack; empty where the document does not say it
+	Profile  string // that the change proposes; empty where the document does not say it
 
 	Instances []string          // of Agent Canvas, before
 	WasQuotas map[string]string // what the project needed, by quota
@@ -181,13 +180,23 @@ func (p *Preview) add(s *step) {
 		c.New = s.New.Inputs
 	}
 	c.Unlocked = c.Protected && s.New != nil && !s.New.Protect
-	if i := slices.IndexFunc(p.Changes, func(other changes.Change) bool { return other.URN == c.URN }); i >= 0 {
-		if p.Changes[i].Op != changes.Replace {
-			p.Changes[i] = c
-		}
+	// What is left of an earlier replacement has the same name as what came after it, and both may have a step: none of the two hides the other.
+	i := slices.IndexFunc(p.Changes, func(other changes.Change) bool { return other.URN == c.URN && other.Op == changes.Replace })
+	if i < 0 || c.Op != changes.Replace {
+		p.Changes = append(p.Changes, c)
 		return
 	}
-	p.Changes = append(p.Changes, c)
+	whole := &p.Changes[i]
+	if whole.Old == nil {
+		whole.Old = c.Old
+	}
+	if whole.New == nil {
+		whole.New = c.New
+	}
+	if len(whole.Properties) == 0 {
+		whole.Properties = c.Properties
+	}
+	whole.Protected, whole.Unlocked = whole.Protected || c.Protected, whole.Unlocked || c.Unlocked
 }
 
 func (p *Preview) readOutputs(outputs map[string]any) {
@@ -226,40 +235,8 @@ func (s *step) properties() []changes.Property {
 	}
 	var out []changes.Property
 	for _, path := range slices.Sorted(maps.Keys(replaces)) {
-		out = append(out, changes.Property{Path: path, From: at(s.Old, path), To: at(s.New, path), Replaces: replaces[path]})
+		from, to := changes.Value(s.Old.Inputs, s.Old.Outputs, path), changes.Value(s.New.Inputs, s.New.Outputs, path)
+		out = append(out, changes.Property{Path: path, From: from, To: to, Replaces: replaces[path]})
 	}
 	return out
-}
-
-// steps of a path, such as spec.containers[0].env or labels["a.b/c"].
-var part = regexp.MustCompile(`\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|[^.\[\]]+`)
-
-// at returns the value at a path of a resource's inputs, or else of its outputs; nil where there is none.
-func at(r *resource, path string) any {
-	for _, properties := range []map[string]any{r.Inputs, r.Outputs} {
-		var value any = properties
-		for _, match := range part.FindAllStringSubmatch(path, -1) {
-			switch {
-			case match[2] != "":
-				var index int
-				list, _ := value.([]any)
-				if _, err := fmt.Sscan(match[2], &index); err != nil || index >= len(list) {
-					value = nil
-				} else {
-					value = list[index]
-				}
-			default:
-				key := match[0]
-				if strings.HasPrefix(key, "[") {
-					key = strings.ReplaceAll(match[1], `\"`, `"`)
-				}
-				object, _ := value.(map[string]any)
-				value = object[key]
-			}
-		}
-		if value != nil {
-			return value
-		}
-	}
-	return nil
 }

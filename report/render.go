@@ -13,20 +13,18 @@ import (
 // Limit is how many characters a comment on GitHub may have. What is counted here are bytes, of which there are as many or more.
 const Limit = 65536
 
-// Marker is the first line of a comment, by which a workflow finds it again.
-func Marker(name string) string { return "<!-- " + name + " -->" }
-
-// Markdown writes the report as one comment: whole blocks of it, the most important first, as far as they fit.
-func (r *Report) Markdown(marker string) string {
+// Markdown writes the report as one comment: whole blocks of it, the most important first, as far as they fit. By its first line a workflow finds it again.
+func (r *Report) Markdown() string {
 	sign := "✅"
 	switch {
 	case r.Failed():
 		sign = "⛔"
-	case len(r.Effects) > 0 && r.Effects[0].Grade <= changes.Down:
+	case len(r.Effects) > 0 && r.Effects[0].Grade <= changes.Away:
 		sign = "⚠️"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n## %s Preview of stack %s\n\n**%s.**\n\n%s.\n", Marker(marker), sign, code(r.Stack), sentence(r.Headline()), sentence(r.counts()))
+	fmt.Fprintf(&b, "<!-- openhands-preview:%s -->\n## %s Preview of stack %s\n\n**%s.**\n\n%s.\n",
+		r.Stack, sign, code(r.Stack), sentence(r.Headline()), sentence(r.counts()))
 	const reserve = 400 // for the last sentence
 	blocks, resources := 0, 0
 	for _, s := range r.sections() {
@@ -191,7 +189,7 @@ func (r *Report) JSON(out io.Writer) error {
 	}{Stack: r.Stack, Failed: r.Failed(), Headline: r.Headline(), Counts: r.Counts, Effects: []effect{}, Refused: []resource{}, Restarts: []string{},
 		Quotas: append([]Quota{}, r.Quotas...), Errors: append([]string{}, r.Errors...), Warnings: append([]string{}, r.Warnings...)}
 	for _, e := range r.Effects {
-		one := effect{Grade: e.Grade.String(), Text: e.Text, Refused: e.Refused}
+		one := effect{Grade: e.Grade.String(), Text: e.Text, Refused: e.Refused, Resources: []resource{}}
 		for _, c := range e.Changes {
 			one.Resources = append(one.Resources, of(c))
 		}

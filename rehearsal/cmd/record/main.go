@@ -333,7 +333,7 @@ func alike(stack, path string, now []byte) (bool, error) {
 			return false, err
 		}
 		var text bytes.Buffer
-		if err := report.New(stack, preview, nil, time.Unix(0, 0)).JSON(&text); err != nil {
+		if err := report.New(stack, "", preview, nil, time.Unix(0, 0)).JSON(&text); err != nil {
 			return false, err
 		}
 		texts = append(texts, text.String())
