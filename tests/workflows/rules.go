@@ -97,8 +97,8 @@ func login(w Workflow, job Job, called bool, report func(string, ...any)) {
 	if has(w.On, "pull_request") && (!strings.Contains(job.If, sameRepository) || strings.Contains(job.If, "||")) {
 		report("logs in to Google for pull requests from forks: write `if: %s`, and no || beside it", sameRepository)
 	}
-	if !called && !strings.Contains(job.If, "vars.WORKLOAD_IDENTITY_PROVIDER != ''") {
-		report("fails in a repository that was not set up: add `if: vars.WORKLOAD_IDENTITY_PROVIDER != ''`")
+	if !called && !strings.Contains(job.If, "vars.STACKS != ''") {
+		report("fails in a repository that was not set up: add `if: vars.STACKS != ''`")
 	}
 	if c := job.Concurrency; job.Uses == "" && c != nil && c.Cancel != "false" {
 		report("a newer run cuts this one off, in the middle of a deployment: write cancel-in-progress: false")

@@ -86,7 +86,7 @@ func TestEachRuleRefuses(t *testing.T) {
 		{"preview.yml", "  pull_request:\n", "  workflow_run: {workflows: [test]}\n", "workflow_run gives what a stranger"},
 		{"preview.yml", " && github.event.pull_request.head.repo.full_name == github.repository", "", "job stack: logs in to Google for pull requests from forks"},
 		{"preview.yml", "full_name == github.repository", "full_name == github.repository || true", "and no || beside it"},
-		{"preview.yml", "vars.WORKLOAD_IDENTITY_PROVIDER != '' && ", "", "job stack: fails in a repository that was not set up"},
+		{"preview.yml", "vars.STACKS != '' && ", "", "job stack: fails in a repository that was not set up"},
 		{"preview-stack.yml", "    environment: ${{ inputs.stack }}-preview\n", "", "job plan: logs in to Google outside of an environment"},
 		{
 			"preview-stack.yml", "      id-token: write\n", "      id-token: write\n      pull-requests: write\n",
