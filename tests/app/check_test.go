@@ -146,7 +146,7 @@ func TestCheckTheServer(t *testing.T) {
 			started := map[string]string{}
 			answer := s.must(t, 200, http.MethodPost, "/api/conversations", map[string]any{})
 			require.NoError(t, json.Unmarshal([]byte(answer), &started))
-			s.must(t, 200, http.MethodPatch, "/api/conversations/"+started["conversation_id"], map[string]any{"title": "openhands-check-0123"})
+			s.must(t, 200, http.MethodPatch, "/api/conversations/"+started["conversation_id"], map[string]any{"title": "openhands-check-0123456789ab"})
 			i.has(t, started["conversation_id"], allObjects)
 			verdicts, found := stations(t, options)
 			assert.Equal(t, here, verdicts)
@@ -246,9 +246,9 @@ func TestCheckAnInstance(t *testing.T) {
 	// Another check was killed, and with it the script in the container.
 	s.must(t, http.StatusCreated, http.MethodPost, "/api/conversations", map[string]any{
 		"agent":     map[string]any{"kind": "Agent", "llm": map[string]any{"usage_id": "x", "model": "openai/gpt-4o", "api_key": "x"}, "tools": []any{}},
-		"workspace": map[string]any{"working_dir": "/home/openhands/workspace/openhands-check-0123"}, "tags": map[string]any{"openhandscheck": "true"},
+		"workspace": map[string]any{"working_dir": "/home/openhands/workspace/openhands-check-0123456789ab"}, "tags": map[string]any{"openhandscheck": "true"},
 	})
-	s.run(t, "mkdir -p ~/workspace/openhands-check-0123")
+	s.run(t, "mkdir -p ~/workspace/openhands-check-0123456789ab")
 	_, found = stations(t, options)
 	assert.Contains(t, found["conversation"], "what an earlier check had left was removed")
 	leavesNothing(t)
