@@ -733,17 +733,7 @@ func TestDoctorsTables(t *testing.T) {
 		b.WriteString("```\n")
 	}
 	b.WriteString("\n")
-	raw, err := os.ReadFile("docs/doctor.md")
-	require.NoError(t, err)
-	before, rest, ok := strings.Cut(string(raw), tablesBegin)
-	require.True(t, ok)
-	written, after, ok := strings.Cut(rest, tablesEnd)
-	require.True(t, ok)
-	if *update {
-		require.NoError(t, os.WriteFile("docs/doctor.md", []byte(before+tablesBegin+b.String()+tablesEnd+after), 0o644))
-		return
-	}
-	assert.Equal(t, b.String(), written, "run `make docs`")
+	assertWritten(t, "docs/doctor.md", tablesBegin, tablesEnd, b.String())
 }
 
 // TestDoctorForMachines: in JSON is what is in the table.

@@ -39,17 +39,23 @@ func TestReadmeListsTheResources(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.Join(c.Path, " / "), strings.Join(types, ", "))
 	}
-	raw, err := os.ReadFile("README.md")
+	assertWritten(t, "README.md", resourcesBegin, resourcesEnd, b.String())
+}
+
+// assertWritten compares what stands between two marks of a page with what a test would write there, or writes it, with -update.
+func assertWritten(t *testing.T, page, begin, end, want string) {
+	t.Helper()
+	raw, err := os.ReadFile(page)
 	require.NoError(t, err)
-	before, rest, ok := strings.Cut(string(raw), resourcesBegin)
-	require.True(t, ok)
-	listed, after, ok := strings.Cut(rest, resourcesEnd)
-	require.True(t, ok)
+	before, rest, ok := strings.Cut(string(raw), begin)
+	require.True(t, ok, "%s has no line %q", page, begin)
+	written, after, ok := strings.Cut(rest, end)
+	require.True(t, ok, "%s has no line %q", page, end)
 	if *update {
-		require.NoError(t, os.WriteFile("README.md", []byte(before+resourcesBegin+b.String()+resourcesEnd+after), 0o644))
+		require.NoError(t, os.WriteFile(page, []byte(before+begin+want+end+after), 0o644))
 		return
 	}
-	assert.Equal(t, b.String(), listed, "run `make docs`")
+	assert.Equal(t, want, written, "run `make docs`")
 }
 
 // TestReadmePictureHasTheComponents compares the boxes of the README's picture with the components of the prod stack, and the table below it with those of
